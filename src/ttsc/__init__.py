@@ -1,0 +1,1 @@
+"""ttsc: the compiler for test-time-scaling programs."""
