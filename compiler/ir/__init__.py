@@ -1,0 +1,1 @@
+"""The dataflow graph between the checked program and the plan."""

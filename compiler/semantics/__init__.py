@@ -1,0 +1,1 @@
+"""Names and types: what a program means before it is a graph."""

@@ -1,0 +1,288 @@
+"""The IR: a dataflow graph in static single assignment form with structured, bounded regions.
+
+Read it as a grammar. A `Program` has parameters and one `Block`; a block has parameters, nodes in an order that respects
+data dependencies, and yields. A node defines one value (`If` and `Repeat` define several). Blocks inside `Map`, `If` and
+`Repeat` may use values of the blocks around them. Nothing else orders execution: a node may run as soon as its operands are
+there, and the elements of a list are separate events.
+
+Ids are given once, by the builder, from the operation and its place in the source; passes keep them. Random seeds derive from
+them, so a pass that preserves values must not rename a `Generate`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from ttsc.compiler.semantics.types import Type
+from ttsc.grammar.source import NOWHERE, Span
+
+Constant = str | int | float | bool | None | tuple["Constant", ...]
+
+
+def _span() -> Span:
+    return field(default=NOWHERE, compare=False, repr=False)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An SSA name (`%sample1`) and its type."""
+
+    id: str
+    type: Type
+
+
+# --- decision rules -------------------------------------------------------------------------------------------------
+# Given what has arrived, what is outstanding and the bounds on it, a rule says "undecided" or "decided, result r".
+# The executor derives every cancellation from it. All of these are exact: they never change the result.
+
+
+@dataclass(frozen=True, slots=True)
+class Majority:
+    """Most votes win. `ties`: the answer voted for by the lowest index ("first") or by the highest ("last").
+
+    `invalid`: what a candidate without an answer counts as: nothing ("drop"), or an answer of its own kind ("count").
+    With weights on the node, the greatest sum wins; decided early only if weights are non-negative and bounded by
+    `max_weight`.
+    """
+
+    ties: Literal["first", "last"] = "first"
+    invalid: Literal["drop", "count"] = "drop"
+    max_weight: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstFinished:
+    """The k candidates that finish first. `order="tokens"`: fewest tokens generated, ties by index, whatever the timing;
+    `"time"`: by arrival. `truncated`: whether a candidate cut by max_tokens is a finisher ("include") or not ("exclude").
+    """
+
+    order: Literal["tokens", "time"] = "tokens"
+    truncated: Literal["exclude", "include"] = "exclude"
+
+
+@dataclass(frozen=True, slots=True)
+class Greatest:
+    """The k greatest keys, greatest first; ties by lowest ("first") or highest ("last") index.
+
+    Decided early once k candidates have reached `maximum` and, under `ties="first"`, no earlier one is outstanding.
+    """
+
+    ties: Literal["first", "last"] = "first"
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Quantified:
+    """`any`: decided by the first true; `all`: by the first false."""
+
+    kind: Literal["any", "all"]
+
+
+Rule = Majority | FirstFinished | Greatest | Quantified
+
+
+# --- nodes ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    result: Value
+    value: Constant
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A context: `parent` (a Context, a Candidate, or None for a new conversation) and one chat message after it.
+
+    `template` is a sandboxed Jinja template over `args`; when `literal`, it is the message itself and there are no args.
+    """
+
+    result: Value
+    parent: Value | None
+    role: Literal["system", "user", "assistant"]
+    template: str
+    args: tuple[tuple[str, Value], ...] = ()
+    literal: bool = False
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """`count` continuations of `source` (a Context or Candidate, or a list of them: count each, in order): list[Candidate].
+
+    `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str: generation stops at it), each a value.
+    `delimiter`: whether the `until` text stays in the candidate ("keep") or is cut off ("drop").
+    `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left out
+    ("drop"), or continued like any other ("continue").
+    `op` is the operation in the source: sample, branch, refine, judge.
+    Scheduling, set by passes and never by the builder: `stream` (a decision reads tokens as they come) and `share_prefix`
+    (one request warms a cold shared prefix before the others go).
+    """
+
+    result: Value
+    op: Literal["sample", "branch", "refine", "judge"]
+    source: Value
+    count: Value
+    options: tuple[tuple[str, Value], ...]
+    model: str
+    delimiter: Literal["keep", "drop"] = "keep"
+    finished: Literal["freeze", "drop", "continue"] = "continue"
+    stream: bool = False
+    share_prefix: bool = False
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Force:
+    """`text` appended to what each source candidate has generated, as if the model had said it: Candidate or list of them."""
+
+    result: Value
+    source: Value
+    text: Value
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Extern:
+    """A call of a host function by its declared name, arguments in declared order."""
+
+    result: Value
+    name: str
+    args: tuple[Value, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Pure:
+    """A deterministic operation on values: arithmetic, text, records, lists (see `pure.py`). `attr` is a static argument."""
+
+    result: Value
+    op: str
+    args: tuple[Value, ...]
+    attr: str = ""
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """`body` for each element of `over`, each as soon as its element is there.
+
+    mode "map": the list of what the body yields. mode "filter": the elements for which it yields true.
+    `body.params` is the element. An element that fails is missing from the result; the others are not held up.
+    """
+
+    result: Value
+    over: Value
+    body: Block
+    mode: Literal["map", "filter"] = "map"
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """A named reduction of a list, with its decision rule.
+
+    vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is no vote.
+    best: over candidates and `keys` (list[float]) -> Candidate. keep: the same and `count` -> list[Candidate].
+    stop_first: over candidates and `count` -> list[Candidate]. any, all: over list[bool] -> bool.
+    `early`, set by a pass: stop what is outstanding as soon as the rule is decided; otherwise wait for all.
+    """
+
+    result: Value
+    op: Literal["vote", "best", "keep", "stop_first", "any", "all"]
+    over: Value
+    rule: Rule
+    keys: Value | None = None
+    weights: Value | None = None
+    count: Value | None = None
+    otherwise: Value | None = None
+    early: bool = False
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class If:
+    """One of two blocks runs; its yields are the results."""
+
+    results: tuple[Value, ...]
+    id: str
+    condition: Value
+    then: Block
+    otherwise: Block
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`body` runs at most `limit` times. Its params carry values from round to round, beginning with `init`.
+
+    The body yields the next carried values and, last, a bool: true ends the loop. Results are the last carried values.
+    """
+
+    results: tuple[Value, ...]
+    id: str
+    limit: Value
+    init: tuple[Value, ...]
+    body: Block
+    span: Span = _span()
+
+
+Node = Const | Turn | Generate | Force | Extern | Pure | Map | Select | If | Repeat
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    params: tuple[Value, ...]
+    nodes: tuple[Node, ...]
+    yields: tuple[Value, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """`low..high`, both included."""
+
+    low: int | float
+    high: int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A program's parameter. Without default it must be given; with `tunable` an optimizer may choose it."""
+
+    value: Value
+    name: str
+    default: Constant = None
+    required: bool = True
+    tunable: Interval | tuple[Constant, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRole:
+    """A declared model role and the model it is bound to unless told otherwise."""
+
+    name: str
+    default: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ExternSignature:
+    """What the host must supply: parameter names and types, and the result's type."""
+
+    name: str
+    parameters: tuple[tuple[str, Type], ...]
+    returns: Type
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """One compiled program. `body` has the parameters' values as its params and yields one value."""
+
+    name: str
+    doc: str
+    parameters: tuple[Parameter, ...]
+    models: tuple[ModelRole, ...]
+    externs: tuple[ExternSignature, ...]
+    body: Block
+    span: Span = _span()
