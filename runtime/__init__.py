@@ -1,0 +1,1 @@
+"""Runs plans: executor, decisions, cancellation, usage, trace."""

@@ -1,0 +1,154 @@
+"""What a run tells while it runs, and what it returns. Everything here is data, JSON-able by `dataclasses.asdict`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request was sent. `parent` is the request whose tokens its prompt continues, if any."""
+
+    request_id: str
+    node: str
+    op: str
+    role: str
+    index: int
+    prompt_tokens: int
+    parent: str | None
+    time_s: float
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TokensArrived:
+    """`tokens` decoded so far by a streaming request; `text` is what the latest ones say."""
+
+    request_id: str
+    tokens: int
+    text: str
+    time_s: float
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestEnded:
+    """A request ended: `finish` is eos, stop, length, abort or error. Tokens are the server's own counts.
+
+    `seen_tokens`: tokens that had reached us when an abort was sent (None if none was sent).
+    """
+
+    request_id: str
+    node: str
+    finish: str
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    text: str
+    time_s: float
+    duration_s: float
+    seen_tokens: int | None = None
+    error: str = ""
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """A request failed and will be sent again after `delay_s`."""
+
+    request_id: str
+    node: str
+    attempt: int
+    error: str
+    delay_s: float
+    time_s: float
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ExternCalled:
+    """A host function returned (or raised: `error`)."""
+
+    node: str
+    name: str
+    duration_s: float
+    time_s: float
+    error: str = ""
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A selection reached its result. `outstanding` candidates were no longer needed; `tally` is for display."""
+
+    node: str
+    op: str
+    value: str
+    arrived: int
+    outstanding: int
+    early: bool
+    tally: tuple[tuple[str, float], ...]
+    time_s: float
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The last event of one input."""
+
+    result: RunResult
+    time_s: float
+    input: int = 0
+
+
+Event = RequestStarted | TokensArrived | RequestEnded | RequestRetried | ExternCalled | Decided | RunEnded
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens by the server's own counters, summed over requests, aborted and failed ones included.
+
+    prefill_tokens: prompt tokens the server computed; cached_tokens: prompt tokens it had; decoded_tokens: tokens it decoded,
+    of which lost_tokens by requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix tree.
+    """
+
+    requests: int = 0
+    prefill_tokens: int = 0
+    cached_tokens: int = 0
+    decoded_tokens: int = 0
+    lost_tokens: int = 0
+    aborted: int = 0
+    failed: int = 0
+    retries: int = 0
+    extern_calls: int = 0
+    distinct_tokens: int = 0
+    by_model: dict[str, dict[str, int]] = field(default_factory=dict)
+    by_node: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """The answer of one input. `cut`: a limit ended the run early and `value` is the best so far; `reason` says which.
+
+    `error` is set instead of a value when the run failed. Durations in seconds.
+    """
+
+    value: Any
+    usage: Usage
+    duration_s: float
+    seed: int
+    cut: bool = False
+    reason: str = ""
+    error: RunFailure | None = None
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Why one input failed: a stable code, what happened, a way out."""
+
+    code: str
+    message: str
+    hint: str = ""
+    kind: Literal["run", "engine", "extern", "input"] = "run"
