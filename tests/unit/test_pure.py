@@ -1,0 +1,148 @@
+"""Pure operations: values, failures, bounds."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ttsc.compiler.ir.pure import OPERATIONS, EvaluationFailed, evaluate, foldable, valid_pattern
+
+
+@dataclass(frozen=True)
+class Candidate:
+    text: str
+    score: float = 0.0
+    secret: str = "s"
+
+
+CASES = [
+    ("add", (1, 2), 3), ("add", (1, 0.5), 1.5), ("add", ("a", "b"), "ab"), ("add", ((1,), [2]), (1, 2)),
+    ("sub", (1, 2), -1), ("mul", (3, 4), 12), ("div", (1, 2), 0.5), ("floordiv", (7, 2), 3), ("mod", (7, 2), 1),
+    ("neg", (3,), -3), ("eq", ("a", "a"), True), ("eq", (1, 1.0), True), ("eq", (True, 1), False),
+    ("eq", ([1], (1,)), True), ("ne", (None, 1), True), ("lt", ("a", "b"), True), ("le", (2, 2), True),
+    ("gt", (2, 1.5), True), ("ge", (1, 2), False), ("not", (False,), True), ("and", (True, False), False),
+    ("or", (True, False), True), ("in", ("a", ("a", "b")), True), ("in", ("ab", "cab"), True),
+    ("in", (True, (1, 2)), False), ("round", (2.5,), 2), ("round", (2.567, 1), 2.6), ("range_clip", (5, 0, 3), 3),
+    ("strip", (" a\n",), "a"), ("lower", ("A",), "a"), ("upper", ("a",), "A"), ("length", ("abc",), 3),
+    ("length", ((1, 2),), 2), ("contains", ("abc", "b"), True), ("starts_with", ("abc", "ab"), True),
+    ("ends_with", ("abc", "bc"), True), ("replace", ("aba", "a", "x"), "xbx"), ("find", ("a1b22", r"\d+"), "1"),
+    ("find", ("k: v", r"(\w): (\w)", 2), "v"), ("find", ("abc", r"\d"), None), ("find", ("b", r"(a)?b", 1), None),
+    ("find_last", ("a1b22", r"\d+"), "22"), ("find_last", ("", "x"), None), ("split", ("a,b", ","), ("a", "b")),
+    ("split", (" a  b ",), ("a", "b")), ("join", (("a", "b"), "-"), "a-b"), ("head", ("abc", 2), "ab"),
+    ("head", ((1, 2), 5), (1, 2)), ("to_str", (True,), "true"), ("to_str", (None,), "none"), ("to_str", (1.0,), "1.0"),
+    ("to_str", (("é", 1),), '["é", 1]'), ("to_float", (" 1.5 ",), 1.5), ("to_float", ("1e5",), 1e5),
+    ("to_float", ("x",), None), ("to_float", ("nan",), None), ("to_float", ("1e9999",), None), ("to_int", ("12",), 12),
+    ("to_int", ("1.5",), None), ("to_int", ("9" * 30,), None), ("item", ((1, 2), -1), 2), ("list", (), ()),
+    ("list", (1, 2), (1, 2)), ("count", ((1, 1, 2),), 3), ("count", ((1, 1, 2), 1), 2), ("sum", ((),), 0),
+    ("sum", ((1, 2),), 3), ("sum", ((0.1,) * 10,), 1.0), ("mean", ((1, 2),), 1.5), ("minimum", ((2, 1),), 1),
+    ("maximum", (("a", "b"),), "b"), ("or_else", (None, 1), 1), ("or_else", (0, 1), 0), ("one", ((1, 2),), 1),
+    ("one", ((), 7), 7),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("op", "args", "expected"), CASES)
+def test_values(op: str, args: tuple[object, ...], expected: object) -> None:
+    result = evaluate(op, "", args)
+    assert result == expected and type(result) is type(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (r"so \boxed{42}.", "42"), (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"), (r"\boxed{1} then \fbox{2}", "2"),
+        (r"\boxed{\boxed{5}}", "5"), (r"\boxed{7} and \boxed{8", "7"), (r"$\boxed 5$", "5"), (r"\boxed 5.", "5"),
+        (r"\boxed{}", None), ("none", None), (r"\boxed{\{1, 2\}}", r"\{1, 2\}"), (r"\boxed {9}", "9"),
+        (r"\boxed{1} or \boxed 2", "2"), (r"\boxedx{1}", None), ("}" * 5 + r"\boxed{a}", "a"), (r"\boxed{a\}b}", r"a\}b"),
+    ],
+)  # fmt: skip
+def test_last_boxed(text: str, expected: str | None) -> None:
+    assert evaluate("last_boxed", "", (text,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("1 and 2", "2"), ("$1,234,567.50 total", "1234567.5"), ("is 5.", "5"), ("-0", "0"), ("7.0", "7"),
+        ("007", "7"), ("3-5", "5"), ("x = -5", "-5"), ("(-5)", "-5"), ("none", None), (".5", "0.5"), ("1,2", "2"),
+        ("-0.50", "-0.5"), ("12,3456", "3456"), ("−3", "-3"), ("f(2)-4", "4"), ("0.0", "0"), ("10", "10"),
+        ("100", "100"), ("A4", "4"), ("9" * 5000, "9" * 5000),
+    ],
+)  # fmt: skip
+def test_last_number(text: str, expected: str | None) -> None:
+    assert evaluate("last_number", "", (text,)) == expected
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "words"),
+    [
+        ("nosuch", (), "no operation"), ("add", (1,), "takes 2 arguments"), ("find", ("a",), "takes 2 to 3"),
+        ("add", (1, "a"), "int and str"), ("add", (True, 1), "bool and int"), ("div", (1, 0), "division by zero"),
+        ("mod", (1, 0), "division by zero"), ("lt", (1, "a"), "no result"), ("not", (1,), "no result"),
+        ("item", ((1, 2), 2), "index 2 is outside of a list of 2"), ("item", ((), 0), "outside"),
+        ("one", ((),), "no candidate is left"), ("mean", ((),), "empty list"), ("maximum", ((),), "empty list"),
+        ("minimum", ((1, "a"),), "no result"), ("find", ("a", "("), "invalid pattern"),
+        ("find", ("a", "a", 3), "no group"), ("split", ("a", ""), "empty text"), ("replace", ("a", "", "b"), "empty"),
+        ("head", ("a", -1), "negative"), ("mul", (2**40, 2**40), "out of range"), ("mul", (1e300, 1e300), "out of range"),
+        ("add", ("a" * 600_000, "a" * 600_000), "longer"), ("add", ((1,) * 60_000, (1,) * 60_000), "longer"),
+        ("replace", ("a" * 10_000, "a", "b" * 1_000), "longer"), ("join", (("a",) * 1_000, "b" * 2_000), "longer"),
+        ("mul", ("a", 10**9), "no result"), ("range_clip", (1, 3, 2), "above"), ("round", (float("inf"),), "no result"),
+    ],
+)  # fmt: skip
+def test_failures(op: str, args: tuple[object, ...], words: str) -> None:
+    with pytest.raises(EvaluationFailed) as caught:
+        evaluate(op, "", args)
+    assert words in caught.value.message
+
+
+def test_candidates() -> None:
+    candidate = Candidate("t")
+    assert evaluate("field", "text", (candidate,)) == "t"
+    assert evaluate("field", "a", ({"a": 1},)) == 1
+    assert evaluate("with_score", "", (candidate, 2)) == Candidate("t", 2.0)
+    for attr, value in (("secret", candidate), ("__class__", candidate), ("text", "x"), ("b", {"a": 1}), ("text", None)):
+        with pytest.raises(EvaluationFailed):
+            evaluate("field", attr, (value,))
+    assert not foldable("field") and not foldable("with_score") and foldable("add") and not foldable("nosuch")
+
+
+@pytest.mark.parametrize("pattern", [r"((a{1,1000}){1,1000}){1,1000}b", r"(\p{L}|\w)*?\d", r"(a+)+$"])
+@pytest.mark.parametrize("op", ["find", "find_last"])
+def test_patterns_cannot_run_away(op: str, pattern: str) -> None:
+    started = time.monotonic()
+    try:
+        assert evaluate(op, "", ("a" * 100_000, pattern)) is not False
+    except EvaluationFailed as failure:
+        assert "took longer" in failure.message
+    assert time.monotonic() - started < 3
+
+
+def test_valid_pattern() -> None:
+    assert valid_pattern(r"(?P<answer>\d+)") is None
+    for pattern in ("(", "[", "(?P<x", "a" * 3000, "(" * 1000 + ")" * 1000, r"\L<x>"):
+        assert valid_pattern(pattern)
+
+
+def test_answers_are_linear_in_the_text() -> None:
+    started = time.monotonic()
+    for text in (r"\boxed{" * 100_000, "{" * 500_000, "1," * 300_000, "\\" * 500_000, r"\boxed " * 100_000, "-" * 500_000):
+        evaluate("last_boxed", "", (text,))
+        evaluate("last_number", "", (text,))
+    assert time.monotonic() - started < 5
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3).map(tuple),
+)
+
+
+@given(st.sampled_from(sorted(OPERATIONS)), st.lists(VALUES, max_size=4))
+def test_nothing_but_evaluation_failed_escapes(op: str, args: list[object]) -> None:
+    try:
+        evaluate(op, "text", args)
+    except EvaluationFailed as failure:
+        assert failure.message
