@@ -1,0 +1,322 @@
+"""Text to tokens: one pass over the text, then one over the tokens for what needs more than one token of lookahead.
+
+The whole text is read before parsing begins. Recovery needs to look ahead, and a mistake in a token (a foreign
+operator, a bad escape, a quote left open) is then reported on its own terms and mended on the spot, so that the parser
+sees what was meant and reports nothing on top of it.
+
+Words are kept free for the user where the language allows it. `let`, `if`, `in`, ... are reserved, but not after a `.`
+and not as the name of an argument. `model`, `prompt`, `program`, ... are words of the language only where a declaration
+can start. A declaration found inside an open `{` is taken for what it looks like: a `}` is missing before it.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from ttsc.grammar.diagnostics import Diagnostic
+from ttsc.grammar.numbers import read_number
+from ttsc.grammar.source import Source, Span
+from ttsc.grammar.strings import decode
+
+STATEMENT_WORDS = frozenset({"let", "var", "if", "else", "repeat", "until", "return"})
+OPERATOR_WORDS = frozenset({"or", "and", "not", "in"})
+VALUE_WORDS = frozenset({"true", "false", "none"})
+DECLARATION_WORDS = frozenset({"use", "model", "prompt", "record", "extern", "function", "program"})
+LATER_WORDS = frozenset({"for", "while"})
+"""Reserved without a meaning yet, so that programs written today keep theirs."""
+RESERVED_WORDS = STATEMENT_WORDS | OPERATOR_WORDS | VALUE_WORDS | LATER_WORDS
+
+OPENERS = {"(": ")", "[": "]", "{": "}", "LAMBDA": ")"}
+CLOSERS = frozenset({")", "]", "}"})
+
+_FOREIGN_VALUES = {"None": "none", "null": "none", "nil": "none", "True": "true", "False": "false"}
+_FOREIGN_OPERATORS = {"&&": "and", "||": "or", "!": "not", ":=": "=", "|": "|>", "===": "==", "!==": "!=", "<>": "!="}
+EXPECTS_OPERAND = DECLARATION_WORDS | frozenset(
+    "( [ LAMBDA , = == != < <= > >= => |> : -> . .. + - * / // %"
+    " let var if COND_IF else repeat until return or and not in".split()
+)
+"""What is incomplete without something after it."""
+
+_TOKEN = re.compile(
+    r"""
+      (?P<space>(?:[ \t\r\n\f\v]|\#[^\n]*)+)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_]*)
+    | (?P<number>[0-9](?:[0-9_])*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9][0-9_]*)?[A-Za-z0-9_]*)
+    | (?P<block>\"\"\")
+    | (?P<string>")
+    | (?P<foreign>===|!==|&&|\|\||:=|<>|!(?!=)|\|(?!>))
+    | (?P<symbol>\|>|=>|->|==|!=|<=|>=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
+    | (?P<single>')
+    | (?P<semicolons>;[; \t]*)
+    """,
+    re.VERBOSE,
+)
+_STRING_END = re.compile(r'(?:[^"\\\n]+|\\[^\n])*')
+_BLOCK_END = re.compile(r'(?:[^"\\]+|\\(?s:.)|"(?!""))*')
+_SINGLE_END = re.compile(r"(?:[^'\\\n]+|\\[^\n])*")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`kind` is the terminal of the grammar: the word or symbol itself, or NAME, INT, FLOAT, STRING, and so on."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+    first: bool
+    """Is it the first of its line?"""
+    column: int = 0
+    value: str | int | float | None = None
+
+
+class Lexer:
+    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset of a `\"\"\"` that swallowed the rest, `unclosed`
+    the ends of strings that their line cut off."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.tokens: list[Token] = []
+        self.diagnostics: list[Diagnostic] = []
+        self.swallowed: int | None = None
+        self.unclosed: set[int] = set()
+        self._line_start = 0
+        self._scan()
+        self._name_words()
+        self._settle_ifs()
+        self._settle_lambdas()
+
+    def _report(self, code: str, start: int, end: int, message: str, label: str = "", hint: str = "") -> None:
+        self.diagnostics.append(Diagnostic(code, message, Span(self.source, start, end), label, hint))
+
+    def _add(self, kind: str, text: str, start: int, first: bool, value: str | int | float | None = None) -> None:
+        self.tokens.append(Token(kind, text, start, start + len(text), first, start - self._line_start, value))
+
+    # --- one pass over the text
+
+    def _scan(self) -> None:
+        text = self.source.text
+        position = 1 if text.startswith("\ufeff") else 0
+        first = True
+        while position < len(text):
+            match = _TOKEN.match(text, position)
+            if match is None:
+                position = self._strange(position)
+                continue
+            kind = match.lastgroup
+            if kind == "space":
+                newline = match[0].rfind("\n")
+                if newline >= 0:
+                    first = True
+                    self._line_start = position + newline + 1
+                position = match.end()
+                continue
+            position = self._token(kind, match[0], position, first)
+            first = False
+        self._add("$END", "", len(text), True)
+
+    def _token(self, kind: str | None, raw: str, start: int, first: bool) -> int:
+        """Adds the token that starts here and returns where it ends."""
+        end = start + len(raw)
+        if kind == "word":
+            self._add("NAME", raw, start, first)
+        elif kind == "symbol":
+            self._add(raw, raw, start, first)
+        elif kind == "number":
+            value = read_number(raw, lambda code, message, hint: self._report(code, start, end, message, "", hint))
+            self._add("FLOAT" if isinstance(value, float) else "INT", raw, start, first, value)
+        elif kind == "foreign":
+            ours = _FOREIGN_OPERATORS[raw]
+            self._report("E0107", start, end, f"`{raw}` is not an operator here", "", f"write `{ours}`")
+            self._add(ours, raw, start, first)
+        elif kind == "semicolons":
+            hint = "remove it: statements need nothing between them"
+            self._report("E0107", start, start + 1, "`;` is not used in this language", "", hint)
+        elif kind == "block":
+            return self._block(start, first)
+        else:
+            return self._string(start, first)
+        return end
+
+    def _string(self, start: int, first: bool) -> int:
+        """A string on one line. With `'` for quotes it is an error, and read as if it had been a string."""
+        text = self.source.text
+        quote = text[start]
+        match = (_STRING_END if quote == '"' else _SINGLE_END).match(text, start + 1)
+        assert match is not None
+        end = match.end()
+        closed = end < len(text) and text[end] == quote
+        if closed:
+            end += 1
+        else:
+            end = start + len(text[start:end].rstrip())
+        if quote == "'":
+            if closed:
+                hint = 'write it between double quotes: "…"'
+                self._report("E0108", start, end, "strings are written with double quotes", "", hint)
+            else:
+                self._report("E0101", start, start + 1, "unexpected character `'`", "", "strings go in double quotes")
+                return start + 1
+        elif not closed:
+            hint = 'close it with `"` on the same line, or use """…""" for text of several lines'
+            self.unclosed.add(end)
+            self._report("E0102", start, end, "this string is never closed", 'no `"` before the end of the line', hint)
+        raw = text[start:end] if closed else text[start:end] + '"'
+        self._add_string(raw if quote == '"' else f'"{raw[1:-1]}"', start, end, first, quiet=quote == "'")
+        return end
+
+    def _block(self, start: int, first: bool) -> int:
+        text = self.source.text
+        match = _BLOCK_END.match(text, start + 3)
+        assert match is not None
+        end = match.end()
+        if text.startswith('"""', end):
+            end += 3
+            self._add_string(text[start:end], start, end, first)
+            return end
+        hint = 'write `"""` where the text ends'
+        self._report("E0103", start, start + 3, "this text is never closed", "everything after this is text", hint)
+        self.swallowed = start
+        self._add_string('""', start, len(text), first)
+        return len(text)
+
+    def _add_string(self, raw: str, start: int, end: int, first: bool, quiet: bool = False) -> None:
+        before = self.tokens[-1] if self.tokens else None
+        if before and before.end == start and before.kind == "NAME" and before.text.lower() in {"f", "r", "b", "rb"}:
+            prefix = self.tokens.pop()
+            hints = {"f": "pass values to a prompt: its templates take {{ name }}"}
+            hint = hints.get(prefix.text.lower(), "remove it, and write a backslash as `\\\\`")
+            message = f"strings take no prefix `{prefix.text}`"
+            self._report("E0109", prefix.start, end, message, "", hint)
+            first = prefix.first
+
+        def report(at: int, length: int, message: str, hint: str) -> None:
+            if not quiet:
+                self._report("E0104", start + at, start + at + length, message, "", hint)
+
+        kind = "STRING" if self.tokens else "MODULE_DOC"
+        text = self.source.text[start:end]
+        self._add(kind, text, start, first, decode(raw, report))
+        newline = text.rfind("\n")
+        if newline >= 0:
+            self._line_start = start + newline + 1
+
+    def _strange(self, start: int) -> int:
+        """Reports a run of characters that no token has, and skips it."""
+        text = self.source.text
+        end = start + 1
+        while end < len(text) and end - start < 40 and not text[end].isspace() and _TOKEN.match(text, end) is None:
+            end += 1
+        character = text[start]
+        if character in "“”„«»‘’":
+            word, hint = f"`{character}`", 'strings are written with straight double quotes: "…"'
+        elif character.isalpha():
+            word, hint = f"`{text[start:end]}`", "names are made of the letters a to z, digits and `_`"
+        elif character.isprintable():
+            word, hint = f"`{text[start:end]}`", ""
+        else:
+            end = start + 1
+            word, hint = f"U+{ord(character):04X}", "it can't be seen: delete it and write a plain space instead"
+        self._report("E0101", start, end, f"unexpected character {word}", "", hint)
+        return end
+
+    # --- what needs lookahead
+
+    def _name_words(self) -> None:
+        """Finds which words are the language's."""
+        tokens = self.tokens
+        depth = 0
+        previous = ""
+        mended: list[int] = []
+        for i, token in enumerate(tokens):
+            kind = token.kind
+            if kind in OPENERS:
+                depth += 1
+            elif kind in CLOSERS:
+                depth = max(0, depth - 1)
+            elif kind == "NAME" and previous != ".":
+                word = token.text
+                following = tokens[i + 1]
+                if following.kind == "=" and previous in {"(", ","} and depth:
+                    pass
+                elif word in RESERVED_WORDS or (word in DECLARATION_WORDS and self._declares(i, previous, depth)):
+                    kind = word
+                    tokens[i] = replace(token, kind=word)
+                elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
+                    self._report(
+                        "E0113", token.start, token.end, f"`{word}` is written `else if`", "", "write `else if`"
+                    )
+                    kind = "if"
+                    tokens[i] = replace(token, kind=kind)
+                    mended.append(i)
+                elif word in _FOREIGN_VALUES:
+                    kind = _FOREIGN_VALUES[word]
+                    self._report(
+                        "E0112", token.start, token.end, f"`{word}` is written `{kind}`", "", f"write `{kind}`"
+                    )
+                    tokens[i] = replace(token, kind=kind)
+            previous = kind
+        for i in reversed(mended):
+            tokens.insert(i, replace(tokens[i], kind="else"))
+
+    def _declares(self, i: int, previous: str, depth: int) -> bool:
+        """Does a declaration begin with the word at `i`?"""
+        following = self.tokens[i + 1]
+        if previous not in EXPECTS_OPERAND:
+            return following.kind == "NAME" or (depth == 0 and following.kind not in {"=", ":"})
+        # `let x = model` and then `y = 3` is a program; outside of braces no name follows a name.
+        next_declares = (
+            following.text in DECLARATION_WORDS and self.tokens[min(i + 2, len(self.tokens) - 1)].kind == "NAME"
+        )
+        return depth == 0 and previous not in DECLARATION_WORDS and following.kind == "NAME" and not next_declares
+
+    def _settle_ifs(self) -> None:
+        """Tells the `if` of `a if c else b` from the statement: expressions hold no braces, so whichever of `else` and
+        `{` comes first says which it is. One that neither follows is judged by where it stands."""
+        tokens = self.tokens
+        frames: list[list[int]] = [[]]
+
+        def close(position: int, conditional: bool) -> None:
+            if conditional:
+                tokens[position] = replace(tokens[position], kind="COND_IF")
+
+        def close_by_place(position: int, bracketed: bool) -> None:
+            before = tokens[position - 1].kind if position else "{"
+            close(position, bracketed or not (tokens[position].first or before in {"{", "}", "else"}))
+
+        for i, token in enumerate(tokens):
+            kind = token.kind
+            if kind == "if":
+                frames[-1].append(i)
+            elif kind == "else" and frames[-1]:
+                close(frames[-1].pop(), conditional=True)
+            elif kind in {"(", "["}:
+                frames.append([])
+            elif kind in {")", "]"}:
+                for position in frames[-1]:
+                    close_by_place(position, len(frames) > 1)
+                frames[-1].clear()
+                if len(frames) > 1:
+                    frames.pop()
+            elif kind in {"{", "}", "$END"} or kind in STATEMENT_WORDS or kind in DECLARATION_WORDS:
+                if not any(frames):
+                    frames = [[]]
+                    continue
+                pending = [(position, depth > 0) for depth, frame in enumerate(frames) for position in frame]
+                if kind == "{":
+                    pending.pop()
+                for position, bracketed in pending:
+                    close_by_place(position, bracketed)
+                frames = [[]]
+
+    def _settle_lambdas(self) -> None:
+        """Finds the `(` that opens the parameters of a lambda: names and commas, then `) =>`."""
+        tokens = self.tokens
+        for i, token in enumerate(tokens):
+            if token.kind == "(":
+                j = i + 1
+                while tokens[j].kind in {"NAME", ","}:
+                    j += 1
+                if j > i + 1 and tokens[j].kind == ")" and tokens[j + 1].kind == "=>":
+                    tokens[i] = replace(token, kind="LAMBDA")

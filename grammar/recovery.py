@@ -1,0 +1,213 @@
+"""Where to go on after an error.
+
+A repair changes the token at hand into what was plainly meant (`=` into `==`, `->` into `=>`) or puts one in (`,`), and
+loses nothing. Otherwise the parser drops what it had half read of some construct, puts a stand-in in its place (a BAD_
+terminal of `tts.lark`), skips tokens up to where that construct can end, and goes on. The smallest construct whose end
+can be made out wins: a pair of brackets; the header of a block, so that the block is still read; a statement; a field
+or turn; a declaration. Brackets and headers end at the latest where a statement or declaration begins, so a bracket
+left open costs its statement and no more, and an open `{` ends where the next declaration begins.
+
+Errors on the token where the parser went on are echoes of the first and are not reported (`parser.py`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Token
+from ttsc.grammar.stack import Stack
+
+STATEMENT_STARTS = frozenset({"let", "var", "if", "repeat", "return"})
+OPERAND_STARTS = frozenset({"NAME", "INT", "FLOAT", "STRING", "true", "false", "none", "(", "[", "LAMBDA", "not"})
+_STANDS = ("BAD_BRACKET", "BAD_HEADER", "BAD_STATEMENT", "BAD_ENTRY", "BAD_DECLARATION")
+_BRACKETS_TRIED = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Feed these tokens, then go on `skip` tokens further."""
+
+    tokens: tuple[Token, ...]
+    skip: int
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Keep `height` states, push a token of kind `kind` for what is dropped, go on at `position`."""
+
+    kind: str
+    height: int
+    position: int
+
+
+def recover(stack: Stack, tokens: list[Token], position: int, scan_from: int) -> Repair | Resume | None:
+    """What to do about the token at `position`, which does not fit. A `scan_from` beyond it means that going on there
+    was tried already. None: there is nothing to go on with."""
+    if scan_from == position:
+        repair = _repair(stack, tokens, position)
+        if repair:
+            return repair
+    if scan_from >= len(tokens):
+        return None
+    actions = stack.tables.actions
+    brackets = 0
+    for height in range(len(stack.states), 0, -1):
+        row = actions[stack.states[height - 1]]
+        for kind in _STANDS:
+            target = row.get(kind, -1)
+            if target < 0:
+                continue
+            if kind == "BAD_BRACKET":
+                brackets += 1
+                if brackets > _BRACKETS_TRIED:
+                    continue
+            found = _scan(kind, actions[target], tokens, scan_from)
+            if found is not None:
+                return Resume(kind, height, found)
+    return None
+
+
+def nested(tokens: list[Token], position: int) -> bool:
+    """Is the declaration at `position` meant to be where it is, inside a block? Then it stands further to the right
+    than the declaration around it, or on a line with other things; otherwise a `}` before it is missing."""
+    token = tokens[position]
+    if not token.first:
+        return True
+    for i in range(position - 1, -1, -1):
+        before = tokens[i]
+        if before.kind in DECLARATION_WORDS and before.first:
+            return token.column > before.column
+    return False
+
+
+def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
+    token = tokens[position]
+    following = tokens[min(position + 1, len(tokens) - 1)].kind
+
+    def put(kind: str, skip: int) -> Repair | None:
+        replaced = skip > 0
+        end = token.end if replaced else token.start
+        return Repair((Token(kind, kind, token.start, end, token.first),), skip) if stack.accepts(kind) else None
+
+    if token.kind == "=" and not stack.accepts("let"):
+        return put("==", 1)
+    if token.kind == "->" or (token.kind == "=>" and not stack.accepts("->")):
+        return put("=>", 1)
+    if token.kind in {"=>", ":"}:
+        return put("->", 1)
+    if token.kind == "not" and following == "in":
+        return put("in", 2)
+    if token.kind in OPERAND_STARTS and not token.first and position:
+        if stack.accepts(",") and tokens[position - 1].kind not in {",", "(", "["}:
+            return put(",", 0)
+        if stack.accepts(":") and (stack.accepts("=") is False or following in {"=", "?"}):
+            return put(":", 0)
+        if stack.accepts("=") and not stack.accepts("+") and stack.accepts(":"):
+            return put("=", 0)
+    return None
+
+
+def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int) -> int | None:
+    """Where a construct that the stand-in `kind` replaces ends, at `start` or later; `after` is what may follow."""
+    if kind == "BAD_BRACKET":
+        return _scan_bracket(after, tokens, start)
+    if kind == "BAD_HEADER":
+        return _scan_header(tokens, start)
+    if kind == "BAD_STATEMENT":
+        return _scan_statement(tokens, start)
+    if kind == "BAD_ENTRY":
+        return _scan_entry(after, tokens, start)
+    for i in range(start, len(tokens)):
+        here = tokens[i].kind
+        if here in DECLARATION_WORDS or here == "$END":
+            return i
+        if here == "STRING" and tokens[i].first and tokens[i + 1].kind in DECLARATION_WORDS:
+            return i
+    return None
+
+
+def _ends_brackets(kind: str) -> bool:
+    return kind in {"{", "}", "until", "$END"} or kind in STATEMENT_STARTS or kind in DECLARATION_WORDS
+
+
+def _scan_bracket(after: dict[str, int], tokens: list[Token], start: int) -> int | None:
+    depth = 0
+    for i in range(start, len(tokens)):
+        kind = tokens[i].kind
+        if _ends_brackets(kind):
+            return None
+        if kind in OPENERS:
+            depth += 1
+        elif kind in CLOSERS:
+            if depth == 0:
+                return i if kind in after else None
+            depth -= 1
+    return None
+
+
+def _scan_header(tokens: list[Token], start: int) -> int | None:
+    for i in range(start, len(tokens)):
+        kind = tokens[i].kind
+        if kind == "{":
+            return i
+        if _ends_brackets(kind):
+            return None
+    return None
+
+
+def _skip_braces(tokens: list[Token], start: int) -> int:
+    """The position after the `}` that closes the `{` at `start`."""
+    depth = 0
+    for i in range(start, len(tokens)):
+        if tokens[i].kind == "{":
+            depth += 1
+        elif tokens[i].kind == "}":
+            depth -= 1
+            if depth == 0:
+                return i + 1
+    return len(tokens) - 1
+
+
+def _scan_statement(tokens: list[Token], start: int) -> int | None:
+    i = start
+    depth = 0
+    declares = False
+    while i < len(tokens):
+        token = tokens[i]
+        kind = token.kind
+        if kind in DECLARATION_WORDS:
+            if not nested(tokens, i):
+                return None
+            declares = True
+        elif kind == "$END":
+            return None
+        elif kind in STATEMENT_STARTS or kind == "}":
+            return i
+        elif kind == "NAME" and token.first and depth <= 0 and tokens[i + 1].kind == "=":
+            return i
+        elif kind == "{":
+            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND:
+                return i
+            i = _skip_braces(tokens, i)
+            continue
+        elif kind in OPENERS:
+            depth += 1
+        elif kind in CLOSERS:
+            depth -= 1
+        i += 1
+    return None
+
+
+def _scan_entry(after: dict[str, int], tokens: list[Token], start: int) -> int | None:
+    separator = ":" if "," in after else "STRING"  # fields `name: type`, turns `role "…"`
+    i = start
+    while i < len(tokens):
+        kind = tokens[i].kind
+        if kind == "}" or (kind == "," and "," in after):
+            return i
+        if kind in DECLARATION_WORDS or kind == "$END":
+            return None
+        if kind == "NAME" and tokens[i + 1].kind == separator:
+            return i
+        i = _skip_braces(tokens, i) if kind == "{" else i + 1
+    return None
