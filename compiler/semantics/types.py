@@ -81,7 +81,7 @@ CANDIDATE_FIELDS: dict[str, Type] = {
 
 def assignable(value: Type, target: Type) -> bool:
     """Whether a `value` may stand where a `target` is expected."""
-    if value == target or value == NEVER:
+    if value == target or NEVER in (value, target):
         return True
     match value, target:
         case Scalar("int"), Scalar("float"):

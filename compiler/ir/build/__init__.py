@@ -1,0 +1,41 @@
+"""The checked program as a graph."""
+
+from __future__ import annotations
+
+from ttsc.compiler.ir import nodes as ir
+from ttsc.compiler.ir.build.statements import Returns, StatementBuilder
+from ttsc.compiler.semantics import typed
+from ttsc.compiler.semantics.check import Checked
+from ttsc.grammar.diagnostics import InternalError
+
+
+def build(checked: Checked, name: str) -> ir.Program:
+    """The graph of one program of a checked file. Raises KeyError if there is none of that name."""
+    program = next((p for p in checked.programs if p.name == name), None)
+    if program is None:
+        raise KeyError(name)
+    builder = StatementBuilder(program.returns, frozenset(p.name for p in program.parameters))
+    parameters = tuple(_parameter(p) for p in program.parameters)
+    env = {p.symbol: q.value for p, q in zip(program.parameters, parameters, strict=True)}
+    with builder.block() as nodes:
+        exit_ = builder.statements(program.body, env)
+    if not isinstance(exit_, Returns):
+        raise InternalError(f"program '{name}' passed the check and can end without returning")
+    return ir.Program(
+        program.name,
+        program.doc,
+        parameters,
+        tuple(ir.ModelRole(m.name, m.default) for m in program.models),
+        tuple(builder.externs.values()),
+        ir.Block(tuple(p.value for p in parameters), tuple(nodes), (exit_.value,)),
+        program.span,
+    )
+
+
+def _parameter(p: typed.Parameter) -> ir.Parameter:
+    tunable: ir.Interval | tuple[ir.Constant, ...] | None
+    if isinstance(p.tunable, typed.Range):
+        tunable = ir.Interval(p.tunable.low, p.tunable.high)
+    else:
+        tunable = p.tunable
+    return ir.Parameter(ir.Value(p.name, p.type), p.name, p.default, p.required, tunable)

@@ -1,0 +1,229 @@
+"""Declarations: their types, parameters, constants and templates, each checked once and kept."""
+
+from __future__ import annotations
+
+from typing import Literal, cast
+
+from ttsc.compiler.ir.templates import TemplateInvalid, is_static, variables
+from ttsc.compiler.semantics import typed
+from ttsc.compiler.semantics.modules import Module, Named
+from ttsc.compiler.semantics.reporter import Reporter
+from ttsc.compiler.semantics.types import (
+    BOOL,
+    CANDIDATE,
+    CONTEXT,
+    FLOAT,
+    INT,
+    NEVER,
+    NONE,
+    STR,
+    ListOf,
+    OptionalOf,
+    RecordType,
+    Type,
+    assignable,
+)
+from ttsc.grammar import ast
+from ttsc.grammar.source import Span
+from ttsc.grammar.spelling import did_you_mean
+
+BASIC: dict[str, Type] = {
+    "str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "Context": CONTEXT, "Candidate": CANDIDATE,
+}  # fmt: skip
+DATA = (STR, INT, FLOAT, BOOL)
+
+
+class Declarations:
+    """Types and signatures of what modules declare."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter = reporter
+        self._records: dict[int, RecordType] = {}
+        self._prompts: dict[int, typed.Prompt] = {}
+        self._externs: dict[int, typed.Extern] = {}
+        self._open: set[int] = set()
+
+    # --- types ------------------------------------------------------------------------------------------------------
+
+    def type(self, expr: ast.TypeExpr, module: Module) -> Type:
+        match expr:
+            case ast.ListType(item):
+                return ListOf(self.type(item, module))
+            case ast.OptionalType(item):
+                inner = self.type(item, module)
+                return inner if isinstance(inner, OptionalOf) else OptionalOf(inner)
+            case ast.NamedType(name):
+                if name in BASIC:
+                    return BASIC[name]
+                found = module.scope.get(name)
+                if found is not None and isinstance(found[0], ast.Record):
+                    return self.record(found[0], found[1])
+                records = [n for n, (d, _) in module.scope.items() if isinstance(d, ast.Record)]
+                hint = did_you_mean(name, [*BASIC, *records]) or "types: " + ", ".join([*BASIC, "list[T]", "T?", *records])
+                self._reporter.error("E0207", f"unknown type '{name}'", expr.span, "not a type", hint)
+                return NEVER
+
+    def record(self, record: ast.Record, module: Module) -> RecordType:
+        known = self._records.get(id(record))
+        if known is not None:
+            return known
+        if id(record) in self._open:
+            self._reporter.error("E0303", f"record '{record.name.id}' contains itself", record.name.span, "unbounded in size")
+            return RecordType(record.name.id, ())
+        self._open.add(id(record))
+        fields: dict[str, Type] = {}
+        for f in record.fields:
+            if f.name.id in fields:
+                self._reporter.error("E0201", f"field '{f.name.id}' is declared twice", f.name.span, "second declaration")
+            fields[f.name.id] = self.type(f.type, module)
+        self._open.discard(id(record))
+        result = RecordType(record.name.id, tuple(fields.items()))
+        self._records[id(record)] = result
+        return result
+
+    # --- parameters -------------------------------------------------------------------------------------------------
+
+    def parameters(self, owner: Named, module: Module) -> tuple[typed.Parameter, ...]:
+        parameters = () if isinstance(owner, (ast.Model, ast.Record)) else owner.parameters
+        result: dict[str, typed.Parameter] = {}
+        optional_seen = False
+        for p in parameters:
+            type_ = self.type(p.type, module)
+            if p.name.id in result:
+                self._reporter.error("E0201", f"parameter '{p.name.id}' is declared twice", p.name.span, "second declaration")
+            if p.tunable is not None and not isinstance(owner, ast.Program):
+                self._reporter.error("E0304", "only a program's parameter can be tunable", p.tunable.span, "range not allowed here")
+            default = self._default(p, type_)
+            if optional_seen and p.default is None:
+                self._reporter.error(
+                    "E0305", f"parameter '{p.name.id}' without a default follows one with a default", p.name.span,
+                    hint="put parameters without a default first",
+                )  # fmt: skip
+            optional_seen = optional_seen or p.default is not None
+            symbol = typed.Symbol(p.name.id, type_, "parameter", p.name.span)
+            result[p.name.id] = typed.Parameter(symbol, p.default is None, default, self._tunable(p, type_, default))
+        return tuple(result.values())
+
+    def _default(self, p: ast.Parameter, type_: Type) -> typed.Constant:
+        if p.default is None:
+            return None
+        found, value, value_type = self._constant(p.default)
+        if not found:
+            self._reporter.error(
+                "E0306", f"the default of '{p.name.id}' must be a constant", p.default.span, "not a literal",
+                "write a string, number, true, false, none, or a list of these",
+            )  # fmt: skip
+        elif not assignable(value_type, type_):
+            self._reporter.error(
+                "E0301", f"the default of '{p.name.id}' is {value_type}, but its type is {type_}", p.default.span,
+                f"expected {type_}",
+            )  # fmt: skip
+        return float(value) if type_ == FLOAT and isinstance(value, int) and not isinstance(value, bool) else value
+
+    def _constant(self, e: ast.Expr) -> tuple[bool, typed.Constant, Type]:
+        match e:
+            case ast.Literal(value):
+                return True, value, literal_type(value)
+            case ast.Unary("-", ast.Literal(value)) if isinstance(value, (int, float)) and not isinstance(value, bool):
+                return True, -value, literal_type(value)
+            case ast.ListExpr(items):
+                parts = [self._constant(i) for i in items]
+                types = [t for _, _, t in parts]
+                uniform = all(assignable(t, types[0]) for t in types)
+                return all(ok for ok, _, _ in parts) and uniform, tuple(v for _, v, _ in parts), ListOf(types[0] if types else NEVER)
+        return False, None, NEVER
+
+    def _tunable(self, p: ast.Parameter, type_: Type, default: typed.Constant) -> typed.Range | tuple[typed.Constant, ...] | None:
+        match p.tunable:
+            case None:
+                return None
+            case ast.Range(low, high, span=span):
+                if type_ not in (INT, FLOAT):
+                    self._reporter.error("E0304", f"a range needs an int or a float, and '{p.name.id}' is {type_}", span, "range")
+                elif low > high:
+                    self._reporter.error("E0304", f"the range {low}..{high} is empty", span, "low is above high", f"{high}..{low}?")
+                elif type_ == INT and not (isinstance(low, int) and isinstance(high, int)):
+                    self._reporter.error("E0304", f"'{p.name.id}' is an int, and its range has fractions", span, "range")
+                elif isinstance(default, (int, float)) and not low <= default <= high:
+                    self._reporter.error("E0304", f"the default {default} is outside {low}..{high}", p.span, "default and range")
+                return typed.Range(low, high)
+            case ast.Choices(values, span=span):
+                for v in values:
+                    if not assignable(literal_type(v.value), type_):
+                        self._reporter.error("E0304", f"'{v.span.text}' is not a {type_}", v.span, f"expected {type_}")
+                choices = tuple(v.value for v in values)
+                if p.default is not None and default not in choices:
+                    self._reporter.error("E0304", f"the default of '{p.name.id}' is not one of its choices", p.span, "default and choices")
+                return choices
+
+    # --- prompts and externs ----------------------------------------------------------------------------------------
+
+    def prompt(self, prompt: ast.Prompt, module: Module) -> typed.Prompt:
+        known = self._prompts.get(id(prompt))
+        if known is None:
+            known = self._check_prompt(prompt, module)
+            self._prompts[id(prompt)] = known
+        return known
+
+    def _check_prompt(self, prompt: ast.Prompt, module: Module) -> typed.Prompt:
+        parameters = self.parameters(prompt, module)
+        names = [p.name for p in parameters]
+        used: set[str] = set()
+        turns: list[typed.Turn] = []
+        for turn in prompt.turns:
+            template = str(turn.template.value)
+            try:
+                found = variables(template)
+            except TemplateInvalid as error:
+                self._reporter.error(
+                    "E0307", f"this template can't be read: {error}", turn.template.span, "Jinja template",
+                    "templates have {{ values }}, {% for %}, {% if %} and filters; write \"{{ '{{' }}\" for literal braces",
+                )  # fmt: skip
+                continue
+            role = cast("Literal['system', 'user', 'assistant']", turn.role)
+            turns.append(typed.Turn(role, template, tuple(found), not is_static(template), turn.span))
+            for name in found:
+                used.add(name)
+                if name not in names:
+                    hint = did_you_mean(name, names) or (
+                        f"the prompt's parameters: {', '.join(names)}" if names else "the prompt has no parameters"
+                    )
+                    self._reporter.error(
+                        "E0208", f"prompt '{prompt.name.id}' uses an undefined variable '{name}'", turn.template.span,
+                        f"'{name}' is not a parameter", hint,
+                    )  # fmt: skip
+        for p in parameters:
+            if p.name not in used:
+                self._reporter.warning("W0201", f"prompt '{prompt.name.id}' doesn't use '{p.name}'", p.symbol.span, "unused")
+        if not prompt.turns:
+            self._reporter.error("E0308", f"prompt '{prompt.name.id}' has no turns", prompt.name.span, hint='add user "…"')
+        for turn in prompt.turns[1:]:
+            if turn.role == "system":
+                self._reporter.error("E0309", "a system turn comes first or not at all", turn.span, "not first")
+        return typed.Prompt(prompt.name.id, parameters, tuple(turns), prompt.doc or "", prompt.span)
+
+    def extern(self, extern: ast.Extern, module: Module) -> typed.Extern:
+        known = self._externs.get(id(extern))
+        if known is None:
+            parameters = self.parameters(extern, module)
+            returns = self.type(extern.returns, module)
+            for p in parameters:
+                self._data_only(p.type, p.symbol.span, f"parameter '{p.name}' of extern '{extern.name.id}'")
+            self._data_only(returns, extern.returns.span, f"the result of extern '{extern.name.id}'")
+            known = typed.Extern(extern.name.id, parameters, returns, extern.doc or "", extern.span)
+            self._externs[id(extern)] = known
+        return known
+
+    def _data_only(self, type_: Type, span: Span, what: str) -> None:
+        inner = type_
+        while isinstance(inner, (ListOf, OptionalOf)):
+            inner = inner.item
+        if inner in (CONTEXT, CANDIDATE):
+            self._reporter.error("E0310", f"{what} is {type_}, which can't leave the program", span, "not data", "pass its text")
+
+
+def literal_type(value: object) -> Type:
+    """The type of a literal."""
+    if value is None:
+        return NONE
+    return {bool: BOOL, int: INT, float: FLOAT, str: STR}[type(value)]

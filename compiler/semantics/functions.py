@@ -1,0 +1,113 @@
+"""The built-in pure functions: names and types. What they compute is in `ir/pure.py`, under the same name.
+
+To add one: a line here, its evaluation there, a line in the language reference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ttsc.compiler.semantics.types import (
+    BOOL,
+    CANDIDATE,
+    FLOAT,
+    INT,
+    NONE,
+    STR,
+    ListOf,
+    OptionalOf,
+    Scalar,
+    Type,
+    assignable,
+    join,
+)
+
+Result = Type | Callable[[Sequence[Type]], Type | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """`parameters` are the types expected (None: any type); the last `optional` of them may be left out.
+
+    `result` is a type, or computed from the arguments' types (None: they don't fit, say `expects`).
+    """
+
+    parameters: tuple[Type | None, ...]
+    result: Result
+    optional: int = 0
+    expects: str = ""
+    doc: str = ""
+
+
+def _or_else(types: Sequence[Type]) -> Type | None:
+    first = types[0].item if isinstance(types[0], OptionalOf) else types[0]
+    return types[1] if first == NONE else join(first, types[1])
+
+
+def _element(types: Sequence[Type]) -> Type | None:
+    return types[0].item if isinstance(types[0], ListOf) else None
+
+
+def _number(types: Sequence[Type]) -> Type | None:
+    return _element(types) if assignable(types[0], ListOf(FLOAT)) else None
+
+
+def _length(types: Sequence[Type]) -> Type | None:
+    return INT if types[0] == STR or isinstance(types[0], ListOf) else None
+
+
+def _to_str(types: Sequence[Type]) -> Type | None:
+    return STR if types[0] in (STR, INT, FLOAT, BOOL) else None
+
+
+def _same_number(types: Sequence[Type]) -> Type | None:
+    return join(types[0], join(types[1], types[2]) or NONE) if all(assignable(t, FLOAT) for t in types) else None
+
+
+FUNCTIONS: dict[str, Signature] = {
+    "strip": Signature((STR,), STR, doc="without white space at both ends"),
+    "lower": Signature((STR,), STR, doc="in lower case"),
+    "upper": Signature((STR,), STR, doc="in upper case"),
+    "length": Signature((None,), _length, expects="a str or a list", doc="characters of a text, elements of a list"),
+    "contains": Signature((STR, STR), BOOL, doc="whether the first holds the second"),
+    "starts_with": Signature((STR, STR), BOOL, doc="whether the first begins with the second"),
+    "ends_with": Signature((STR, STR), BOOL, doc="whether the first ends with the second"),
+    "replace": Signature((STR, STR, STR), STR, doc="every second replaced by the third"),
+    "find": Signature((STR, STR, INT), OptionalOf(STR), 1, doc="first match of a regular expression, or its group"),
+    "find_last": Signature((STR, STR, INT), OptionalOf(STR), 1, doc="last match of a regular expression, or its group"),
+    "last_boxed": Signature((STR,), OptionalOf(STR), doc="content of the last \\boxed{}"),
+    "last_number": Signature((STR,), OptionalOf(STR), doc="the last number, in canonical form"),
+    "split": Signature((STR, STR), ListOf(STR), doc="parts between separators"),
+    "join": Signature((ListOf(STR), STR), STR, doc="parts with a separator between them"),
+    "head": Signature((STR, INT), STR, doc="the first n characters"),
+    "to_str": Signature((None,), _to_str, expects="a str, int, float or bool", doc="as text"),
+    "to_float": Signature((STR,), OptionalOf(FLOAT), doc="the number a text is, or none"),
+    "to_int": Signature((STR,), OptionalOf(INT), doc="the whole number a text is, or none"),
+    "sum": Signature((None,), _number, expects="a list of numbers", doc="sum of a list"),
+    "mean": Signature((ListOf(FLOAT),), FLOAT, doc="mean of a list; 0 if it is empty"),
+    "minimum": Signature((None,), _number, expects="a list of numbers", doc="least element"),
+    "maximum": Signature((None,), _number, expects="a list of numbers", doc="greatest element"),
+    "round": Signature((FLOAT,), INT, doc="to the nearest whole number, halves to even"),
+    "clamp": Signature((None, None, None), _same_number, expects="three numbers", doc="the first, kept in low..high"),
+    "or_else": Signature((None, None), _or_else, expects="a T? and a T", doc="the first, or the second if it is none"),
+    "text": Signature((CANDIDATE,), STR, doc="what a candidate generated"),
+}
+
+
+def result_type(signature: Signature, arguments: Sequence[Type]) -> Type | None:
+    """The type of a call whose arguments fit `signature.parameters`, or None if the function can't take them."""
+    return signature.result(arguments) if callable(signature.result) else signature.result
+
+
+def lifts(signature: Signature, first: Type) -> bool:
+    """Whether the function is applied to each element of `first`, a list, because it takes one such element."""
+    expected = signature.parameters[0]
+    return isinstance(first, ListOf) and expected in (STR, CANDIDATE) and element_fits(first.item, expected)
+
+
+def element_fits(item: Type, expected: Type | None) -> bool:
+    """Whether an element may be given to a parameter: as it is, or a candidate for its text."""
+    if expected is None or assignable(item, expected):
+        return True
+    return expected == STR and item in (CANDIDATE, Scalar("Context"))
