@@ -72,8 +72,8 @@ class Token:
 
 
 class Lexer:
-    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset of a `\"\"\"` that swallowed the rest, `unclosed`
-    the ends of strings that their line cut off."""
+    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset of a triple quote that swallowed the rest of
+    the text, `unclosed` the ends of strings that the end of their line cut off."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -92,6 +92,10 @@ class Lexer:
 
     def _add(self, kind: str, text: str, start: int, first: bool, value: str | int | float | None = None) -> None:
         self.tokens.append(Token(kind, text, start, start + len(text), first, start - self._line_start, value))
+
+    def _foreign(self, code: str, token: Token, ours: str) -> None:
+        message = f"`{token.text}` is not a word of this language"
+        self._report(code, token.start, token.end, message, "", f"write `{ours}`")
 
     # --- one pass over the text
 

@@ -46,7 +46,7 @@ def unescape(body: str, report: Report) -> str:
 
 def dedent(body: str) -> str:
     """What `inspect.cleandoc` does, except that tabs stay tabs: the margin common to all lines but the first goes, and
-    so do blank lines at both ends. It works on the text as written, before escapes: a `\\n` is not a line break here."""
+    so do blank lines at both ends. It works on the text as written: an escape `\\n` is no line break here."""
     first, *rest = body.split("\n")
     margin = _margin(rest)
     lines = [first.lstrip(), *(line[len(margin) :] if line.strip() else "" for line in rest)]
