@@ -73,14 +73,14 @@ class Token:
 
 class Lexer:
     """`tokens` ends with a token of kind `$END`. `swallowed` is the offset of a triple quote that swallowed the rest of
-    the text, `unclosed` the ends of strings that the end of their line cut off."""
+    the text, `doubts` the places where something unreadable was skipped."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
         self.tokens: list[Token] = []
         self.diagnostics: list[Diagnostic] = []
         self.swallowed: int | None = None
-        self.unclosed: set[int] = set()
+        self.doubts: list[int] = []
         self._line_start = 0
         self._scan()
         self._name_words()
@@ -92,10 +92,6 @@ class Lexer:
 
     def _add(self, kind: str, text: str, start: int, first: bool, value: str | int | float | None = None) -> None:
         self.tokens.append(Token(kind, text, start, start + len(text), first, start - self._line_start, value))
-
-    def _foreign(self, code: str, token: Token, ours: str) -> None:
-        message = f"`{token.text}` is not a word of this language"
-        self._report(code, token.start, token.end, message, "", f"write `{ours}`")
 
     # --- one pass over the text
 
@@ -164,7 +160,7 @@ class Lexer:
                 return start + 1
         elif not closed:
             hint = 'close it with `"` on the same line, or use """…""" for text of several lines'
-            self.unclosed.add(end)
+            self.doubts.append(end)
             self._report("E0102", start, end, "this string is never closed", 'no `"` before the end of the line', hint)
         raw = text[start:end] if closed else text[start:end] + '"'
         self._add_string(raw if quote == '"' else f'"{raw[1:-1]}"', start, end, first, quiet=quote == "'")
@@ -209,6 +205,7 @@ class Lexer:
     def _strange(self, start: int) -> int:
         """Reports a run of characters that no token has, and skips it."""
         text = self.source.text
+        self.doubts.append(start)
         end = start + 1
         while end < len(text) and end - start < 40 and not text[end].isspace() and _TOKEN.match(text, end) is None:
             end += 1
@@ -248,17 +245,13 @@ class Lexer:
                     kind = word
                     tokens[i] = replace(token, kind=word)
                 elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
-                    self._report(
-                        "E0113", token.start, token.end, f"`{word}` is written `else if`", "", "write `else if`"
-                    )
+                    self._report("E0113", token.start, token.end, f"`{word}` is written `else if`")
                     kind = "if"
                     tokens[i] = replace(token, kind=kind)
                     mended.append(i)
                 elif word in _FOREIGN_VALUES:
                     kind = _FOREIGN_VALUES[word]
-                    self._report(
-                        "E0112", token.start, token.end, f"`{word}` is written `{kind}`", "", f"write `{kind}`"
-                    )
+                    self._report("E0112", token.start, token.end, f"`{word}` is written `{kind}`")
                     tokens[i] = replace(token, kind=kind)
             previous = kind
         for i in reversed(mended):
@@ -315,12 +308,12 @@ class Lexer:
                 frames = [[]]
 
     def _settle_lambdas(self) -> None:
-        """Finds the `(` that opens the parameters of a lambda: names and commas, then `) =>`."""
+        """Finds the `(` that opens the parameters of a lambda: names and commas, then `) =>` (or `->`, a slip)."""
         tokens = self.tokens
         for i, token in enumerate(tokens):
-            if token.kind == "(":
+            if token.kind == "(" and i and tokens[i - 1].kind in EXPECTS_OPERAND:
                 j = i + 1
                 while tokens[j].kind in {"NAME", ","}:
                     j += 1
-                if j > i + 1 and tokens[j].kind == ")" and tokens[j + 1].kind == "=>":
+                if j > i + 1 and tokens[j].kind == ")" and tokens[j + 1].kind in {"=>", "->"}:
                     tokens[i] = replace(token, kind="LAMBDA")

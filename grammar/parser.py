@@ -75,7 +75,7 @@ class _Parser:
     def _run(self) -> ast.Module | None:
         tokens = self.lexer.tokens
         position = 0
-        resumed = -1  # where the parser last went on after an error: an error there is an echo of it
+        resumed, fresh = -1, False  # where the parser last went on after an error; another one there is its echo
         while True:
             token = tokens[position]
             if self._feed(token):
@@ -84,10 +84,12 @@ class _Parser:
                     return module if isinstance(module, ast.Module) else None
                 position += 1
                 continue
-            echo = position <= resumed
-            if not echo and self._speaks(position):
+            while (due := self.stack.due()) is not None:  # so that what is complete is not taken for open
+                self._reduce(due, token)
+            tried = position <= resumed
+            if (fresh or not tried) and self._speaks(position):
                 self.diagnostics.append(explain(self.stack, self.lexer, position))
-            action = recover(self.stack, tokens, position, position + 1 if echo else position)
+            action = recover(self.stack, tokens, position, position + 1 if tried else position)
             if action is None:
                 return None
             if isinstance(action, Repair):
@@ -95,9 +97,15 @@ class _Parser:
                     fed = self._feed(token)
                     assert fed, "a repair that does not fit"
                 position += action.skip
+                if not action.skip:
+                    resumed, fresh = (
+                        position,
+                        False,
+                    )  # something was put in before the token: if it still does not fit, give up on it
                 continue
             self._resume(action)
             position = resumed = action.position
+            fresh = action.fresh
 
     def _resume(self, action: Resume) -> None:
         """Drops what was half read, and puts a stand-in in its place."""
@@ -107,11 +115,13 @@ class _Parser:
         assert fed, "recovery chose a state that takes no stand-in"
 
     def _speaks(self, position: int) -> bool:
-        """False for an error that an open quote explains already."""
-        swallowed = self.lexer.swallowed
-        if swallowed is not None and (self.lexer.tokens[position].start >= swallowed or position == 0):
+        """False for an error that an open quote or a strange character before it explains already."""
+        lexer = self.lexer
+        start = lexer.tokens[position].start
+        if lexer.swallowed is not None and start >= lexer.swallowed:
             return False
-        return not (position and self.lexer.tokens[position - 1].end in self.lexer.unclosed)
+        end = lexer.tokens[position - 1].end if position else 0
+        return not any(end <= doubt <= start for doubt in lexer.doubts)
 
     def _feed(self, token: Token) -> bool:
         """Reduces and shifts, or returns False and leaves the stack as it was. LALR may reduce before it finds out

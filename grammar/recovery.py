@@ -12,6 +12,7 @@ Errors on the token where the parser went on are echoes of the first and are not
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Token
@@ -33,11 +34,13 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Keep `height` states, push a token of kind `kind` for what is dropped, go on at `position`."""
+    """Keep `height` states, push a token of kind `kind` for what is dropped, go on at `position`. `fresh`: a line begins
+    there that may well have an error of its own."""
 
     kind: str
     height: int
     position: int
+    fresh: bool
 
 
 def recover(stack: Stack, tokens: list[Token], position: int, scan_from: int) -> Repair | Resume | None:
@@ -49,22 +52,31 @@ def recover(stack: Stack, tokens: list[Token], position: int, scan_from: int) ->
             return repair
     if scan_from >= len(tokens):
         return None
-    actions = stack.tables.actions
     brackets = 0
     for height in range(len(stack.states), 0, -1):
-        row = actions[stack.states[height - 1]]
         for kind in _STANDS:
-            target = row.get(kind, -1)
-            if target < 0:
+            target = stack.target(kind, height)
+            if target is None:
                 continue
             if kind == "BAD_BRACKET":
                 brackets += 1
                 if brackets > _BRACKETS_TRIED:
                     continue
-            found = _scan(kind, actions[target], tokens, scan_from)
+            begin = stack.begins(height)
+            column = _column(tokens, tokens[position].start if begin is None else begin)
+            found = _scan(kind, stack.tables.actions[target], tokens, scan_from, column)
             if found is not None:
-                return Resume(kind, height, found)
+                fresh = kind == "BAD_STATEMENT" and found > position and tokens[found].kind in OPERAND_STARTS
+                return Resume(kind, height, found, fresh)
     return None
+
+
+def _column(tokens: list[Token], offset: int) -> int:
+    """The indentation of the line that `offset` is on."""
+    i = max(0, bisect_right(tokens, offset, key=lambda token: token.start) - 1)
+    while i and not tokens[i].first:
+        i -= 1
+    return tokens[i].column
 
 
 def nested(tokens: list[Token], position: int) -> bool:
@@ -89,7 +101,7 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
         end = token.end if replaced else token.start
         return Repair((Token(kind, kind, token.start, end, token.first),), skip) if stack.accepts(kind) else None
 
-    if token.kind == "=" and not stack.accepts("let"):
+    if token.kind == "=":
         return put("==", 1)
     if token.kind == "->" or (token.kind == "=>" and not stack.accepts("->")):
         return put("=>", 1)
@@ -100,21 +112,19 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
     if token.kind in OPERAND_STARTS and not token.first and position:
         if stack.accepts(",") and tokens[position - 1].kind not in {",", "(", "["}:
             return put(",", 0)
-        if stack.accepts(":") and (stack.accepts("=") is False or following in {"=", "?"}):
-            return put(":", 0)
-        if stack.accepts("=") and not stack.accepts("+") and stack.accepts(":"):
-            return put("=", 0)
+        if stack.accepts(":") and stack.accepts("="):
+            return put(":" if following in {"=", "?"} else "=", 0)
     return None
 
 
-def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int) -> int | None:
+def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int, column: int) -> int | None:
     """Where a construct that the stand-in `kind` replaces ends, at `start` or later; `after` is what may follow."""
     if kind == "BAD_BRACKET":
         return _scan_bracket(after, tokens, start)
     if kind == "BAD_HEADER":
         return _scan_header(tokens, start)
     if kind == "BAD_STATEMENT":
-        return _scan_statement(tokens, start)
+        return _scan_statement(tokens, start, column)
     if kind == "BAD_ENTRY":
         return _scan_entry(after, tokens, start)
     for i in range(start, len(tokens)):
@@ -126,14 +136,23 @@ def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int) -> 
     return None
 
 
+def closer_ahead(tokens: list[Token], position: int, closer: str) -> bool:
+    """Is the bracket around `position` closed further on, before anything that no bracket contains?"""
+    return _scan_bracket({closer: 0}, tokens, position) is not None
+
+
 def _ends_brackets(kind: str) -> bool:
     return kind in {"{", "}", "until", "$END"} or kind in STATEMENT_STARTS or kind in DECLARATION_WORDS
 
 
 def _scan_bracket(after: dict[str, int], tokens: list[Token], start: int) -> int | None:
     depth = 0
-    for i in range(start, len(tokens)):
+    i = start
+    while i < len(tokens):
         kind = tokens[i].kind
+        if kind == "{" and tokens[i - 1].kind in EXPECTS_OPERAND:  # meant as a value
+            i = _skip_braces(tokens, i)
+            continue
         if _ends_brackets(kind):
             return None
         if kind in OPENERS:
@@ -142,6 +161,7 @@ def _scan_bracket(after: dict[str, int], tokens: list[Token], start: int) -> int
             if depth == 0:
                 return i if kind in after else None
             depth -= 1
+        i += 1
     return None
 
 
@@ -168,7 +188,8 @@ def _skip_braces(tokens: list[Token], start: int) -> int:
     return len(tokens) - 1
 
 
-def _scan_statement(tokens: list[Token], start: int) -> int | None:
+def _scan_statement(tokens: list[Token], start: int, column: int) -> int | None:
+    """The next statement: one that begins with its word, or a line that is indented as the bad one was."""
     i = start
     depth = 0
     declares = False
@@ -183,10 +204,12 @@ def _scan_statement(tokens: list[Token], start: int) -> int | None:
             return None
         elif kind in STATEMENT_STARTS or kind == "}":
             return i
-        elif kind == "NAME" and token.first and depth <= 0 and tokens[i + 1].kind == "=":
+        elif token.first and depth <= 0 and kind == "NAME" and tokens[i + 1].kind == "=":
+            return i
+        elif token.first and i > start and token.column == column and kind in OPERAND_STARTS - {"(", "["}:
             return i
         elif kind == "{":
-            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND:
+            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat"}:
                 return i
             i = _skip_braces(tokens, i)
             continue

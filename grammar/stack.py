@@ -48,29 +48,41 @@ class Stack:
             return self._ends[-1] if self._ends else 0
         return self.pop(count)[1]
 
-    def accepts(self, kind: str, height: int | None = None) -> bool:
-        """Could a token of this kind come next (with only `height` states on the stack)?"""
+    def target(self, kind: str, height: int | None = None) -> int | None:
+        """The state that a token of this kind would lead to, after the reductions that are due before it, with only
+        `height` states on the stack. None if it does not fit. The stack stays as it is."""
         actions, gotos, rules = self.tables.actions, self.tables.gotos, self.tables.rules
         below = len(self.states) if height is None else height
         above: list[int] = []  # states that reductions would have put on top of those below
         while True:
             state = above[-1] if above else self.states[below - 1]
             action = actions[state].get(kind)
-            if action is None:
-                return False
-            if action >= 0:
-                return True
+            if action is None or action >= 0:
+                return action
             rule = rules[~action]
             taken = min(rule.length, len(above))
             del above[len(above) - taken :]
             below -= rule.length - taken
             base = above[-1] if above else self.states[below - 1]
-            target = gotos[base][rule.origin]
-            if kind == "$END" and target == self.tables.end:
-                return True
-            above.append(target)
+            state = gotos[base][rule.origin]
+            if kind == "$END" and state == self.tables.end:
+                return state
+            above.append(state)
+
+    def accepts(self, kind: str) -> bool:
+        return self.target(kind) is not None
 
     def acceptable(self) -> list[str]:
         """The kinds that could come next, stand-ins left out."""
         row = self.tables.actions[self.states[-1]]
         return [kind for kind in row if not kind.startswith("BAD_") and self.accepts(kind)]
+
+    def due(self) -> int | None:
+        """The rule that is reduced here whatever comes next, if there is one."""
+        actions = set(self.tables.actions[self.states[-1]].values())
+        action = actions.pop()
+        return ~action if action < 0 and not actions else None
+
+    def begins(self, height: int) -> int | None:
+        """Where the text begins that is dropped when `height` states are kept."""
+        return self._starts[height - 1] if height - 1 < len(self._starts) else None

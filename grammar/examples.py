@@ -1,0 +1,71 @@
+"""A malformed example for every syntax error: what each code means, shown rather than told.
+
+Tests parse each example and compare the whole rendered message with `tests/golden/errors/`, and fail for a code without
+an example. `EXPLANATIONS` says in a sentence what the code stands for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """`text` has errors of this code and of no other."""
+
+    code: str
+    title: str
+    text: str
+
+
+def _body(*lines: str) -> str:
+    return "\n".join(("program p(q: str, n: int = 4) -> str {", *(f"    {line}" for line in lines), "}", ""))
+
+
+EXAMPLES = (
+    Example("E0101", "unexpected character", _body("return q $ 2")),
+    Example("E0102", "string never closed", _body('let x = f("abc)', "return x")),
+    Example("E0103", "text never closed", 'prompt p(q: str) {\n    user """{{ q }}\n}\n'),
+    Example("E0104", "unknown escape", 'prompt p(q: str) {\n    user "{{ q }} in \\boxed{}"\n}\n'),
+    Example("E0105", "malformed number", _body("return f(20K, 0x10)")),
+    Example("E0106", "number too large", _body("return f(99999999999999999999, 1e999)")),
+    Example("E0107", "operator of another language", _body("if a && !b || c { return q; }", "return q")),
+    Example("E0108", "single quotes", _body("return 'yes'")),
+    Example("E0109", "string prefix", _body('return f"{q}!"')),
+    Example("E0110", "source too large", "# " + "x" * 1_000_000),
+    Example("E0111", "nested too deep", _body("return " + " + ".join(["q"] * 120))),
+    Example("E0112", "value of another language", _body("return None if q == True else q")),
+    Example("E0113", "word of another language", "def f(x):\n    return x\n\n" + _body("print(q)", "return a ? b : c")),
+    Example("E0114", "misspelt word", "progam f(q: str) -> str {\n}\n\n" + _body("retrun q")),
+    Example("E0115", "unbounded loop", _body("for x in q {", "    let y = x", "}", "while y { y = f(y) }", "return y")),
+    Example("E0116", "missing type", "prompt p(q, n: int) {\n    user q\n}\n".replace("user q", 'user "{{ q }}"')),
+    Example("E0117", "missing `=`", _body("let x 3", "return x")),
+    Example("E0118", "reserved word as a name", "record R { in: int }\n" + _body("let until = 3", "return q")),
+    Example("E0119", "missing type of the result", "program p(q: str) {\n    return q\n}\n"),
+    Example("E0120", "unexpected token", "prompt 3(q: str) {\n}\n" + _body("let x = a b", "return x")),
+    Example("E0121", "bracket never closed", _body("let x = f(q", "return x") + "program r() -> str {\n    return q\n"),
+    Example("E0122", "closes nothing", _body("return q", "}")),
+    Example("E0123", "closes another bracket", _body("return f([q)")),
+    Example("E0124", "`=` for a comparison", _body('if q = "a" { return q }', "return q")),
+    Example("E0125", "wrong arrow", "extern f(x: str): str\n" + _body("return keep(xs, by=x -> x.score)")),
+    Example("E0126", "chained comparison", _body("return 0 < n < 10")),
+    Example("E0127", "not in", _body("return n not in [1, 2]")),
+    Example("E0128", "`else` or `until` alone", _body("else { return q }", "until q")),
+    Example("E0129", "conditional without `else`", _body("return f(1 if q)")),
+    Example("E0130", "statement outside of a program", _body("if q {", "}", "}", "return q")),
+    Example("E0131", "docstring of nothing", 'record R { a: int }\n"""The judge."""\nmodel judge\n'),
+    Example("E0132", "block without braces", _body("if q:", "    return q")),
+    Example("E0133", "declaration inside of another", _body("function f(x: str) -> str = x", "return f(q)")),
+    Example("E0134", "value as a statement", _body("vote(q)", "3 + 4", "return q")),
+    Example("E0135", "assignment that declares or updates", _body("x: int = 3", "n += 1", "return q")),
+    Example("E0136", "argument without a name after a named one", _body("return sample(n=3, q)")),
+    Example("E0137", "pipe to something else", _body('return q |> "boxed"')),
+    Example("E0138", "unknown role", 'prompt p(q: str) {\n    sytem "Be brief."\n    user "{{ q }}"\n}\n'),
+    Example("E0139", "type in brackets", "extern f(x: dict[str]) -> str\n"),
+    Example("E0140", "use without names", "use std.answers\nuse std.search (beam)\n"),
+    Example("E0141", "malformed range", "program p(n: int = 4 in 1-8, m: int = 2) -> str {\n    return n\n}\n"),
+    Example("E0142", "missing expression", _body("let x =", "return f(q, )", "return")),
+    Example("E0143", "missing comma", _body("return f(q n=3)")),
+    Example("E0144", "braces as a value", _body('return f({"a": 1})')),
+    Example("E0145", "tuple", _body("return (q, n)")),
+)

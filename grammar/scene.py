@@ -1,0 +1,142 @@
+"""An error as the parser meets it: the token that does not fit, what is around it, and what could have stood there."""
+
+from __future__ import annotations
+
+from ttsc.grammar.diagnostics import Diagnostic
+from ttsc.grammar.lexer import DECLARATION_WORDS, OPENERS, RESERVED_WORDS, Lexer, Token
+from ttsc.grammar.recovery import OPERAND_STARTS, STATEMENT_STARTS, nested
+from ttsc.grammar.source import Span
+from ttsc.grammar.stack import Stack
+
+COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
+OPERATORS = COMPARISONS | frozenset({"+", "-", "*", "/", "//", "%", "or", "and", "|>", ".", "(", "[", "COND_IF", "=>"})
+_ORDER = (
+    "an expression",
+    "a statement",
+    "a declaration",
+    "the declaration that the docstring describes",
+    "a type",
+    "a name",
+    "a number",
+    "a string",
+)
+_SPELLINGS = {"COND_IF": "if", "LAMBDA": "("}
+
+
+class Scene:
+    def __init__(self, stack: Stack, lexer: Lexer, position: int) -> None:
+        self.tokens = lexer.tokens
+        self.position = position
+        self.token = lexer.tokens[position]
+        self.before = lexer.tokens[position - 1] if position else self.token
+        self.after = lexer.tokens[min(position + 1, len(lexer.tokens) - 1)]
+        self.expected = frozenset(stack.acceptable())
+        self.opener = next((v for v in reversed(stack.values) if isinstance(v, Token) and v.kind in OPENERS), None)
+        self._lexer = lexer
+
+    @property
+    def wants_expression(self) -> bool:
+        return {"NAME", "INT", "(", "not"} <= self.expected
+
+    @property
+    def expression_complete(self) -> bool:
+        """Is the token preceded by an expression that could end here or go on?"""
+        return "and" in self.expected
+
+    @property
+    def wants_statement(self) -> bool:
+        return "let" in self.expected
+
+    @property
+    def wants_declaration(self) -> bool:
+        return "use" in self.expected
+
+    @property
+    def breaks_off(self) -> bool:
+        """Does the token begin something that no bracket contains?"""
+        kind = self.token.kind
+        if kind in DECLARATION_WORDS:
+            return self.opener is None or self.opener.kind != "{" or not nested(self.tokens, self.position)
+        return kind in STATEMENT_STARTS or kind in {"{", "}", "until", "$END"}
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        label: str = "",
+        hint: str = "",
+        notes: tuple[str, ...] = (),
+        at: Token | None = None,
+    ) -> Diagnostic:
+        """A diagnostic at the token, or at another one; the end of the file is shown after the last token."""
+        token = at or self.token
+        if token.kind == "$END" and self.position:
+            return self.gap(code, message, label, hint, notes)
+        return Diagnostic(code, message, Span(self._lexer.source, token.start, token.end), label, hint, notes)
+
+    def gap(self, code: str, message: str, label: str = "", hint: str = "", notes: tuple[str, ...] = ()) -> Diagnostic:
+        """A diagnostic on what is missing before the token: at the end of the line before, if a line is between."""
+        if self.token.first and self.position:
+            end = self.before.end
+            return Diagnostic(code, message, Span(self._lexer.source, end, end), label, hint, notes)
+        return Diagnostic(code, message, Span(self._lexer.source, self.token.start, self.token.end), label, hint, notes)
+
+    def place(self, token: Token) -> str:
+        line, column = self._lexer.source.line_col(token.start)
+        return f"line {line}, column {column}"
+
+    def line(self, token: Token) -> int:
+        return self._lexer.source.line_col(token.start)[0]
+
+    def found(self) -> str:
+        return found(self.token)
+
+    def wanted(self) -> str:
+        return wanted(self.expected, self.before.kind)
+
+
+def found(token: Token) -> str:
+    """The token in words."""
+    if token.kind == "$END":
+        return "the end of the file"
+    if token.kind in {"STRING", "MODULE_DOC"}:
+        return "a string"
+    text = token.text if len(token.text) <= 40 else token.text[:39] + "…"
+    if token.kind in {"INT", "FLOAT"}:
+        return f"the number `{text}`"
+    if token.kind == "NAME":
+        return f"the name `{text}`"
+    if token.kind in RESERVED_WORDS or token.kind in DECLARATION_WORDS:
+        return f"the word `{text}`"
+    return f"`{text}`"
+
+
+def wanted(expected: frozenset[str], before: str) -> str:
+    """What could have come, in words: the parts of the language first, then names, then symbols."""
+    kinds = set(expected)
+    words: set[str] = set()
+    if {"NAME", "INT", "(", "not"} <= kinds:
+        words.add("an expression")
+        kinds -= OPERAND_STARTS | {"-"}
+    if "let" in kinds:
+        words.add("a statement")
+        kinds -= STATEMENT_STARTS | {"NAME"}
+    if "program" in kinds:
+        words.add("a declaration" if "use" in kinds else "the declaration that the docstring describes")
+        kinds -= DECLARATION_WORDS | {"STRING", "$END", "MODULE_DOC"}
+    if "+" in kinds:
+        kinds -= OPERATORS - ({"in"} if "and" not in kinds else set())
+    if kinds & {"NAME"}:
+        words.add("a type" if before in {":", "->"} else "a name")
+    if kinds & {"INT", "FLOAT"}:
+        words.add("a number")
+    if kinds & {"STRING", "MODULE_DOC"}:
+        words.add("a string")
+    symbols = kinds - {"NAME", "INT", "FLOAT", "STRING", "MODULE_DOC"}
+    if len(symbols) > 1:
+        symbols -= {"?"}
+    listed = [word for word in _ORDER if word in words]
+    for kind in sorted(symbols, key=lambda kind: (kind.isalpha(), kind)):
+        listed.append("the end of the file" if kind == "$END" else f"`{_SPELLINGS.get(kind, kind)}`")
+    listed = list(dict.fromkeys(listed)) or ["an operator"]
+    return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"
