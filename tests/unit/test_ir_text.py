@@ -1,0 +1,102 @@
+"""The text form of the IR: every construct reads back, errors say where and what."""
+
+from __future__ import annotations
+
+import pytest
+
+from ttsc.compiler.ir.printer import print_node, print_program
+from ttsc.compiler.ir.reader import TextInvalid, read
+from ttsc.compiler.ir.rewrite import walk
+
+EVERYTHING = """\
+program everything(%question: str, %n: int = 16 in 1..256, %m as mode: str? = none in ("a", "b"), %r: Report) -> str {
+  doc "n chains\\nof \\"thought\\""
+  model policy = "smollm2"
+  model prm
+  record Inner { a: list[int?] }
+  record Report { passed: bool, inner: Inner? }
+  extern run_tests(code: str, tests: list[str]) -> Report
+  %c1 = const 0.7 : float
+  %c2 = const ("a\\n", 1, -2.5, true, none, (1,), ()) : list[str]
+  %c3 = const true : bool
+  %c4 = const 3 : int
+  %turn1 = turn system literal "Reason {{ step }}."
+  %turn2 = turn %turn1 user "{{ question }}" (question=%question)
+  %turn3 = turn assistant "no parent"
+  %sample1 = generate sample %turn2 x %n (temperature=%c1, max_tokens=%c4) model=policy delimiter=drop finished=freeze \
+stream share_prefix : list[Candidate]
+  %judge1 = generate judge %turn3 x %c4 model=prm : list[Candidate]
+  %map1 = map %sample1 as %x1: Candidate {
+    %p1 = field[text](%x1) : str
+    %p3 = last_boxed(%p1) : str?
+    yield %p3
+  } : list[str?]
+  %filter1 = filter %sample1 as %x2: Candidate {
+    %p4 = field[finished](%x2) : bool
+    yield %p4
+  } : list[Candidate]
+  %p5 = list() : list[never]
+  %vote1 = select vote %map1 otherwise=%question rule majority(ties=last, invalid=count, max_weight=1.0) early : str
+  %extern1 = extern run_tests(%vote1, %c2) : Report
+  %a, %b = if @if1 %c3 {
+    yield %vote1, %filter1
+  } else {
+    yield %question, %sample1
+  } : str, list[Candidate]
+  %d = repeat @repeat1 %c4 (%k: list[Candidate] = %b) {
+    %g = force %k with %a : list[Candidate]
+    yield %g, %c3
+  } : list[Candidate]
+  () = if @if2 %c3 {
+    yield
+  } else {
+    yield
+  } :
+  %s = select stop_first %d count=%c4 rule first_finished(order=time, truncated=include) : list[Candidate]
+  %"odd id" = select keep %d keys=%c2 count=%c4 rule greatest(ties=first, maximum=1.0) : list[Candidate]
+  %t = select any %c2 rule quantified(any) : bool
+  yield %a
+}
+"""
+
+
+def test_everything_reads_back_as_it_was_written() -> None:
+    program = read(EVERYTHING)
+    assert print_program(program) == EVERYTHING
+    assert read(print_program(program)) == program
+
+
+def test_comments_and_layout_do_not_matter() -> None:
+    program = read('program p()->str{# why\n%c=const "# no comment":str yield %c}')
+    assert print_program(program) == 'program p() -> str {\n  %c = const "# no comment" : str\n  yield %c\n}\n'
+
+
+def test_one_node() -> None:
+    nodes = list(walk(read(EVERYTHING).body))
+    assert print_node(nodes[0]) == "%c1 = const 0.7 : float"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("program everything", "everything", "1:1: expected `program`, found `everything`"),
+        ("x %n", "y %n", "15:37: expected `x`, found `y`"),
+        ('"Reason', '"\\q', "12:32: invalid escape in a text"),
+        ("0.7 : float", "0.7", "9:3: expected `:` and a type, found `%c2`"),
+        ("list[int?]", "list[nt]", "5:26: there is no type `nt`"),
+        ("  yield %a\n}", "}", "46:1: expected `yield` before this, found `}`"),
+        ("ties=last", "tie=last", "27:105: expected other settings of `majority` before this, found `early`"),
+        ("with %a", "with %zz", "35:24: `%zz` is not defined here"),
+        ("with %a", "with %p1", "35:24: `%p1` is not defined here"),
+        ("  yield %a\n}\n", "  yield %a\n}\nx", "48:1: expected the end of the text, found `x`"),
+        ("-> str {", "-> int {", "1:114: the program does not yield the type it names"),
+        ("const 0.7", "const ;", "8:15: unexpected ';'"),
+        ("%a, %b = if", "%a = if", "29:3: 1 names for 2 types"),
+        ("generate sample", "generate simple", "expected `sample` or `branch` or `refine` or `judge`, found `simple`"),
+    ],
+)
+def test_errors(old: str, new: str, message: str) -> None:
+    assert EVERYTHING.count(old) >= 1
+    with pytest.raises(TextInvalid) as caught:
+        read(EVERYTHING.replace(old, new, 1))
+    assert message in str(caught.value)
