@@ -1,0 +1,70 @@
+"""How long ttsc takes to start: `import ttsc`, and a cold `ttsc check` of the largest program at hand.
+
+Each figure is the wall time of a new process, less nothing: the interpreter's own start is in it and shown beside it.
+Run with `make bench`. Prints milliseconds: median, smallest, largest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+IMPORT_LIMIT_MS = 150
+CHECK_LIMIT_MS = 400
+
+
+def measure(command: list[str], repeats: int) -> list[float]:
+    """Wall times of `command` in milliseconds, after one run that fills the disk cache and Python's bytecode cache."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    times = []
+    for number in range(repeats + 1):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True, cwd=ROOT, env=environment)
+        if number:
+            times.append((time.perf_counter() - start) * 1000)
+    return times
+
+
+def largest_program() -> Path:
+    """The program with the longest text, of the examples and the library."""
+    return max((*ROOT.glob("programs/*.tts"), *ROOT.glob("stdlib/*.tts")), key=lambda path: path.stat().st_size)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=9, help="measured starts of each kind, at least 5 (default: 9)")
+    parser.add_argument("--json", action="store_true", help="one JSON object per figure")
+    options = parser.parse_args()
+    repeats = max(5, options.repeats)
+    program = largest_program().relative_to(ROOT)
+    python = [sys.executable, "-P"]
+    rows = (
+        ("python -c pass", [*python, "-c", "pass"], None),
+        ("import ttsc", [*python, "-c", "import ttsc"], IMPORT_LIMIT_MS),
+        (f"ttsc check {program}", [*python, "-m", "ttsc", "check", str(program)], CHECK_LIMIT_MS),
+    )
+    missed = False
+    for name, command, limit in rows:
+        times = measure(command, repeats)
+        median = statistics.median(times)
+        missed |= limit is not None and median > limit
+        if options.json:
+            figures = {"median_ms": round(median, 1), "min_ms": round(min(times), 1), "max_ms": round(max(times), 1)}
+            print(json.dumps({"what": name, **figures, "limit_ms": limit, "repeats": repeats}))
+        else:
+            aim = f"  (aim: {limit} ms)" if limit else ""
+            print(
+                f"{name:<44} median {median:6.1f} ms   {min(times):6.1f} to {max(times):6.1f}   {repeats} starts{aim}"
+            )
+    sys.exit(1 if missed else 0)
+
+
+if __name__ == "__main__":
+    main()

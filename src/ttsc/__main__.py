@@ -1,0 +1,5 @@
+"""`python -m ttsc`"""
+
+from ttsc.cli import main
+
+main()

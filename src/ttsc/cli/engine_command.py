@@ -1,0 +1,117 @@
+"""`ttsc engine`: an engine that stays for repeated runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from ttsc.cli.exit_codes import DONE, ENGINE_UNAVAILABLE, say
+from ttsc.cli.progress import EngineProgress
+
+
+@click.group(short_help="Start, look at and stop a kept engine.")
+def engine() -> None:
+    """Keep an engine running between runs. `ttsc run` finds it by its model.
+
+    Without a kept engine each `ttsc run` starts one and stops it when done, which takes most of its time.
+    """
+
+
+@engine.command()
+@click.argument("model", default="smollm2-135m", metavar="[MODEL]")
+@click.option("--port", type=click.IntRange(1, 65535), help="Where to listen on 127.0.0.1 (default: a free port).")
+@click.option(
+    "--deterministic/--no-deterministic",
+    default=None,
+    help="Honour seeds: equal seeds give equal tokens. Default: on for a CPU, off for a GPU.",
+)
+@click.option("--timeout", "timeout_s", type=float, default=600.0, show_default=True, metavar="SECONDS")
+@click.argument("server_args", nargs=-1, metavar="[-- SGLANG-OPTION…]")
+def start(
+    model: str, port: int | None, deterministic: bool | None, timeout_s: float, server_args: tuple[str, ...]
+) -> None:
+    """Start an engine for MODEL and leave it running. Does nothing if one runs already.
+
+    MODEL is a Hugging Face folder or id, or the built-in smollm2-135m. Options behind `--` go to SGLang as they are.
+    """
+    from ttsc.backends.sglang.kept import start_daemon
+
+    with EngineProgress() as progress:
+        record = start_daemon(
+            model,
+            deterministic=deterministic,
+            port=port,
+            on_progress=progress.update,
+            timeout_s=timeout_s,
+            extra_args=server_args,
+        )
+    say(f"{record.name} serves {record.model} on the {record.device}; stop it with `ttsc engine stop {record.name}`")
+    click.echo(record.url)
+
+
+@engine.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object per engine on standard output.")
+def status(as_json: bool) -> int:
+    """Show every kept engine. Exit code 5 if none is ready."""
+    from ttsc.backends.sglang.kept import status as kept_status
+
+    found = kept_status()
+    for item in found:
+        record = item.record
+        if as_json:
+            click.echo(
+                json.dumps(
+                    {
+                        "condition": item.condition,
+                        "uptime_s": round(item.uptime_s, 1),
+                        "memory_bytes": item.memory_bytes,
+                        **asdict(record),
+                    }
+                )
+            )
+            continue
+        seeds = "seeds honoured" if record.deterministic else "seeds not honoured"
+        memory = f"{item.memory_bytes / 2**30:.1f} GiB"
+        click.echo(
+            f"{record.name}  {item.condition}  {record.url}  {record.device}, {seeds}  {memory}  up {_span(item.uptime_s)}"
+        )
+        if item.end is not None:
+            click.echo(f"  {item.end}")
+    if not found and not as_json:
+        say("no engine is kept; start one with `ttsc engine start`")
+    return DONE if any(item.condition == "ready" for item in found) else ENGINE_UNAVAILABLE
+
+
+@engine.command()
+@click.argument("name", required=False)
+def stop(name: str | None) -> None:
+    """Stop the kept engine NAME (a name, model or URL), or all of them."""
+    from ttsc.backends.sglang.kept import stop as kept_stop
+
+    stopped = kept_stop(name)
+    for record in stopped:
+        say(f"stopped {record.name}")
+    if not stopped:
+        say("no engine is kept")
+
+
+@engine.command()
+@click.argument("name", required=False)
+@click.option(
+    "-n", "--lines", type=click.IntRange(1), default=50, show_default=True, help="How many of the last lines."
+)
+def logs(name: str | None, lines: int) -> None:
+    """Print the end of a kept engine's log; of the one started last without NAME."""
+    from ttsc.backends.sglang.kept import logs as kept_logs
+
+    path, text = kept_logs(name, lines)
+    say(str(path))
+    click.echo(text)
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"

@@ -1,0 +1,43 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ttsc.compiler.plan.nodes import Level
+
+Decorated = Callable[..., Any]
+
+
+def program_option(function: Decorated) -> Decorated:
+    """`-p PROGRAM`"""
+    text = "Which program of the file. Needed only where it has several, none called like the file."
+    return click.option("-p", "--program", metavar="PROGRAM", help=text)(function)
+
+
+def level_option(function: Decorated) -> Decorated:
+    """`-O0`, `-O1`, `-O2`"""
+    text = (
+        "0: the program as written; 1: passes that change no schedule; 2: all passes (default). The value is the same."
+    )
+    kind = click.IntRange(0, 2)
+    return click.option("-O", "level", type=kind, default=2, metavar="0|1|2", help=text)(function)
+
+
+def disable_option(function: Decorated) -> Decorated:
+    """`--disable PASS`, several times"""
+    text = "Leave this pass out. May be given several times."
+    return click.option("--disable", "disabled", multiple=True, metavar="PASS", help=text)(function)
+
+
+def as_level(level: int) -> Level:
+    """The number that `click.IntRange` has already checked, as the type that the compiler takes."""
+    match level:
+        case 0:
+            return 0
+        case 1:
+            return 1
+    return 2

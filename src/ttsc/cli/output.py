@@ -1,0 +1,157 @@
+"""What `ttsc run` writes: values on standard output, JSON objects, and the figures at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+import click
+
+from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
+from ttsc.runtime.events import RunResult, Usage
+
+_UNAVAILABLE = ("R0401", "R0405")
+
+
+def as_json(result: RunResult, seeds_honoured: bool) -> str:
+    """One result as a JSON object on one line."""
+    row = {
+        "input": result.input,
+        "value": result.value,
+        "error": None if result.error is None else asdict(result.error),
+        "cut": result.cut,
+        "reason": result.reason,
+        "seed": result.seed,
+        "seeds_honoured": seeds_honoured,
+        "duration_s": round(result.duration_s, 3),
+        "usage": asdict(result.usage),
+    }
+    return json.dumps(row, ensure_ascii=False, default=str)
+
+
+def text_of(value: Any) -> str:
+    """A value as text: a `str` as it is, everything else as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def one_line(value: Any) -> str:
+    """A value on one line: a text of several lines as a JSON string."""
+    text = text_of(value)
+    return json.dumps(text, ensure_ascii=False) if "\n" in text else text
+
+
+class Results:
+    """Takes results as they come; writes those that are wanted at once, and the others in the order of the inputs.
+
+    `held`: standard output shares a terminal with a live display, so nothing is written there before that has ended; of
+    several inputs the display has shown the values then, and only JSON is written.
+    """
+
+    def __init__(self, inputs: int, seeds_honoured: bool, as_json: bool, out: Path | None, held: bool) -> None:
+        self._inputs = inputs
+        self._seeds_honoured = seeds_honoured
+        self._as_json = as_json
+        self._held = held
+        self._path = out
+        self._file: TextIO | None = None
+        self._results: dict[int, RunResult] = {}
+        self._next = 0
+
+    def __enter__(self) -> Self:
+        if self._path is not None:
+            self._file = self._path.open("w", encoding="utf-8")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        if self._held and (self._as_json or self._inputs == 1):
+            for result in self.in_order():
+                self._print(result)
+
+    def add(self, result: RunResult) -> None:
+        """Take one result in. It is in the `--out` file, on disk, when this returns."""
+        self._results[result.input] = result
+        if self._file is not None:
+            self._file.write(as_json(result, self._seeds_honoured) + "\n")
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        if self._held:
+            return
+        if self._as_json:
+            self._print(result)
+            return
+        while self._next in self._results:
+            self._print(self._results[self._next])
+            self._next += 1
+
+    def in_order(self) -> list[RunResult]:
+        """The results so far, in the order of the inputs."""
+        return [self._results[number] for number in sorted(self._results)]
+
+    def _print(self, result: RunResult) -> None:
+        if self._as_json:
+            click.echo(as_json(result, self._seeds_honoured))
+        elif self._inputs > 1:
+            click.echo("" if result.error else one_line(result.value))
+        elif result.error is None:
+            click.echo(text_of(result.value))
+
+
+def exit_code(results: Sequence[RunResult]) -> int:
+    """What some results mean for the command: failed before cut before done; 5 if only the engine was to blame."""
+    failures = [result.error for result in results if result.error is not None]
+    if failures:
+        return ENGINE_UNAVAILABLE if all(failure.code in _UNAVAILABLE for failure in failures) else FAILED
+    return BUDGET_CUT if any(result.cut for result in results) else DONE
+
+
+def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -> None:
+    """The figures at the end of a run, on standard error; for one input its failure, too."""
+    if len(results) == 1 and results[0].error is not None:
+        failure = results[0].error
+        complain(failure.code, failure.message, failure.hint)
+    for result in results:
+        if result.cut and len(results) == 1:
+            say(f"cut       {result.reason}; the answer is the best so far")
+    usage = total([result.usage for result in results])
+    say(
+        f"tokens    prefill {usage.prefill_tokens} computed, {usage.cached_tokens} cached; "
+        f"decoded {usage.decoded_tokens}, of which {usage.lost_tokens} lost"
+    )
+    details = [f"{usage.requests} sent", f"{usage.aborted} aborted losers"]
+    details += [f"{count} {word}" for count, word in ((usage.failed, "failed"), (usage.retries, "retried")) if count]
+    details += [f"{usage.extern_calls} extern calls"] if usage.extern_calls else []
+    say(f"requests  {', '.join(details)}")
+    honoured = "honoured: equal seeds give equal tokens" if seeds_honoured else "not honoured by this engine"
+    seed = results[0].seed if results else 0
+    say(f"time      {wall_s:.1f} s; seed {seed}, {honoured}")
+    failed = sum(result.error is not None for result in results)
+    if len(results) > 1:
+        cut = sum(result.cut for result in results)
+        say(f"inputs    {len(results)} ended, {failed} failed" + (f", {cut} cut" if cut else ""))
+
+
+def total(usages: Sequence[Usage]) -> Usage:
+    """The sum of the counts. `by_model` and `by_node` are summed name by name."""
+    sums: dict[str, Any] = {}
+    for field in fields(Usage):
+        values = [getattr(usage, field.name) for usage in usages]
+        if field.name in ("by_model", "by_node"):
+            merged: dict[str, dict[str, int]] = {}
+            for value in values:
+                for name, counts in value.items():
+                    into = merged.setdefault(name, {})
+                    for key, count in counts.items():
+                        into[key] = into.get(key, 0) + count
+            sums[field.name] = merged
+        else:
+            sums[field.name] = sum(values)
+    return Usage(**sums)

@@ -1,0 +1,267 @@
+"""What a program is given: values checked against the types, ranges and defaults that it declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ttsc.compiler.ir.nodes import Interval, Parameter
+from ttsc.compiler.semantics.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.errors import InputError, Problem, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+_SHOWN_CHARACTERS = 40
+
+
+def bind(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A value for every parameter: those given, checked, and the defaults of the others.
+
+    Raises `InputError` with every problem: E0501 missing, E0502 unknown, E0503 of another type, E0504 outside its
+    range.
+    """
+    problems: list[Problem] = []
+    names = [parameter.name for parameter in parameters]
+    for name in given:
+        if name not in names:
+            takes = f"the program takes {_listed(names)}" if names else "the program takes no parameters"
+            problems.append(Problem("E0502", f"unknown parameter '{name}'", did_you_mean(name, names, takes)))
+    bound: dict[str, Any] = {}
+    for parameter in parameters:
+        if parameter.name in given:
+            value, found = _check(parameter, given[parameter.name])
+            problems.extend(found)
+            bound[parameter.name] = value
+        elif parameter.required:
+            hint = f"give it as `{parameter.name}=…` ({parameter.value.type})"
+            problems.append(Problem("E0501", f"missing parameter '{parameter.name}'", hint))
+        else:
+            bound[parameter.name] = parameter.default
+    if problems:
+        raise InputError(*problems)
+    return bound
+
+
+def from_text(parameters: Sequence[Parameter], name: str, text: str) -> Any:
+    """The value that `--set name=text` means: text for a `str`, else a number, `true`/`false`, `none` or JSON.
+
+    Raises `InputError` for a name that is no parameter or a text that is no value of its type.
+    """
+    known = {parameter.name: parameter for parameter in parameters}
+    parameter = known.get(name)
+    if parameter is None:
+        hint = did_you_mean(name, known, f"the program takes {_listed(list(known))}" if known else "")
+        raise InputError(Problem("E0502", f"unknown parameter '{name}'", hint))
+    kind = parameter.value.type
+    if isinstance(kind, OptionalOf):
+        if text == "none":
+            return None
+        kind = kind.item
+    if kind == Scalar("str"):
+        return text
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise InputError(
+            Problem("E0503", f"parameter '{name}': '{_short(text)}' is not {_a(kind)}", _example(kind))
+        ) from None
+
+
+def parse_object(text: str, where: str) -> dict[str, Any]:
+    """One JSON object: parameter names and values. Raises `InputError` (E0505) that says `where`."""
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        hint = 'an input looks like {"question": "How much is 17 + 25?"}'
+        raise InputError(Problem("E0505", f"{where} is not JSON{place}", hint)) from None
+    if not isinstance(value, dict):
+        hint = 'write an object of parameters, as in {"question": "…"}'
+        raise InputError(Problem("E0505", f"{where} is {_kind(value)}, not an object", hint))
+    return value
+
+
+def read_lines(lines: Iterable[str], where: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The inputs of a JSON-lines text, each with its place (`file:line`); empty lines are skipped."""
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            place = f"{where}:{number}"
+            yield place, parse_object(line, place)
+
+
+def read_file(path: Path) -> list[tuple[str, dict[str, Any]]]:
+    """Every input of a JSON-lines file. Raises `InputError` (E0505) for a file that can't be read or a line that is
+    no input.
+    """
+    try:
+        with path.open(encoding="utf-8") as lines:
+            return list(read_lines(lines, str(path)))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise InputError(
+            Problem("E0505", f"can't read inputs from '{path}': {reason}", "name a JSON-lines file")
+        ) from None
+
+
+def conform(kind: Type, value: Any, what: str) -> tuple[Any, tuple[Problem, ...]]:
+    """`value` as a value of type `kind`, and what is wrong with it (E0503), each message beginning with `what`."""
+    from pydantic import ValidationError
+
+    if _inner(kind):
+        hint = "call this program from another one"
+        return value, (Problem("E0503", f"{what} is {_a(kind)}, which can't be given from outside", hint),)
+    try:
+        return _adapter(kind).validate_python(value), ()
+    except ValidationError as error:
+        return value, tuple(_translate(kind, detail, what) for detail in error.errors(include_url=False))
+
+
+def _check(parameter: Parameter, given: Any) -> tuple[Any, list[Problem]]:
+    value, problems = conform(parameter.value.type, given, f"parameter '{parameter.name}'")
+    found = list(problems)
+    if not found and parameter.tunable is not None and not _within(parameter.tunable, value):
+        message = f"parameter '{parameter.name}' is {_short(value)}, outside of {_range(parameter.tunable)}"
+        found.append(
+            Problem(
+                "E0504", message, f"choose a value in {_range(parameter.tunable)}, or widen the range in the program"
+            )
+        )
+    return value, found
+
+
+def _within(tunable: Interval | tuple[Any, ...], value: Any) -> bool:
+    if isinstance(tunable, Interval):
+        return bool(tunable.low <= value <= tunable.high)
+    return value in tunable
+
+
+def _range(tunable: Interval | tuple[Any, ...]) -> str:
+    if isinstance(tunable, Interval):
+        return f"{tunable.low}..{tunable.high}"
+    return "[" + ", ".join(_short(value) for value in tunable) + "]"
+
+
+@cache
+def _adapter(kind: Type) -> TypeAdapter[Any]:
+    from pydantic import ConfigDict, TypeAdapter
+
+    if isinstance(kind, RecordType):
+        return TypeAdapter(_annotation(kind))
+    return TypeAdapter(_annotation(kind), config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
+def _annotation(kind: Type) -> Any:
+    """The Python type that pydantic checks a value of `kind` by."""
+    import typing_extensions
+    from pydantic import ConfigDict
+
+    match kind:
+        case Scalar(name="str"):
+            return str
+        case Scalar(name="int"):
+            return int
+        case Scalar(name="float"):
+            return float
+        case Scalar(name="bool"):
+            return bool
+        case ListOf(item=item):
+            return list[_annotation(item)]  # type: ignore[misc]
+        case OptionalOf(item=item):
+            return _annotation(item) | None
+        case RecordType(name=name, fields=fields):
+            typed_dict: Any = typing_extensions.TypedDict  # called, not declared: the fields are data here
+            record = typed_dict(name, {field: _annotation(part) for field, part in fields})
+            record.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+            return record
+        case _:
+            return None
+
+
+def _inner(kind: Type) -> bool:
+    """Whether values of this type live only inside a run."""
+    match kind:
+        case Scalar(name="Context" | "Candidate"):
+            return True
+        case ListOf(item=item) | OptionalOf(item=item):
+            return _inner(item)
+    return False
+
+
+def _translate(kind: Type, detail: Any, what: str) -> Problem:
+    """pydantic's message in the language's own terms."""
+    place, part = what, kind
+    location = list(detail["loc"])
+    for step in location:
+        part = part.item if isinstance(part, OptionalOf) else part
+        match part:
+            case ListOf(item=item) if isinstance(step, int):
+                place, part = f"{place}[{step}]", item
+            case RecordType() if isinstance(step, str):
+                inner = part.field(step)
+                if inner is None:
+                    known = [field for field, _ in part.fields]
+                    return Problem(
+                        "E0503",
+                        f"{place} has an unknown field '{step}'",
+                        did_you_mean(step, known, f"{part} has {_listed(known)}"),
+                    )
+                if detail["type"] == "missing" and step == location[-1]:
+                    return Problem("E0503", f"{place} lacks the field '{step}'", f"it is {_a(inner)}")
+                place, part = f"{place}.{step}", inner
+    if detail["type"] == "finite_number":
+        return Problem("E0503", f"{place} must be a finite number, got {_short(detail['input'])}", "")
+    return Problem("E0503", f"{place} must be {_a(part)}, got {_kind(detail['input'])}", _example(part))
+
+
+def _a(kind: Type) -> str:
+    text = str(kind)
+    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return f"the bool {'true' if value else 'false'}"
+        case int() | float() | str():
+            return f"the {type(value).__name__} {_short(value)}"
+        case list() | tuple():
+            return f"a list of {len(value)}"
+        case dict():
+            return "an object"
+    return f"a {type(value).__name__}"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str | bool) else str(value)
+    return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 1] + "…"
+
+
+def _example(kind: Type) -> str:
+    match kind:
+        case Scalar(name="int"):
+            return "write a whole number, as in 8"
+        case Scalar(name="float"):
+            return "write a number, as in 0.7"
+        case Scalar(name="bool"):
+            return "write true or false"
+        case Scalar(name="str"):
+            return "write a text"
+        case ListOf(item=Scalar(name="str")):
+            return 'write a list of texts, as in ["a", "b"]'
+        case ListOf():
+            return "write a list, as in [1, 2]"
+        case RecordType(fields=fields):
+            return "write an object, as in {" + ", ".join(f'"{name}": …' for name, _ in fields) + "}"
+        case OptionalOf(item=item):
+            return _example(item) + ", or nothing"
+    return ""
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names)

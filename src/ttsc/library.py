@@ -1,0 +1,83 @@
+"""Where `use` finds files: the standard library, and the folder of the program that is compiled.
+
+`use std.answers (boxed)` is `stdlib/answers.tts`. `use lib.scoring (grade)` is `lib/scoring.tts` below the folder of
+the file that says so, and nothing outside of it: no absolute path, no `..`, no symbolic link that leads out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ttsc import stdlib
+from ttsc.errors import Problem, UsageError, did_you_mean
+from ttsc.grammar.source import Source
+
+PREFIX = stdlib.ROOT + ":"
+"""`std:name` names a file of the standard library wherever a file is expected."""
+
+
+class FileLibrary:
+    """Resolves `use` for one program. `root` is its folder; without one (a text, the library itself) only `std` is
+    known.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self._root = None if root is None else root.resolve()
+
+    def find(self, path: tuple[str, ...], user: Source) -> Source | None:
+        """The source that a `use` path names in the file `user`, or None."""
+        if not path or not all(part.isidentifier() for part in path):
+            return None
+        if path[0] == stdlib.ROOT:
+            return _std(path[1]) if len(path) == 2 else None
+        if self._root is None or user.path.startswith(PREFIX):
+            return None
+        folder = Path(user.path).parent
+        file = folder.joinpath(*path[:-1], path[-1] + ".tts")
+        real = file.resolve()
+        inside = real.is_relative_to(folder.resolve()) and real.is_relative_to(self._root)
+        return _read(file) if inside and real.is_file() else None
+
+    def names(self) -> tuple[str, ...]:
+        """Dotted names that `find` knows, for suggestions."""
+        near = () if self._root is None else tuple(sorted(file.stem for file in self._root.glob("*.tts")))
+        return (*(f"{stdlib.ROOT}.{name}" for name in stdlib.names()), *near)
+
+
+def open_source(file: str | Path) -> tuple[Source, FileLibrary]:
+    """A file (or `std:name`) as a source, and the library for what it uses. Raises `UsageError` (E0509)."""
+    if isinstance(file, str) and file.startswith(PREFIX):
+        name = file.removeprefix(PREFIX)
+        source = _std(name)
+        if source is None:
+            hint = did_you_mean(name, stdlib.names(), "see `ttsc list`")
+            raise UsageError(Problem("E0509", f"the standard library has no '{name}'", hint))
+        return source, FileLibrary()
+    path = Path(file)
+    return _read(path), FileLibrary(path.parent)
+
+
+def is_text(path_or_source: str) -> bool:
+    """Whether a string is a program's text rather than the name of a file."""
+    return "\n" in path_or_source or "{" in path_or_source
+
+
+def _std(name: str) -> Source | None:
+    text = stdlib.text(name)
+    return None if text is None else Source(PREFIX + name, text)
+
+
+def _read(path: Path) -> Source:
+    try:
+        return Source(str(path), path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        siblings = [str(file) for file in path.parent.glob("*.tts")] if path.parent.is_dir() else []
+        hint = did_you_mean(str(path), siblings, "`ttsc list` shows the programs at hand")
+        raise UsageError(Problem("E0509", f"there is no file '{path}'", hint)) from None
+    except IsADirectoryError:
+        raise UsageError(Problem("E0509", f"'{path}' is a folder", "name one of its .tts files")) from None
+    except UnicodeDecodeError as error:
+        hint = f"byte {error.start} isn't; is it another kind of file?"
+        raise UsageError(Problem("E0509", f"'{path}' is not UTF-8 text", hint)) from None
+    except OSError as error:
+        raise UsageError(Problem("E0509", f"can't read '{path}': {error.strerror or error}", "")) from None
