@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ttsc.backends.protocol import EngineUnavailable
+from ttsc.backends.protocol import EngineError, EngineUnavailable, ModelNotFound
 from ttsc.backends.sglang import state
 from ttsc.backends.sglang.health import wait_ready
 from ttsc.backends.sglang.process import EngineProcess
@@ -69,7 +69,12 @@ def start(command: ServerCommand, port: int, *, model: str, model_path: str, log
 
 
 def resolve(model: str, on_progress: Callable[[str], None]) -> str:
-    """The folder that a model's name stands for. Raises `ModelNotFound`."""
-    from ttsc.backends.sglang.models import resolve_model
+    """The folder or hub name that a model's name stands for. Raises `ModelNotFound`, `EngineError`."""
+    from ttsc.backends.sglang import models
 
-    return str(resolve_model(model, progress=on_progress))
+    try:
+        return models.resolve_model(model, progress=on_progress).path
+    except models.ModelNotFound as error:
+        raise ModelNotFound(error.message, error.hint) from error
+    except models.ModelError as error:
+        raise EngineError(error.message, error.hint) from error

@@ -98,25 +98,22 @@ class StubServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._loop.call_soon_threadsafe(self._finish)
+        self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
-
-    def _finish(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-        self._loop.stop()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(
-            asyncio.start_server(self._connection, "127.0.0.1", self._port, backlog=4096)
-        )
+        start = asyncio.start_server(self._connection, "127.0.0.1", self._port, backlog=4096)
+        server = self._loop.run_until_complete(start)
         self._port = server.sockets[0].getsockname()[1]
         self._ready.set()
-        try:
-            self._loop.run_forever()
-        finally:
-            server.close()
+        self._loop.run_forever()
+        server.close()
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
+            task.cancel()
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.close()
 
     # -- HTTP ---------------------------------------------------------------------------------------------------
 
@@ -134,7 +131,8 @@ class StubServer:
                         length = int(value)
                 body = json.loads(await reader.readexactly(length)) if length else {}
                 await self._route(method, target.partition("?")[0], body, writer)
-        writer.close()
+        if not self._loop.is_closed():
+            writer.close()
 
     async def _route(self, method: str, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         if path == "/generate":
@@ -151,8 +149,10 @@ class StubServer:
             self._cached.clear()
             self.flushed += 1
             await self._reply(writer, 200, b"Cache flushed.\n")
-        elif path in ("/health", "/v1/models"):
-            await self._reply(writer, 200, b"{}")
+        elif path == "/health":
+            await self._reply(writer, 200, b"")
+        elif path == "/v1/models":
+            await self._json(writer, 200, {"data": [{"id": "stub", "max_model_len": self.behaviour.context_tokens}]})
         elif path in ("/model_info", "/get_model_info"):
             path = self.behaviour.model_path
             await self._json(writer, 200, {"model_path": path, "tokenizer_path": path, "is_generation": True})
