@@ -109,8 +109,8 @@ class Builder:
     def turn(self, v: Values, span: Span) -> ast.PromptTurn:
         role = v[0].text
         if role not in ROLES:
-            hint = did_you_mean(role, ROLES) or "a turn begins with `system`, `user` or `assistant`"
-            self._report("E0138", f"unknown role `{role}`", self._span(v[0]), "not a role", hint)
+            hint = did_you_mean(role, ROLES) or "a turn begins with 'system', 'user' or 'assistant'"
+            self._report("E0138", f"unknown role '{role}'", self._span(v[0]), "not a role", hint)
         return ast.PromptTurn(role, self.literal(v[1:], self._span(v[1])), span)
 
     def record(self, v: Values, span: Span) -> ast.Record:
@@ -149,7 +149,7 @@ class Builder:
     def list_type(self, v: Values, span: Span) -> ast.ListType:
         if v[0].text != "list":
             hint = "a record gathers named values of several types; a list is written list[str]"
-            self._report("E0139", f"`{v[0].text}` takes no type in brackets", span, "only `list` does", hint)
+            self._report("E0139", f"'{v[0].text}' takes no type in brackets", span, "only 'list' does", hint)
         return ast.ListType(v[2], span)
 
     # --- statements
@@ -192,7 +192,7 @@ class Builder:
     def pipe(self, v: Values, span: Span) -> ast.Pipe:
         stage = v[2]
         if not isinstance(stage, ast.Name | ast.Attribute | ast.Call):
-            hint = "after `|>` comes the name of an operator or a call of one: … |> vote(by=boxed)"
+            hint = "after '|>' comes the name of an operator or a call of one: … |> vote(by=boxed)"
             self._report("E0137", "a pipe leads to an operator", stage.span, "not an operator", hint)
         return ast.Pipe(v[0], stage, span)
 
@@ -223,7 +223,7 @@ class Builder:
             elif keywords:
                 hint = "name it too, or move it before the named ones"
                 message = "an argument without a name comes after one with a name"
-                self._report("E0136", message, argument.span, f"after `{keywords[-1].name}=`", hint)
+                self._report("E0136", message, argument.span, f"after '{keywords[-1].name}='", hint)
             else:
                 positional.append(argument)
         return ast.Call(v[0], tuple(positional), tuple(keywords), span)

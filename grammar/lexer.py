@@ -128,11 +128,11 @@ class Lexer:
             self._add("FLOAT" if isinstance(value, float) else "INT", raw, start, first, value)
         elif kind == "foreign":
             ours = _FOREIGN_OPERATORS[raw]
-            self._report("E0107", start, end, f"`{raw}` is not an operator here", "", f"write `{ours}`")
+            self._report("E0107", start, end, f"'{raw}' is not an operator here", "", f"write '{ours}'")
             self._add(ours, raw, start, first)
         elif kind == "semicolons":
             hint = "remove it: statements need nothing between them"
-            self._report("E0107", start, start + 1, "`;` is not used in this language", "", hint)
+            self._report("E0107", start, start + 1, "';' is not used in this language", "", hint)
         elif kind == "block":
             return self._block(start, first)
         else:
@@ -152,16 +152,16 @@ class Lexer:
         else:
             end = start + len(text[start:end].rstrip())
         if quote == "'":
-            if closed:
-                hint = 'write it between double quotes: "…"'
-                self._report("E0108", start, end, "strings are written with double quotes", "", hint)
-            else:
-                self._report("E0101", start, start + 1, "unexpected character `'`", "", "strings go in double quotes")
-                return start + 1
+            hint = 'write it between double quotes: "…"'
+            end = end if closed else start + 1
+            self._report("E0108", start, end, "strings are written with double quotes", "", hint)
+            if not closed:
+                self.doubts.append(start)
+                return end
         elif not closed:
-            hint = 'close it with `"` on the same line, or use """…""" for text of several lines'
+            hint = 'close it with \'"\' on the same line, or use """…""" for text of several lines'
             self.doubts.append(end)
-            self._report("E0102", start, end, "this string is never closed", 'no `"` before the end of the line', hint)
+            self._report("E0102", start, end, "this string is never closed", "no '\"' before the end of the line", hint)
         raw = text[start:end] if closed else text[start:end] + '"'
         self._add_string(raw if quote == '"' else f'"{raw[1:-1]}"', start, end, first, quiet=quote == "'")
         return end
@@ -175,7 +175,7 @@ class Lexer:
             end += 3
             self._add_string(text[start:end], start, end, first)
             return end
-        hint = 'write `"""` where the text ends'
+        hint = 'write \'"""\' where the text ends'
         self._report("E0103", start, start + 3, "this text is never closed", "everything after this is text", hint)
         self.swallowed = start
         self._add_string('""', start, len(text), first)
@@ -186,8 +186,8 @@ class Lexer:
         if before and before.end == start and before.kind == "NAME" and before.text.lower() in {"f", "r", "b", "rb"}:
             prefix = self.tokens.pop()
             hints = {"f": "pass values to a prompt: its templates take {{ name }}"}
-            hint = hints.get(prefix.text.lower(), "remove it, and write a backslash as `\\\\`")
-            message = f"strings take no prefix `{prefix.text}`"
+            hint = hints.get(prefix.text.lower(), "remove it, and write a backslash as '\\\\'")
+            message = f"strings take no prefix '{prefix.text}'"
             self._report("E0109", prefix.start, end, message, "", hint)
             first = prefix.first
 
@@ -211,11 +211,11 @@ class Lexer:
             end += 1
         character = text[start]
         if character in "“”„«»‘’":
-            word, hint = f"`{character}`", 'strings are written with straight double quotes: "…"'
+            word, hint = f"'{character}'", 'strings are written with straight double quotes: "…"'
         elif character.isalpha():
-            word, hint = f"`{text[start:end]}`", "names are made of the letters a to z, digits and `_`"
+            word, hint = f"'{text[start:end]}'", "names are made of the letters a to z, digits and '_'"
         elif character.isprintable():
-            word, hint = f"`{text[start:end]}`", ""
+            word, hint = f"'{text[start:end]}'", ""
         else:
             end = start + 1
             word, hint = f"U+{ord(character):04X}", "it can't be seen: delete it and write a plain space instead"
@@ -245,13 +245,13 @@ class Lexer:
                     kind = word
                     tokens[i] = replace(token, kind=word)
                 elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
-                    self._report("E0113", token.start, token.end, f"`{word}` is written `else if`")
+                    self._report("E0113", token.start, token.end, f"'{word}' is written 'else if'")
                     kind = "if"
                     tokens[i] = replace(token, kind=kind)
                     mended.append(i)
                 elif word in _FOREIGN_VALUES:
                     kind = _FOREIGN_VALUES[word]
-                    self._report("E0112", token.start, token.end, f"`{word}` is written `{kind}`")
+                    self._report("E0112", token.start, token.end, f"'{word}' is written '{kind}'")
                     tokens[i] = replace(token, kind=kind)
             previous = kind
         for i in reversed(mended):

@@ -31,14 +31,14 @@ def read_number(raw: str, report: Report) -> int | float:
             return number
         report("E0106", "this number is too large", "floats go up to about 1.8e308")
         return 0.0
-    report("E0105", f"`{_shorten(raw)}` is not a number", _advice(raw))
+    report("E0105", f"'{_shorten(raw)}' is not a number", _advice(raw))
     return 0
 
 
 def _advice(raw: str) -> str:
     lower = raw.lower()
     if raw[-1] in "KmgGbB" and _INT.fullmatch(raw[:-1]):
-        return f"suffixes are `k` (thousand) and `M` (million): {raw[:-1]}k, {raw[:-1]}M"
+        return f"suffixes are 'k' (thousand) and 'M' (million): {raw[:-1]}k, {raw[:-1]}M"
     if raw[-1] in "kM" and _FLOAT.fullmatch(raw[:-1]) and len(raw) < 20:
         return f"suffixes go with whole numbers: write {float(raw[:-1]) * _SUFFIXES[raw[-1]]:g}"
     if lower.startswith(("0x", "0b", "0o")):
@@ -46,7 +46,7 @@ def _advice(raw: str) -> str:
     if raw[0] == "0" and raw.isdigit():
         return f"remove the leading zeros: {_shorten(raw.lstrip('0') or '0')}"
     if "_" in raw:
-        return "`_` goes between digits: 1_000"
+        return "'_' goes between digits: 1_000"
     return "a name can't start with a digit; numbers look like 16, 1_000, 20k, 0.7, 1e15"
 
 

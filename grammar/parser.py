@@ -23,7 +23,10 @@ from ttsc.grammar.tables import load
 
 MAX_SOURCE = 1_000_000
 MAX_DEPTH = 100
+MAX_HEIGHT = 2_000
+"""States on the stack; what is open but not yet a tree is bounded too."""
 MAX_ERRORS = 20
+"""Errors shown. The parser stops for good after five times as many, which bounds the time that recovery takes."""
 
 
 def parse(source: Source) -> ast.Module:
@@ -84,6 +87,8 @@ class _Parser:
                     return module if isinstance(module, ast.Module) else None
                 position += 1
                 continue
+            if len(self.diagnostics) > 5 * MAX_ERRORS:
+                return None
             while (due := self.stack.due()) is not None:  # so that what is complete is not taken for open
                 self._reduce(due, token)
             tried = position <= resumed
@@ -98,10 +103,7 @@ class _Parser:
                     assert fed, "a repair that does not fit"
                 position += action.skip
                 if not action.skip:
-                    resumed, fresh = (
-                        position,
-                        False,
-                    )  # something was put in before the token: if it still does not fit, give up on it
+                    resumed, fresh = position, False  # if the token still doesn't fit, give it up
                 continue
             self._resume(action)
             position = resumed = action.position
@@ -136,6 +138,8 @@ class _Parser:
             action = actions[stack.states[-1]][kind]
             if action >= 0:
                 stack.push(action, token, token.start, token.end, 0)
+                if len(stack.states) > MAX_HEIGHT:
+                    self._too_deep(Span(self.lexer.source, token.start, token.end))
                 return True
             self._reduce(~action, token)
             if kind == "$END" and stack.states[-1] == self._tables.end:
@@ -164,6 +168,6 @@ class _Parser:
         stack.push(self._tables.gotos[stack.states[-1]][rule.origin], value, start, end, depth)
 
     def _too_deep(self, span: Span) -> None:
-        hint = "name a part of it with `let`, or move it into a function"
+        hint = "name a part of it with 'let', or move it into a function"
         self.diagnostics.append(Diagnostic("E0111", f"this nests more than {MAX_DEPTH} levels deep", span, "", hint))
         raise _TooDeep

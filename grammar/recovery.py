@@ -34,8 +34,10 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Keep `height` states, push a token of kind `kind` for what is dropped, go on at `position`. `fresh`: a line begins
-    there that may well have an error of its own."""
+    """Keep `height` states, push a token of kind `kind` for what is dropped, go on at `position`.
+
+    `fresh`: a line begins there that may well have an error of its own.
+    """
 
     kind: str
     height: int

@@ -1,11 +1,11 @@
 """Diagnostics to text and to JSON. Nothing else in the compiler formats a message.
 
-    error[E0203]: unknown step `genrate`
+    error[E0203]: unknown step 'genrate'
      --> programs/vote.tts:2:5
       |
     2 |     genrate 4
       |     ^^^^^^^ not a step
-    hint: did you mean `generate`?
+    hint: did you mean 'generate'?
 
 The underline covers the whole range, in terminal cells: wide characters take two, combining ones none, and tabs are
 kept as tabs, so that the underline stays under the text whatever the width of a tab is. A range of several lines is

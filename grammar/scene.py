@@ -103,12 +103,12 @@ def found(token: Token) -> str:
         return "a string"
     text = token.text if len(token.text) <= 40 else token.text[:39] + "…"
     if token.kind in {"INT", "FLOAT"}:
-        return f"the number `{text}`"
+        return f"the number '{text}'"
     if token.kind == "NAME":
-        return f"the name `{text}`"
+        return f"the name '{text}'"
     if token.kind in RESERVED_WORDS or token.kind in DECLARATION_WORDS:
-        return f"the word `{text}`"
-    return f"`{text}`"
+        return f"the word '{text}'"
+    return f"'{text}'"
 
 
 def wanted(expected: frozenset[str], before: str) -> str:
@@ -137,6 +137,6 @@ def wanted(expected: frozenset[str], before: str) -> str:
         symbols -= {"?"}
     listed = [word for word in _ORDER if word in words]
     for kind in sorted(symbols, key=lambda kind: (kind.isalpha(), kind)):
-        listed.append("the end of the file" if kind == "$END" else f"`{_SPELLINGS.get(kind, kind)}`")
+        listed.append("the end of the file" if kind == "$END" else f"'{_SPELLINGS.get(kind, kind)}'")
     listed = list(dict.fromkeys(listed)) or ["an operator"]
     return listed[0] if len(listed) == 1 else f"{', '.join(listed[:-1])} or {listed[-1]}"

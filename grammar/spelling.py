@@ -43,7 +43,7 @@ def suggest(name: str, candidates: Iterable[str]) -> tuple[str, ...]:
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     """A hint that names what was probably meant, or "" if nothing is close."""
-    found = [f"`{candidate}`" for candidate in suggest(name, candidates)]
+    found = [f"'{candidate}'" for candidate in suggest(name, candidates)]
     if not found:
         return ""
     return f"did you mean {' or '.join([', '.join(found[:-1]), found[-1]] if found[1:] else found)}?"

@@ -31,13 +31,13 @@ def unescape(body: str, report: Report) -> str:
             if not 0xD800 <= value <= 0xDFFF:
                 return chr(value)
             hint = "write the character itself: the text is Unicode"
-            report(match.start(), 6, f"`\\{escape}` is half of a surrogate pair, not a character", hint)
+            report(match.start(), 6, f"'\\{escape}' is half of a surrogate pair, not a character", hint)
         elif escape == "u":
-            report(match.start(), 2, "`\\u` needs four hexadecimal digits", "for example `\\u00e9`")
+            report(match.start(), 2, "'\\u' needs four hexadecimal digits", "for example '\\u00e9'")
         else:
             shown = escape if escape.isprintable() else ""
             report(
-                match.start(), 1 + len(shown), f"unknown escape `\\{shown}`", f"for a backslash, write `\\\\{shown}`"
+                match.start(), 1 + len(shown), f"unknown escape '\\{shown}'", f"for a backslash, write '\\\\{shown}'"
             )
         return match[0]
 
