@@ -17,8 +17,11 @@ _SHOWN_LINES = 6
 _EXCEPTION = re.compile(r"(?:^|\s)([A-Za-z_][\w.]*(?:Error|Exception|Interrupt|Exit)\b: .+)")
 _ERROR_WORD = re.compile(r"\b(error|failed|cannot|exception|fatal|killed|no such)\b", re.IGNORECASE)
 _NOISE = re.compile(
-    r"^\s*(File \"|\^+|~+|Traceback |During handling|raise |return |self\.|\|)|Warning:|WARNING", re.IGNORECASE
+    r"Ignore import error|^\s*(File \"|\^+|~+|Traceback |During handling|raise |return |self\.|\|)|Warning:|WARNING",
+    re.IGNORECASE,
 )
+_CHILD_FAILED = re.compile(r"sigquit from a child|Scheduler hit an exception", re.IGNORECASE)
+_CHILD_KILLED = re.compile(r"(?:exit ?code[:= ]+|with code |terminated with )-9\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def meaningful_lines(tail: str, count: int = _SHOWN_LINES) -> tuple[str, ...]:
 
 
 def _tells(line: str) -> bool:
-    return bool(_EXCEPTION.search(line) or (_ERROR_WORD.search(line) and not _NOISE.match(line)))
+    return not _NOISE.search(line) and bool(_EXCEPTION.search(line) or _ERROR_WORD.search(line))
 
 
 def known_cause(tail: str) -> Cause | None:
@@ -159,14 +162,18 @@ def _how(exit_code: int | None, signal_number: int | None) -> str:
 def explain(exit_code: int | None, signal_number: int | None, log_path: Path) -> Death:
     """Say why a server ended, from its exit status and its log."""
     tail = read_tail(log_path)
-    cause = known_cause(_error_part(tail.splitlines()))
-    if cause is None and (signal_number == signal.SIGKILL or re.search(r"exit ?code[:= ]+-9\b", tail)):
-        cause = _KERNEL_KILL
-    summary = f"the engine {_how(exit_code, signal_number)}"
     lines = meaningful_lines(tail)
+    cause = known_cause(_error_part(tail.splitlines()))
+    child_failed = _CHILD_FAILED.search(tail) is not None
+    if cause is None and (_CHILD_KILLED.search(tail) or (signal_number == signal.SIGKILL and not child_failed)):
+        cause = _KERNEL_KILL
+    # SGLang's main process kills itself when one of its processes fails; the signal says nothing then.
+    how = "ended because one of its processes failed" if child_failed else _how(exit_code, signal_number)
     if cause is None:
-        return Death(summary, "read the log; `ttsc doctor` checks the installation", "", lines, str(log_path))
-    return Death(f"{summary}: {cause.summary}", cause.way_out, cause.name, lines, str(log_path))
+        return Death(
+            f"the engine {how}", "read the log; `ttsc doctor` checks the installation", "", lines, str(log_path)
+        )
+    return Death(f"the engine {how}: {cause.summary}", cause.way_out, cause.name, lines, str(log_path))
 
 
 def _error_part(lines: Sequence[str]) -> str:

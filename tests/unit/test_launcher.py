@@ -195,6 +195,25 @@ def test_a_kill_from_outside_is_named(tmp_path: Path) -> None:
     process.stop()
 
 
+def test_a_failed_child_is_not_taken_for_a_memory_kill(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    lines = [
+        "Ignore import error when loading sglang.srt.models.x: No module named 'y'",
+        "Scheduler hit an exception: Traceback (most recent call last):",
+        '  File "x.py", line 1, in f',
+        "RuntimeError: No supported accelerator (CUDA/XPU) available",
+        "Received sigquit from a child process. It usually means the child failed.",
+    ]
+    log.write_text("\n".join(lines))
+    end = death.explain(None, int(signal.SIGKILL), log)
+    assert end.cause == ""
+    assert end.summary == "the engine ended because one of its processes failed"
+    assert lines[3] in end.lines
+    assert lines[0] not in end.lines
+    log.write_text("Subprocess scheduler_0 crashed with exit code -9. If exit code is -9 (SIGKILL), a common cause is")
+    assert death.explain(None, int(signal.SIGKILL), log).cause == "killed"
+
+
 def test_a_start_that_takes_too_long_says_what_it_was_doing(stub_engine: Callable[..., None]) -> None:
     stub_engine("--say", "Load weight begin.", "--start-delay-s", "60")
     began = time.monotonic()
