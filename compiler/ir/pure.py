@@ -19,7 +19,7 @@ from ttsc.compiler.semantics.types import BOOL, CANDIDATE, CANDIDATE_FIELDS, FLO
 
 __all__ = [
     "MAX_INTEGER", "MAX_ITEMS", "MAX_PATTERN", "MAX_TEXT", "OPERATIONS", "EvaluationFailed", "Operation",
-    "evaluate", "foldable", "text_of", "valid_pattern",
+    "cannot_fail", "evaluate", "foldable", "text_of", "valid_pattern",
 ]
 
 MAX_INTEGER = 2**63 - 1
@@ -72,6 +72,11 @@ def foldable(op: str) -> bool:
     """Whether a constant may take the place of the operation when its arguments are constants."""
     operation = OPERATIONS.get(op)
     return operation is not None and operation.foldable
+
+
+def cannot_fail(op: str) -> bool:
+    """Whether the operation has a result for all arguments of its types (so that leaving it out changes nothing)."""
+    return op in _TOTAL
 
 
 def text_of(value: object) -> str:
@@ -384,4 +389,9 @@ OPERATIONS: dict[str, Operation] = _table(
     Operation("one", _one, 1, 2, None),
     Operation("field", _field, 1, 1, None, foldable=False),
     Operation("with_score", _with_score, 2, 2, CANDIDATE, foldable=False),
+)
+
+_TOTAL = frozenset(
+    "eq ne lt le gt ge not and or in neg strip lower upper length contains starts_with ends_with last_boxed last_number"
+    " to_str to_float to_int list count or_else field with_score".split()
 )

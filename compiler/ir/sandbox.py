@@ -47,10 +47,11 @@ _MAX_POWER_BITS = 256
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A template that passed the checks, and the names it takes from outside."""
+    """A template that passed the checks, the names it takes from outside, and whether it has only text and names."""
 
     template: Template
     variables: tuple[str, ...]
+    plain: bool
 
 
 class _Environment(ImmutableSandboxedEnvironment):
@@ -105,12 +106,13 @@ def compiled(template: str) -> Compiled:
     _check(tree, 0)
     free = find_undeclared_variables(tree)
     names = [node.name for node in tree.find_all(nodes.Name) if node.name in free]
+    plain = all(isinstance(node, nodes.Output | nodes.TemplateData | nodes.Name) for node in tree.find_all(nodes.Node))
     try:
         _meter(tree)
         code = _ENVIRONMENT.from_string(tree)
     except (TemplateError, SyntaxError, RecursionError, ValueError, MemoryError) as failure:
         raise TemplateInvalid("the template cannot be compiled", 1) from failure
-    return Compiled(code, tuple(dict.fromkeys(names)))
+    return Compiled(code, tuple(dict.fromkeys(names)), plain)
 
 
 def rendered(program: Compiled, args: Mapping[str, object], limit: int) -> str:

@@ -47,6 +47,11 @@ def variables(template: str) -> tuple[str, ...]:
     return () if is_static(template) else _compiled(template).variables
 
 
+def cannot_fail(template: str) -> bool:
+    """Whether rendering succeeds whatever the arguments are, but for their size: only text and `{{ name }}`."""
+    return is_static(template) or _compiled(template).plain
+
+
 def render(template: str, args: Mapping[str, object]) -> str:
     """The message. Raises `TemplateFailed` (and `TemplateInvalid` if `variables` was never asked)."""
     if is_static(template):

@@ -1,0 +1,1 @@
+"""Program to program: one file for each pass, one tuple for their order."""

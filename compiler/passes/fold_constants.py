@@ -1,0 +1,136 @@
+"""Computes now what is known now: pure operations, branches, empty loops, prompts.
+
+`let n = 2 * 3` → `let n = 6`; `if false { … } else { x }` → `x`; `user "{{ a }}"` with `a = "hi"` → `user "hi"`.
+Parameters are not constants, even with a default, unless the context gives their values: then this is partial
+evaluation.
+
+Preserves: value. An operation or a template that fails is left for the run to fail on.
+Why here: first, because equal contexts and equal generations are found by comparing what this pass makes comparable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from ttsc.compiler.ir.nodes import Block, Const, Constant, If, Map, Node, Program, Pure, Repeat, Turn, Value
+from ttsc.compiler.ir.pure import EvaluationFailed, evaluate, foldable
+from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
+from ttsc.compiler.ir.templates import TemplateFailed, render
+from ttsc.compiler.passes.pass_ import Context
+from ttsc.compiler.semantics.types import FLOAT
+
+_MAX_CONSTANT = 20_000
+"""Longest text or list that is worth writing into the program."""
+
+
+def fold_constants(program: Program, context: Context) -> Program:
+    program = _given(program, context.parameters)
+    folder = _Folder()
+    body = substitute(folder.block(program.body), folder.aliases)
+    return program if body == program.body else replace(program, body=body)
+
+
+def _given(program: Program, values: Mapping[str, Constant]) -> Program:
+    """Constants in place of the parameters whose values are known. The parameters themselves stay."""
+    read = uses(program.body)
+    taken = ids(program)
+    nodes: list[Node] = []
+    aliases: dict[str, Value] = {}
+    for parameter in program.parameters:
+        if parameter.name not in values or parameter.value.id not in read:
+            continue
+        name = f"given_{parameter.name}"
+        while name in taken:
+            name += "_"
+        value = values[parameter.name]
+        is_int = isinstance(value, int) and not isinstance(value, bool)
+        constant = Const(Value(name, parameter.value.type), value)
+        if parameter.value.type == FLOAT and is_int:
+            constant = replace(constant, value=float(value))  # type: ignore[arg-type]
+        nodes.append(constant)
+        aliases[parameter.value.id] = constant.result
+    if not nodes:
+        return program
+    body = substitute(program.body, aliases)
+    return replace(program, body=replace(body, nodes=(*nodes, *body.nodes)))
+
+
+class _Folder:
+    """What is known of values so far, and which values are others by another name."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Constant] = {}
+        self.aliases: dict[str, Value] = {}
+
+    def block(self, block: Block) -> Block:
+        nodes: list[Node] = []
+        for node in block.nodes:
+            nodes.extend(self._node(node))
+        return replace(block, nodes=tuple(nodes))
+
+    def _node(self, node: Node) -> tuple[Node, ...]:
+        match node:
+            case Const():
+                self._known[node.result.id] = node.value
+            case Pure():
+                return (self._pure(node),)
+            case Turn(literal=False):
+                return (self._turn(node),)
+            case If() if self._has(node.condition):
+                chosen = node.then if self._known[node.condition.id] else node.otherwise
+                inside = self.block(chosen)
+                self._rename(node.results, inside.yields)
+                return inside.nodes
+            case If():
+                return (with_blocks(node, (self.block(node.then), self.block(node.otherwise))),)
+            case Repeat() if self._has(node.limit) and _at_most_zero(self._known[node.limit.id]):
+                self._rename(node.results, node.init)
+                return ()
+            case Map() if self._has(node.over) and self._known[node.over.id] == ():
+                self._known[node.result.id] = ()
+                return (Const(node.result, (), node.span),)
+            case Repeat() | Map():
+                return (with_blocks(node, (self.block(node.body),)),)
+        return (node,)
+
+    def _has(self, value: Value) -> bool:
+        return value.id in self._known
+
+    def _rename(self, results: tuple[Value, ...], values: tuple[Value, ...]) -> None:
+        for result, value in zip(results, values, strict=True):
+            self.aliases[result.id] = value
+            if self._has(value):
+                self._known[result.id] = self._known[value.id]
+
+    def _pure(self, node: Pure) -> Pure | Const:
+        if not foldable(node.op) or not all(self._has(arg) for arg in node.args):
+            return node
+        try:
+            value = evaluate(node.op, node.attr, [self._known[arg.id] for arg in node.args])
+        except EvaluationFailed:
+            return node
+        if not _is_constant(value) or isinstance(value, str | tuple) and len(value) > _MAX_CONSTANT:
+            return node
+        constant = Const(node.result, value, node.span)  # type: ignore[arg-type]
+        self._known[node.result.id] = constant.value
+        return constant
+
+    def _turn(self, node: Turn) -> Turn:
+        if not all(self._has(value) for _, value in node.args):
+            return node
+        try:
+            text = render(node.template, {name: self._known[value.id] for name, value in node.args})
+        except TemplateFailed:
+            return node
+        return replace(node, template=text, args=(), literal=True)
+
+
+def _at_most_zero(limit: Constant) -> bool:
+    return isinstance(limit, int) and limit <= 0
+
+
+def _is_constant(value: object) -> bool:
+    if isinstance(value, tuple):
+        return all(_is_constant(item) for item in value)
+    return value is None or isinstance(value, str | int | float)

@@ -1,0 +1,18 @@
+"""The passes, in the order in which they run. Each says why it stands here in its own file."""
+
+from __future__ import annotations
+
+from ttsc.compiler.passes.decide_early import decide_early
+from ttsc.compiler.passes.fold_constants import fold_constants
+from ttsc.compiler.passes.merge_generations import merge_generations
+from ttsc.compiler.passes.pass_ import Pass
+from ttsc.compiler.passes.remove_dead import remove_dead
+from ttsc.compiler.passes.share_prefixes import share_prefixes
+
+PIPELINE: tuple[Pass, ...] = (
+    Pass("fold_constants", fold_constants, "canonical", 1),
+    Pass("share_prefixes", share_prefixes, "canonical", 1, after=("fold_constants",)),
+    Pass("merge_generations", merge_generations, "rewrite", 1, after=("fold_constants", "share_prefixes")),
+    Pass("remove_dead", remove_dead, "rewrite", 1, after=("fold_constants", "merge_generations")),
+    Pass("decide_early", decide_early, "schedule", 2, after=("remove_dead",)),
+)

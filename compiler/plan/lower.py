@@ -1,0 +1,198 @@
+"""From the optimized graph to the plan: what each generation asks of an engine, as far as it is known before running.
+
+The graph itself is unchanged. Beside it come the prefix tree (what a radix cache will hold) and one `Request` for each
+`Generate`. Whether a generation's requests may be aborted is decided here, by looking at everything that depends on
+their candidates: only if all of it ends in selections that are decided early is an unfinished candidate useless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Const,
+    Constant,
+    Extern,
+    Force,
+    Generate,
+    If,
+    Map,
+    Node,
+    Program,
+    Pure,
+    Repeat,
+    Select,
+    Turn,
+    Value,
+)
+from ttsc.compiler.ir.rewrite import operands, results, walk
+from ttsc.compiler.plan.nodes import Level, Plan, Prefix, Request
+
+_LABEL = 48
+
+
+def lower(program: Program, level: Level, passes: Iterable[str]) -> Plan:
+    """The plan of a program. `passes` are the names of those that ran."""
+    tree = _PrefixTree()
+    tree.block(program.body)
+    constants = {node.result.id: node.value for node in walk(program.body) if isinstance(node, Const)}
+    needed = _needed_to_the_end(program.body)
+    requests = tuple(
+        _request(node, constants, tree.begins.get(node.result.id), node.result.id not in needed)
+        for node in walk(program.body)
+        if isinstance(node, Generate)
+    )
+    return Plan(program, level, tuple(passes), requests, tuple(tree.prefixes))
+
+
+def _request(node: Generate, constants: dict[str, Constant], prefix: int | None, abortable: bool) -> Request:
+    return Request(
+        node=node.result.id,
+        op=node.op,
+        role=node.model,
+        fixed=tuple((name, constants[value.id]) for name, value in node.options if value.id in constants),
+        dynamic=tuple((name, value.id) for name, value in node.options if value.id not in constants),
+        prefix=prefix,
+        stream=node.stream,
+        share_prefix=node.share_prefix,
+        abortable=abortable,
+    )
+
+
+# --- the prefix tree ------------------------------------------------------------------------------------------------
+
+
+class _PrefixTree:
+    """Follows candidates and contexts through the graph. A value without a place has one only at run time."""
+
+    def __init__(self) -> None:
+        self.prefixes: list[Prefix] = []
+        self.begins: dict[str, int] = {}
+        self._place: dict[str, int] = {}
+        self._carried: set[str] = set()
+
+    def block(self, block: Block) -> None:
+        for node in block.nodes:
+            self._node(node)
+
+    def _node(self, node: Node) -> None:
+        match node:
+            case Turn():
+                self._turn(node)
+            case Generate():
+                self._generation(node)
+            case Force():
+                self._add(node.result, self._at(node.source), "forced", f"force %{node.text.id}", [node.source])
+            case Map():
+                self._follow(node.body.params[0], [node.over])
+                self.block(node.body)
+                self._follow(node.result, [node.over] if node.mode == "filter" else list(node.body.yields))
+            case If():
+                self.block(node.then)
+                self.block(node.otherwise)
+                for result, a, b in zip(node.results, node.then.yields, node.otherwise.yields, strict=True):
+                    self._follow(result, [a, b])
+            case Repeat():
+                self._repeat(node)
+            case Select() if node.op in ("best", "keep", "stop_first"):
+                self._follow(node.result, [node.over])
+            case Pure(op="list" | "add" | "item" | "one" | "or_else" | "with_score" | "head"):
+                self._follow(node.result, list(node.args))
+
+    def _repeat(self, node: Repeat) -> None:
+        for param, init in zip(node.body.params, node.init, strict=True):
+            self._follow(param, [init])
+            self._carried.add(param.id)
+        self.block(node.body)
+        for result, given, init in zip(node.results, node.body.yields, node.init, strict=False):
+            self._follow(result, [given, init])
+
+    def _turn(self, node: Turn) -> None:
+        text = node.template.replace("\n", "\\n")
+        shown = text if len(text) <= _LABEL else text[: _LABEL - 1] + "…"
+        parent = None if node.parent is None else self._at(node.parent)
+        self._add(node.result, parent, "turn", f"{node.role}: {shown}", [] if node.parent is None else [node.parent])
+
+    def _generation(self, node: Generate) -> None:
+        at = self._at(node.source)
+        if at is not None and node.source.id not in self._carried:
+            self.begins[node.result.id] = at
+        self._add(node.result, at, "generation", f"{node.op} x %{node.count.id} by {node.model}", [node.source])
+
+    def _add(self, result: Value, parent: int | None, kind: str, label: str, sources: list[Value]) -> None:
+        assert kind in ("turn", "generation", "forced")
+        place = len(self.prefixes)
+        self.prefixes.append(Prefix(place, parent, kind, result.id, label))  # type: ignore[arg-type]
+        self._place[result.id] = place
+        if any(source.id in self._carried for source in sources):
+            self._carried.add(result.id)
+
+    def _at(self, value: Value) -> int | None:
+        return self._place.get(value.id)
+
+    def _follow(self, value: Value, sources: list[Value]) -> None:
+        """`value` is, or holds, one of the sources: it has their place if they agree."""
+        places = {self._place[source.id] for source in sources if source.id in self._place}
+        if places:
+            self._place[value.id] = max(places)
+        if len(places) > 1 or any(source.id in self._carried for source in sources):
+            self._carried.add(value.id)
+
+
+# --- what an abort would cost ---------------------------------------------------------------------------------------
+
+
+def _needed_to_the_end(body: Block) -> set[str]:
+    """Values that the result depends on other than through an early selection, so that none of them may be given up."""
+    feeds = _dependencies(body)
+    needed = {value.id for value in body.yields}
+    needed |= {node.result.id for node in walk(body) if isinstance(node, Extern)} - _in_maps(body)
+    waiting = list(needed)
+    while waiting:
+        for source in feeds.get(waiting.pop(), ()):
+            if source not in needed:
+                needed.add(source)
+                waiting.append(source)
+    return needed
+
+
+def _dependencies(body: Block) -> dict[str, set[str]]:
+    """For each value, the values it needs whole. The lists that an early selection reads are not among them."""
+    feeds: dict[str, set[str]] = {}
+
+    def link(values: Iterable[Value], sources: Iterable[Value]) -> None:
+        names = {source.id for source in sources}
+        for value in values:
+            feeds.setdefault(value.id, set()).update(names)
+
+    for node in walk(body):
+        match node:
+            case Select(early=True):
+                link(results(node), [v for v in (node.count, node.otherwise) if v is not None])
+            case Map():
+                link((node.result,), (node.over, *node.body.yields))
+                link(node.body.params, (node.over,))
+            case If():
+                for result, a, b in zip(node.results, node.then.yields, node.otherwise.yields, strict=True):
+                    link((result,), (node.condition, a, b))
+            case Repeat():
+                end = (node.limit, node.body.yields[-1])
+                for result, param, init, given in zip(
+                    node.results, node.body.params, node.init, node.body.yields, strict=False
+                ):
+                    link((result, param), (*end, init, given))
+            case _:
+                link(results(node), operands(node))
+    return feeds
+
+
+def _in_maps(body: Block) -> set[str]:
+    """Values defined in the body of a map: they come and go with its elements."""
+    return {
+        result.id
+        for node in walk(body)
+        if isinstance(node, Map)
+        for inner in walk(node.body)
+        for result in results(inner)
+    }

@@ -1,0 +1,77 @@
+"""The plan for people (`ttsc dump --stage plan`): the prefix tree, the requests, the selections, then the graph."""
+
+from __future__ import annotations
+
+from ttsc.compiler.ir.nodes import Generate, Select
+from ttsc.compiler.ir.printer import print_program, rule_text
+from ttsc.compiler.ir.rewrite import walk
+from ttsc.compiler.ir.types_text import constant_text
+from ttsc.compiler.plan.nodes import Plan, Prefix, Request
+
+
+def print_plan(plan: Plan) -> str:
+    """The whole plan, ending in a newline."""
+    passes = ", ".join(plan.passes) or "none"
+    lines = [f"plan of {plan.program.name} at -O{plan.level} (passes: {passes})", ""]
+    lines += ["prefix tree", *_tree(plan.prefixes), ""]
+    lines += ["requests", *_table(plan), ""]
+    lines += ["selections", *_selections(plan), ""]
+    return "\n".join(lines) + "\n" + print_program(plan.program)
+
+
+def _tree(prefixes: tuple[Prefix, ...]) -> list[str]:
+    children: dict[int | None, list[Prefix]] = {}
+    for prefix in prefixes:
+        children.setdefault(prefix.parent, []).append(prefix)
+    lines: list[str] = []
+
+    def visit(prefix: Prefix, indent: str, last: bool, root: bool) -> None:
+        joint = "" if root else ("└─ " if last else "├─ ")
+        lines.append(f"  {indent}{joint}[{prefix.id}] %{prefix.node}  {prefix.label}")
+        below = indent + ("" if root else "   " if last else "│  ")
+        inner = children.get(prefix.id, [])
+        for i, child in enumerate(inner):
+            visit(child, below, i == len(inner) - 1, False)
+
+    for prefix in children.get(None, []):
+        visit(prefix, "", True, True)
+    return lines or ["  (empty)"]
+
+
+def _table(plan: Plan) -> list[str]:
+    nodes = {node.result.id: node for node in walk(plan.program.body) if isinstance(node, Generate)}
+    rows = [("node", "model", "count", "after", "sampling", "facts")]
+    for request in plan.requests:
+        node = nodes[request.node]
+        after = "run time" if request.prefix is None else f"[{request.prefix}]"
+        rows.append(
+            (f"%{request.node}", request.role, f"%{node.count.id}", after, _sampling(request), _facts(request))
+        )
+    if len(rows) == 1:
+        return ["  (none)"]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    return [f"  {line}".rstrip() for line in lines]
+
+
+def _sampling(request: Request) -> str:
+    known = [f"{name}={constant_text(value)}" for name, value in request.fixed]
+    return " ".join([*known, *(f"{name}=%{value}" for name, value in request.dynamic)]) or "-"
+
+
+def _facts(request: Request) -> str:
+    facts = (
+        ("warms its prefix", request.share_prefix),
+        ("streams", request.stream),
+        ("may be aborted", request.abortable),
+    )
+    return ", ".join(text for text, holds in facts if holds) or "-"
+
+
+def _selections(plan: Plan) -> list[str]:
+    lines = []
+    for node in walk(plan.program.body):
+        if isinstance(node, Select):
+            when = "as soon as it is decided" if node.early else "when all have arrived"
+            lines.append(f"  %{node.result.id}  {node.op} over %{node.over.id} by {rule_text(node.rule)}, {when}")
+    return lines or ["  (none)"]
