@@ -109,8 +109,9 @@ Event = RequestStarted | TokensArrived | RequestEnded | RequestRetried | ExternC
 class Usage:
     """Tokens by the server's own counters, summed over requests, aborted and failed ones included.
 
-    prefill_tokens: prompt tokens the server computed; cached_tokens: prompt tokens it had; decoded_tokens: tokens it decoded,
-    of which lost_tokens by requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix tree.
+    prefill_tokens: prompt tokens the server computed; cached_tokens: prompt tokens it had; decoded_tokens: tokens it
+    decoded, of which lost_tokens by requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix
+    tree.
     """
 
     requests: int = 0

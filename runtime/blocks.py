@@ -1,0 +1,144 @@
+"""Running a block: one task per node, each as soon as its operands are there.
+
+Starting a block makes a cell for each value its nodes define, takes all static uses (operands of nodes, captured
+values, yields), starts the tasks in node order, and only then lets go of the cells, so that what nobody uses is
+abandoned before it starts. The block's yields come back as uses: to give a block up, release them, and everything
+that only they needed ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from ttsc.compiler.ir.nodes import Block, Node, Value
+from ttsc.compiler.ir.pure import EvaluationFailed
+from ttsc.compiler.ir.templates import TemplateFailed, TemplateInvalid
+from ttsc.runtime.failures import (
+    INVALID_ARGUMENT,
+    OPERATION_FAILED,
+    TEMPLATE_FAILED,
+    Broken,
+    RunFailed,
+    failed,
+)
+from ttsc.runtime.leases import Cell, Use
+from ttsc.runtime.operands import results
+from ttsc.runtime.run import Path, Run
+from ttsc.runtime.streams import completed
+
+Execute = Callable[["Job"], Awaitable[None]]
+
+
+class Scope:
+    """The cells that names mean inside a block, and where the block is: rounds and indices of the regions around it."""
+
+    __slots__ = ("cells", "outer", "path")
+
+    def __init__(self, outer: Scope | None, path: Path) -> None:
+        self.cells: dict[str, Cell] = {}
+        self.outer = outer
+        self.path = path
+
+    def cell(self, name: str) -> Cell:
+        scope: Scope | None = self
+        while scope is not None:
+            found = scope.cells.get(name)
+            if found is not None:
+                return found
+            scope = scope.outer
+        raise KeyError(f"value {name} is not defined here")
+
+
+class Job:
+    """One node while it runs: its operands' uses and its results' cells."""
+
+    def __init__(self, run: Run, node: Node, scope: Scope, execute: Execute) -> None:
+        self.run = run
+        self.node = node
+        self.scope = scope
+        self.cells = [Cell(run.cascade, self._unneeded) for _ in results(node)]
+        self.uses: dict[str, Use] = {}
+        self._execute = execute
+        self._task: asyncio.Task[None] | None = None
+        for value, cell in zip(results(node), self.cells, strict=True):
+            scope.cells[value.id] = cell
+
+    @property
+    def cell(self) -> Cell:
+        return self.cells[0]
+
+    def take_uses(self) -> None:
+        self.uses = {name: self.scope.cell(name).use() for name in self.run.operands.of(self.node)}
+
+    def start(self) -> None:
+        self._task = self.run.spawn(self._work(), results(self.node)[0].id if results(self.node) else "node")
+        self._task.add_done_callback(lambda _: self.release())
+
+    def use(self, value: Value) -> Use:
+        return self.uses[value.id]
+
+    async def value(self, value: Value) -> object:
+        """An operand: a list may still be a stream."""
+        return await self.uses[value.id].value()
+
+    async def complete(self, value: Value) -> object:
+        """An operand with nothing outstanding."""
+        return await completed(self.uses[value.id])
+
+    async def integer(self, value: Value, what: str) -> int:
+        number = await self.complete(value)
+        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+            raise failed(INVALID_ARGUMENT, f"{what} must be a whole number, 0 or more; it is {number!r}")
+        return number
+
+    def release(self) -> None:
+        for use in self.uses.values():
+            use.release()
+
+    def _unneeded(self) -> None:
+        if self._task is not None and not any(cell.needed for cell in self.cells):
+            self._task.cancel()
+            self.release()
+
+    async def _work(self) -> None:
+        try:
+            await guarded(self._execute(self))
+        except RunFailed as error:
+            self.run.stop_if_fatal(error)
+            for cell in self.cells:
+                cell.fail(error)
+
+
+async def guarded(work: Awaitable[None]) -> None:
+    """Do the work; whatever goes wrong comes out as `RunFailed`, a bug as `Broken`."""
+    try:
+        await work
+    except RunFailed:
+        raise
+    except EvaluationFailed as error:
+        raise failed(OPERATION_FAILED, error.message) from error
+    except (TemplateFailed, TemplateInvalid) as error:
+        raise failed(TEMPLATE_FAILED, f"a prompt could not be rendered: {error.message}") from error
+    except Exception as error:
+        raise Broken(error) from error
+
+
+def start_block(
+    run: Run, block: Block, params: Sequence[Cell], outer: Scope | None, path: Path, execute: Execute
+) -> list[Use]:
+    """Start a block; uses of its yields, in order. The caller keeps `params` and captured values alive until it
+    returns.
+    """
+    scope = Scope(outer, path)
+    scope.cells.update((param.id, cell) for param, cell in zip(block.params, params, strict=True))
+    jobs = [Job(run, node, scope, execute) for node in block.nodes]
+    for job in jobs:
+        job.take_uses()
+    yields = [scope.cell(value.id).use() for value in block.yields]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        for cell in job.cells:
+            cell.settle()
+    return yields

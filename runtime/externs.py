@@ -1,0 +1,185 @@
+"""Calls of host functions: run aside, within a time limit, and believed only after their value is checked.
+
+An async function is awaited; any other runs in a thread of its own, since it may block. A thread cannot be stopped:
+past its time limit it is left behind (it is a daemon, so it cannot keep the process alive) and its value is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ttsc.compiler.ir.nodes import Extern, ExternSignature
+from ttsc.compiler.semantics.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.runtime.blocks import Job
+from ttsc.runtime.events import ExternCalled, RunFailure
+from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
+from ttsc.runtime.values import CandidateValue, frozen, plain
+
+MAX_MESSAGE = 500
+
+
+def extern_failure(code: str, message: str, hint: str = "") -> RunFailed:
+    return RunFailed(RunFailure(code, message, hint, "extern"))
+
+
+async def execute_extern(job: Job, node: Extern) -> None:
+    arguments = [plain(await job.complete(value)) for value in node.args]
+    run = job.run
+    function = run.externs.get(node.name)
+    if function is None:
+        raise extern_failure(
+            EXTERN_MISSING, f"no function was given for the extern `{node.name}`", "pass it with the run's externs"
+        )
+    limit = run.session.extern_limit
+    await limit.acquire(run.session.draw())
+    started = run.session.now_s()
+    error = ""
+    try:
+        value = await _call(function, arguments, run.session.extern_timeout_s)
+        job.cell.resolve(checked(value, node.name, run.signatures.get(node.name)))
+    except TimeoutError:
+        error = f"the extern `{node.name}` did not return within {run.session.extern_timeout_s:g} s"
+        raise extern_failure(EXTERN_TIMED_OUT, error) from None
+    except RunFailed as failure:
+        error = failure.failure.message
+        raise
+    except Exception as raised:
+        error = f"the extern `{node.name}` raised {type(raised).__name__}: {str(raised)[:MAX_MESSAGE]}"
+        raise extern_failure(EXTERN_RAISED, error) from raised
+    finally:
+        limit.release()
+        now = run.session.now_s()
+        run.emit(ExternCalled(node.result.id, node.name, now - started, now, error, run.input_index))
+
+
+async def _call(function: Callable[..., object], arguments: Sequence[object], timeout_s: float) -> object:
+    asynchronous = inspect.iscoroutinefunction(inspect.unwrap(function))
+    async with _own_timeout(timeout_s):
+        value = function(*arguments) if asynchronous else await _in_thread(function, arguments)
+        return await value if inspect.isawaitable(value) else value
+
+
+class _own_timeout:  # noqa: N801
+    """`asyncio.timeout`, except that a `TimeoutError` of the function itself is not taken for ours."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> None:
+        await self._timeout.__aenter__()
+
+    async def __aexit__(self, kind: Any, error: Any, trace: Any) -> None:
+        await self._timeout.__aexit__(kind, error, trace)
+        if isinstance(error, TimeoutError):
+            raise RuntimeError(f"TimeoutError: {error}") from error
+
+
+async def _in_thread(function: Callable[..., object], arguments: Sequence[object]) -> object:
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[object] = loop.create_future()
+
+    def deliver(value: object, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(value)
+        else:
+            answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+
+    def work() -> None:
+        value: object = None
+        failure: BaseException | None = None
+        try:
+            value = function(*arguments)
+        except BaseException as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(deliver, value, failure)
+        except RuntimeError:
+            return
+
+    threading.Thread(target=work, name="ttsc-extern", daemon=True).start()
+    return await answer
+
+
+def checked(value: object, name: str, signature: ExternSignature | None) -> object:
+    """The value as the program will see it, or a failure that names the extern, what was expected and what came."""
+    if signature is None:
+        return frozen(plain(value))
+    return validated(plain(value) if not isinstance(value, CandidateValue) else value, signature.returns, name)
+
+
+def validated(value: object, declared: Type, name: str) -> object:
+    """`value` if it has the declared type (an int will do for a float), lists frozen, undeclared fields left out."""
+    problem = _mismatch(value, declared, "")
+    if problem:
+        raise extern_failure(
+            EXTERN_WRONG_VALUE,
+            f"the extern `{name}` should return {declared}{problem}",
+            "fix the function or its declaration",
+        )
+    return _shaped(value, declared)
+
+
+def _mismatch(value: object, declared: Type, where: str) -> str:
+    match declared:
+        case OptionalOf(item):
+            return "" if value is None else _mismatch(value, item, where)
+        case ListOf(item):
+            if not isinstance(value, list | tuple):
+                return _got(value, declared, where)
+            problems = (_mismatch(each, item, f"{where}[{i}]") for i, each in enumerate(value))
+            return next((p for p in problems if p), "")
+        case RecordType(fields=fields):
+            if not isinstance(value, dict):
+                return _got(value, declared, where)
+            for field, kind in fields:
+                if field not in value and not isinstance(kind, OptionalOf):
+                    return f", but its value{where} has no field `{field}`"
+                problem = _mismatch(value.get(field), kind, f"{where}.{field}")
+                if problem:
+                    return problem
+            return ""
+        case Scalar(scalar):
+            return "" if _is_scalar(value, scalar) else _got(value, declared, where)
+
+
+def _is_scalar(value: object, name: str) -> bool:
+    match name:
+        case "str":
+            return isinstance(value, str)
+        case "bool":
+            return isinstance(value, bool)
+        case "int":
+            return isinstance(value, int) and not isinstance(value, bool)
+        case "float":
+            return isinstance(value, int | float) and not isinstance(value, bool)
+        case "none":
+            return value is None
+        case "Context" | "Candidate":
+            return isinstance(value, CandidateValue)
+    return False
+
+
+def _got(value: object, declared: Type, where: str) -> str:
+    shown = repr(value)
+    shown = shown if len(shown) <= 80 else shown[:80] + "…"
+    place = f" {declared} at{where}" if where else ""
+    return f", but{' where' + place + ' was expected' if where else ' it'} returned {type(value).__name__} {shown}"
+
+
+def _shaped(value: object, declared: Type) -> object:
+    match declared:
+        case OptionalOf(item):
+            return None if value is None else _shaped(value, item)
+        case ListOf(item) if isinstance(value, list | tuple):
+            return tuple(_shaped(each, item) for each in value)
+        case RecordType(fields=fields) if isinstance(value, dict):
+            return {field: _shaped(value.get(field), kind) for field, kind in fields}
+        case Scalar("float") if isinstance(value, int):
+            return float(value)
+    return value

@@ -1,0 +1,169 @@
+"""One request from submission to its end: gate, limit, attempts, abort.
+
+    submitted -> behind the prefix gate -> behind the limit -> sent -> ended
+                       ^                                        |
+                       +------------- failed, retried ----------+
+
+A flight runs as its own task, apart from the element that wants its tokens, because it outlives it: when the element
+is needed no more, the flight asks the engine to abort and stays, holding its place under the limit, until the
+engine's answer says that decoding has stopped. Every attempt is a request of its own, with an id of its own and a
+started and an ended event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from ttsc.backends.protocol import Completion, EngineError, GenerateRequest, Progress, RequestFailed, Sampling
+from ttsc.runtime.events import Event, RequestEnded, RequestRetried, RequestStarted, TokensArrived
+from ttsc.runtime.failures import Broken, RunFailed, engine_failure
+from ttsc.runtime.leases import Promise
+from ttsc.runtime.prefix import Leader
+
+if TYPE_CHECKING:
+    from ttsc.runtime.session import Lane, Session
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What a flight needs to know. `starting` is asked before every attempt and may refuse it with a `RunFailed`."""
+
+    node: str
+    op: str
+    role: str
+    index: int
+    input_index: int
+    ids: tuple[int, ...]
+    sampling: Sampling
+    stream: bool
+    share_prefix: bool
+    parent: str | None
+    emit: Callable[[Event], None]
+    on_tokens: Callable[[int], None]
+    starting: Callable[[], None]
+
+
+class Flight:
+    """A request under way. `outcome` resolves to its `Completion`, or fails."""
+
+    def __init__(self, session: Session, lane: Lane, ticket: Ticket, number: int) -> None:
+        self.outcome = Promise()
+        self.request_id = ""
+        self._session = session
+        self._lane = lane
+        self._ticket = ticket
+        self._number = number
+        self._tokens = 0
+        self._started_s = 0.0
+        self._seen: int | None = None
+        self._sent = False
+        self._abandoned = False
+        self._deadline: asyncio.TimerHandle | None = None
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"flight-{number}")
+        self.task.add_done_callback(self._over)
+
+    def abandon(self) -> None:
+        """Nobody needs the tokens: abort if the engine has the request, else never send it."""
+        if self._abandoned or self.outcome.done or self.task.done():
+            return
+        self._abandoned = True
+        if not self._sent:
+            self.task.cancel()
+            return
+        self._seen = self._tokens
+        self._lane.aborts.add(self.request_id)
+        self._deadline = asyncio.get_running_loop().call_later(self._session.abort_timeout_s, self.task.cancel)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self.outcome.resolve(None, Broken(error))
+
+    async def _run(self) -> None:
+        attempt = 1
+        while True:
+            try:
+                self.outcome.resolve(await self._attempt(attempt))
+                return
+            except RunFailed as failure:
+                self.outcome.resolve(None, failure)
+                return
+            except EngineError as error:
+                delay = None if self._abandoned else self._session.retry.delay_s(error, attempt)
+                if delay is None:
+                    self.outcome.resolve(None, engine_failure(error))
+                    return
+                now = self._session.now_s()
+                self._emit(RequestRetried(self.request_id, self._ticket.node, attempt, error.message, delay, now))
+                await asyncio.sleep(delay)
+                attempt += 1
+
+    async def _attempt(self, attempt: int) -> Completion:
+        ticket, lane = self._ticket, self._lane
+        entry = await lane.gate.enter(ticket.ids) if ticket.share_prefix else Leader(ticket.ids, leads=False)
+        try:
+            await lane.limiter.acquire(self._number)
+            try:
+                ticket.starting()
+                self.request_id = self._session.request_id(self._number, attempt)
+                return await self._send(entry)
+            finally:
+                self._sent = False
+                lane.limiter.release()
+        finally:
+            lane.gate.leave(entry)
+
+    async def _send(self, entry: Leader) -> Completion:
+        ticket, lane = self._ticket, self._lane
+        request = GenerateRequest(self.request_id, ticket.ids, ticket.sampling, ticket.stream or entry.leads)
+        arrived: list[int] = []
+
+        def progress(report: Progress) -> None:
+            if not self._tokens:
+                lane.gate.first_token(entry)
+            self._tokens = report.tokens
+            arrived.extend(report.new_ids)
+            ticket.on_tokens(report.tokens)
+            text = lane.engine.tokenizer.decode(report.new_ids)
+            self._emit(TokensArrived(request.request_id, report.tokens, text, self._session.now_s()))
+
+        self._tokens, self._started_s, self._sent = 0, self._session.now_s(), True
+        self._emit(
+            RequestStarted(
+                request.request_id, ticket.node, ticket.op, ticket.role, ticket.index, len(ticket.ids), ticket.parent,
+                self._started_s,
+            )
+        )
+        try:
+            completion = await lane.engine.generate(request, progress if request.stream else None)
+        except EngineError as error:
+            self._end("error", None, "", error.message)
+            raise
+        except asyncio.CancelledError:
+            self._end("abort", None, lane.engine.tokenizer.decode(arrived), "the engine did not confirm the abort")
+            raise
+        lane.gate.warm((*ticket.ids, *completion.output_ids))
+        self._end(completion.finish, completion, lane.engine.tokenizer.decode(completion.output_ids), "")
+        if completion.finish == "abort" and not self._abandoned:
+            raise RequestFailed("the engine aborted the request, although nobody here asked for it")
+        return completion
+
+    def _end(self, finish: str, completion: Completion | None, text: str, error: str) -> None:
+        now = self._session.now_s()
+        self._emit(
+            RequestEnded(
+                self.request_id, self._ticket.node, finish,
+                completion.prompt_tokens if completion else 0,
+                completion.cached_tokens if completion else 0,
+                completion.completion_tokens if completion else self._tokens,
+                text, now, now - self._started_s, self._seen, error,
+            )
+        )
+
+    def _emit(self, event: RequestStarted | RequestEnded | RequestRetried | TokensArrived) -> None:
+        self._ticket.emit(replace(event, input=self._ticket.input_index))

@@ -1,0 +1,248 @@
+"""Generate and Force: candidates from contexts and candidates.
+
+Element i * count + j is the j-th continuation of source i. Each element is a task that waits for its source only, so
+a step of one beam does not wait for the other beams. An element that nobody needs any more is aborted on the engine;
+one of a request that the plan says must not be aborted runs to its end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+from ttsc.backends.protocol import Completion, ContextTooLong, Sampling
+from ttsc.compiler.ir.nodes import Force, Generate
+from ttsc.compiler.plan.nodes import Request
+from ttsc.runtime.blocks import Job, guarded
+from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, engine_failure, failed
+from ttsc.runtime.flights import Flight, Ticket
+from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, slots_of
+from ttsc.runtime.values import (
+    CandidateValue,
+    Ids,
+    as_candidate,
+    cut_delimiter,
+    generated_ids,
+    open_ids,
+    prompt_ids,
+)
+
+DEFAULT_MAX_TOKENS = 1024
+"""For a node that says nothing; programs always do."""
+
+
+class Generation:
+    """One Generate node while it runs."""
+
+    def __init__(self, job: Job, node: Generate, count: int, options: dict[str, object], source: object) -> None:
+        self._job = job
+        self._run = job.run
+        self._node = node
+        self._lane = job.run.lane(node.model)
+        self._tokenizer = self._lane.engine.tokenizer
+        self._request: Request | None = job.run.requests.get(node.result.id)
+        self._options = options
+        self._count = count
+        self._slots = slots_of(source if isinstance(source, Stream | list | tuple) else (source,))
+        self._left = [count] * len(self._slots)
+        self._prompts: dict[int, tuple[Ids, Ids]] = {}
+        """Per source: the whole prompt, and its part that the candidate generated."""
+        length = len(self._slots) * count
+        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(source))
+        self._flights: dict[int, Flight] = {}
+        self._tasks = [job.run.spawn(self._element(index), f"{node.result.id}[{index}]") for index in range(length)]
+
+    async def finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _abandon(self, index: int) -> None:
+        if self._request is not None and not self._request.abortable:
+            return
+        self.stream.set(index, LEFT_OUT)
+        flight = self._flights.get(index)
+        if flight is not None:
+            flight.abandon()
+        self._tasks[index].cancel()
+        self._release_source(index)
+
+    def _release_source(self, index: int) -> None:
+        source = index // self._count
+        self._left[source] -= 1
+        if self._left[source] == 0:
+            self._job.use(self._node.source).release_element(source)
+
+    async def _element(self, index: int) -> None:
+        try:
+            await guarded(self._produce(index))
+        except RunFailed as error:
+            self._run.stop_if_fatal(error)
+            self.stream.set(index, Absent(error.failure))
+        self._release_source(index)
+
+    async def _produce(self, index: int) -> None:
+        source = await self._slots[index // self._count].wait()
+        if isinstance(source, Absent):
+            self.stream.set(index, source)
+            return
+        candidate = as_candidate(source)
+        if candidate.finished and self._node.finished != "continue":
+            kept = self._node.finished == "freeze" and index % self._count == 0
+            self.stream.set(index, replace(candidate, index=index) if kept else LEFT_OUT)
+            return
+        prompt, generated = self._prompt(index // self._count, candidate)
+        self.stream.advance(index, candidate.tokens)
+        completion = await self._decode(index, candidate, prompt)
+        self.stream.set(index, self._candidate(index, candidate, generated, completion))
+
+    def _prompt(self, source: int, candidate: CandidateValue) -> tuple[Ids, Ids]:
+        """The prompt, and its part that the candidate generated: the same tuples for all its continuations."""
+        if source not in self._prompts:
+            pick = open_ids if candidate.finished else generated_ids
+            generated = pick(candidate, self._tokenizer)
+            context = prompt_ids(candidate.context, self._tokenizer)
+            self._prompts[source] = ((*context, *generated) if generated else context, generated)
+        return self._prompts[source]
+
+    async def _decode(self, index: int, candidate: CandidateValue, prompt: Ids) -> Completion:
+        sampling = self._sampling(index)
+        room = self._lane.engine.info.context_tokens
+        if len(prompt) + sampling.max_tokens > room:
+            raise engine_failure(
+                ContextTooLong(
+                    f"a prompt of {len(prompt)} tokens and max_tokens={sampling.max_tokens} exceed the context of "
+                    f"{room} tokens of {self._lane.engine.info.model}",
+                    "lower max_tokens or shorten the prompt",
+                )
+            )
+        flight = self._run.fly(self._lane, self._ticket(index, candidate, prompt, sampling))
+        self._flights[index] = flight
+        try:
+            completion = await flight.outcome.wait()
+        finally:
+            flight.abandon()
+        assert isinstance(completion, Completion)
+        return completion
+
+    def _ticket(self, index: int, candidate: CandidateValue, prompt: Ids, sampling: Sampling) -> Ticket:
+        node, request = self._node, self._request
+        base = candidate.context.base
+        lineage = candidate.requests or (base.requests if base is not None else ())
+        return Ticket(
+            node=node.result.id,
+            op=node.op,
+            role=node.model,
+            index=index,
+            input_index=self._run.input_index,
+            ids=prompt,
+            sampling=sampling,
+            stream=node.stream if request is None else request.stream,
+            share_prefix=node.share_prefix if request is None else request.share_prefix,
+            parent=lineage[-1] if lineage else None,
+            emit=self._run.emit,
+            on_tokens=lambda tokens: self.stream.advance(index, candidate.tokens + tokens),
+            starting=self._run.request_starting,
+        )
+
+    def _sampling(self, index: int) -> Sampling:
+        options = self._options
+        max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
+        if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
+            raise failed(INVALID_ARGUMENT, f"max_tokens must be a positive whole number; it is {max_tokens!r}")
+        until = options.get("until")
+        if until is not None and (not isinstance(until, str) or not until):
+            raise failed(INVALID_ARGUMENT, f"until must be a text that is not empty; it is {until!r}")
+        return Sampling(
+            max_tokens=max_tokens,
+            temperature=self._number("temperature", 1.0),
+            top_p=self._number("top_p", 1.0),
+            top_k=int(self._number("top_k", -1)),
+            min_p=self._number("min_p", 0.0),
+            stop=() if until is None else (until,),
+            seed=self._run.request_seed(self._node.result.id, self._job.scope.path, index),
+        )
+
+    def _number(self, name: str, default: float) -> float:
+        value = self._options.get(name, default)
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise failed(INVALID_ARGUMENT, f"{name} must be a number; it is {value!r}")
+        return float(value)
+
+    def _candidate(self, index: int, source: CandidateValue, before: Ids, completion: Completion) -> CandidateValue:
+        new_ids = completion.output_ids
+        if completion.finish == "stop" and self._node.delimiter == "drop":
+            delimiter = completion.matched if isinstance(completion.matched, str) else self._options.get("until")
+            new_ids = cut_delimiter(new_ids, str(delimiter), self._tokenizer)
+        ids = (*before, *new_ids)
+        return CandidateValue(
+            context=source.context,
+            ids=ids,
+            text=self._tokenizer.decode(ids),
+            tokens=source.tokens + len(completion.output_ids),
+            finish=completion.finish,
+            model=self._node.model,
+            index=index,
+            requests=(*source.requests, completion.request_id),
+            tokenizer=self._tokenizer,
+        )
+
+
+async def execute_generate(job: Job, node: Generate) -> None:
+    count = await job.integer(node.count, "the number of candidates")
+    options = {name: await job.complete(value) for name, value in node.options}
+    request = job.run.requests.get(node.result.id)
+    if request is not None:
+        options.update(request.fixed)
+        for name, value_id in request.dynamic:
+            options[name] = await complete(await job.uses[value_id].value())
+    given = {name: value for name, value in options.items() if value is not None}
+    generation = Generation(job, node, count, given, await job.value(node.source))
+    generation.stream.publish(job.cell)
+    await generation.finish()
+
+
+async def execute_force(job: Job, node: Force) -> None:
+    text = str(await job.complete(node.text))
+    source = await job.value(node.source)
+    if not isinstance(source, Stream | list | tuple):
+        job.cell.resolve(_forced(job, as_candidate(source), text))
+        return
+    slots = slots_of(source)
+
+    def abandon(index: int) -> None:
+        stream.set(index, LEFT_OUT)
+        tasks[index].cancel()
+        job.use(node.source).release_element(index)
+
+    async def produce(index: int) -> None:
+        candidate = await slots[index].wait()
+        stream.set(
+            index, candidate if isinstance(candidate, Absent) else _forced(job, as_candidate(candidate), text)
+        )
+
+    async def element(index: int) -> None:
+        try:
+            await guarded(produce(index))
+        except RunFailed as error:
+            job.run.stop_if_fatal(error)
+            stream.set(index, Absent(error.failure))
+
+    stream = Stream(len(slots), job.run.cascade, abandon, cause_of(source))
+    unwatch = source.watch(stream.advance) if isinstance(source, Stream) else None
+    tasks = [job.run.spawn(element(index), f"{node.result.id}[{index}]") for index in range(len(slots))]
+    stream.publish(job.cell)
+    if tasks:
+        await asyncio.wait(tasks)
+    if unwatch is not None:
+        unwatch()
+
+
+def _forced(job: Job, candidate: CandidateValue, text: str) -> CandidateValue:
+    """The candidate goes on: a turn it had ended is open again."""
+    tokenizer = candidate.tokenizer or job.run.tokenizer()
+    added = tuple(tokenizer.encode(text))
+    ids = (*open_ids(candidate, tokenizer), *added)
+    return replace(
+        candidate, ids=ids, text=tokenizer.decode(ids), tokens=candidate.tokens + len(added), finish="",
+        tokenizer=tokenizer,
+    )

@@ -1,0 +1,85 @@
+"""Which values a node reads and which it defines.
+
+A region node (Map, If, Repeat) reads what its blocks capture from around them: for the block around, that is one use.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Const,
+    Extern,
+    Force,
+    Generate,
+    If,
+    Map,
+    Node,
+    Pure,
+    Repeat,
+    Select,
+    Turn,
+    Value,
+)
+
+
+def results(node: Node) -> tuple[Value, ...]:
+    """The values a node defines."""
+    return node.results if isinstance(node, If | Repeat) else (node.result,)
+
+
+class Operands:
+    """Operands of nodes, computed once per node of a program. `extra`: values a plan adds to a node's own."""
+
+    def __init__(self, extra: dict[str, tuple[str, ...]]) -> None:
+        self._extra = extra
+        self._known: dict[int, tuple[str, ...]] = {}
+        self._captured: dict[int, tuple[str, ...]] = {}
+
+    def of(self, node: Node) -> tuple[str, ...]:
+        """Ids of the values a node reads, captured ones included, each once, in a fixed order."""
+        found = self._known.get(id(node))
+        if found is None:
+            found = self._known[id(node)] = tuple(dict.fromkeys(self._read(node)))
+        return found
+
+    def captured(self, *blocks: Block) -> tuple[str, ...]:
+        """Ids of the values blocks use but do not define."""
+        return tuple(dict.fromkeys(name for block in blocks for name in self._free(block)))
+
+    def _free(self, block: Block) -> tuple[str, ...]:
+        found = self._captured.get(id(block))
+        if found is None:
+            defined = {p.id for p in block.params} | {v.id for node in block.nodes for v in results(node)}
+            used = [name for node in block.nodes for name in self.of(node)] + [v.id for v in block.yields]
+            found = self._captured[id(block)] = tuple(name for name in dict.fromkeys(used) if name not in defined)
+        return found
+
+    def _read(self, node: Node) -> list[str]:
+        match node:
+            case Const():
+                return []
+            case Turn(parent=parent, args=args):
+                return _ids(parent, *(value for _, value in args))
+            case Generate(result=result, source=source, count=count, options=options):
+                extra = self._extra.get(result.id, ())
+                return _ids(source, count, *(value for _, value in options)) + list(extra)
+            case Force(source=source, text=text):
+                return _ids(source, text)
+            case Extern(args=arguments) | Pure(args=arguments):
+                return _ids(*arguments)
+            case Map(over=over, body=body):
+                return _ids(over) + list(self.captured(body))
+            case Select(over=over, keys=keys, weights=weights, count=wanted, otherwise=otherwise):
+                return _ids(over, keys, weights, wanted, otherwise)
+            case If(condition=condition, then=then, otherwise=other):
+                return _ids(condition) + list(self.captured(then, other))
+            case Repeat(limit=limit, init=init, body=body):
+                return _ids(limit, *init) + list(self.captured(body))
+            case _:
+                assert_never(node)
+
+
+def _ids(*values: Value | None) -> list[str]:
+    return [value.id for value in values if value is not None]

@@ -1,0 +1,146 @@
+"""Map, If and Repeat: nodes that run blocks.
+
+A region holds one use of each value its blocks capture, and lets go of it when it can start no further block. Each
+block takes its own uses when it starts. Carried values of a loop pass from a round's yield to the next round's
+parameter together with the hold on them, unresolved if need be: a round may begin before the last one's values are
+there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
+from ttsc.runtime.blocks import Execute, Job, guarded, start_block
+from ttsc.runtime.failures import INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
+from ttsc.runtime.leases import Cell, Promise, Use, resolved
+from ttsc.runtime.run import MAX_ROUNDS
+from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, completed, slots_of
+
+
+class Mapping:
+    """One Map node while it runs: a task per element, each as soon as its element is there."""
+
+    def __init__(self, job: Job, node: Map, over: object, execute: Execute) -> None:
+        self._job = job
+        self._node = node
+        self._execute = execute
+        self._slots: list[Promise] = slots_of(over)
+        length = len(self._slots)
+        self._gone = bytearray(length)
+        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over))
+        self._unwatch = (
+            over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
+        )
+        if isinstance(over, Stream) and node.mode == "filter":
+            self.stream.progress[:] = over.progress
+        self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
+
+    async def finish(self) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        if self._unwatch is not None:
+            self._unwatch()
+
+    def _abandon(self, index: int) -> None:
+        self.stream.set(index, LEFT_OUT)
+        self._tasks[index].cancel()
+        self._job.use(self._node.over).release_element(index)
+
+    async def _element(self, index: int) -> None:
+        try:
+            await guarded(self._produce(index))
+        except RunFailed as error:
+            self._job.run.stop_if_fatal(error)
+            self.stream.set(index, Absent(error.failure))
+        self._job.use(self._node.over).release_element(index)
+
+    async def _produce(self, index: int) -> None:
+        element = await self._slots[index].wait()
+        if isinstance(element, Absent):
+            self.stream.set(index, element)
+            return
+        job = self._job
+        param = resolved(element, job.run.cascade)
+        yields = start_block(
+            job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._execute
+        )
+        param.settle()
+        try:
+            value = await completed(yields[0])
+        finally:
+            for use in yields:
+                use.release()
+        if self._node.mode == "filter":
+            value = element if value is True else LEFT_OUT
+        self.stream.set(index, value)
+
+
+async def execute_map(job: Job, node: Map, execute: Execute) -> None:
+    over = await job.value(node.over)
+    mapping = Mapping(job, node, over, execute)
+    mapping.stream.publish(job.cell)
+    await mapping.finish()
+
+
+async def execute_if(job: Job, node: If, execute: Execute) -> None:
+    condition = await job.complete(node.condition)
+    block = node.then if condition is True else node.otherwise
+    yields = start_block(job.run, block, [], job.scope, job.scope.path, execute)
+    _hand_over(job, yields)
+    job.release()
+    await _settled(job.cells)
+
+
+async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
+    limit = await job.complete(node.limit)
+    if not isinstance(limit, int) or isinstance(limit, bool):
+        raise failed(INVALID_ARGUMENT, f"the limit of a repeat must be a whole number; it is {limit!r}")
+    carried = [job.use(value).cell.use() for value in node.init]
+    stopping: Use | None = None
+    try:
+        for number in range(max(0, limit)):
+            if number >= MAX_ROUNDS:
+                raise failed(
+                    LIMIT_REACHED,
+                    f"a repeat went on for {MAX_ROUNDS} rounds (its limit is {limit})",
+                    "lower the limit or let it stop earlier",
+                )
+            *following, stopping = _round(job, node.body, carried, number, execute)
+            carried = following
+            stop = await completed(stopping)
+            stopping.release()
+            if stop is True:
+                break
+    except BaseException:
+        for use in [*carried, *([stopping] if stopping is not None else [])]:
+            use.release()
+        raise
+    _hand_over(job, carried)
+    job.release()
+    await _settled(job.cells)
+
+
+def _round(job: Job, body: Block, carried: Sequence[Use], number: int, execute: Execute) -> list[Use]:
+    """Start a round; its yields. What it does not use of the carried values is let go."""
+    params = [use.cell for use in carried]
+    yields = start_block(job.run, body, params, job.scope, (*job.scope.path, number), execute)
+    for use in carried:
+        use.release()
+    return yields
+
+
+def _hand_over(job: Job, yields: Sequence[Use]) -> None:
+    for cell, use in zip(job.cells, yields, strict=True):
+        cell.bind(use)
+
+
+async def _settled(cells: Sequence[Cell]) -> None:
+    """Until the results are there, so that the region's task lasts as long as what it stands for."""
+    for cell in cells:
+        if cell.needed:
+            try:
+                await cell.promise.wait()
+            except RunFailed:
+                continue

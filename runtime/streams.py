@@ -1,0 +1,139 @@
+"""Lists whose elements are separate events.
+
+A `Stream` has a known length; each slot gets a value or is `Absent` (failed, filtered out, or needed by nobody), and
+tells meanwhile how many tokens it has. Consumers hold leases on slots; a slot that loses its last lease before its
+value is there is abandoned by its producer: a request is aborted, a map body cancelled. The producer holds a lease of
+its own until the stream is published, so that consumers that are known by then can take theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from ttsc.runtime.events import RunFailure
+from ttsc.runtime.leases import Cascade, Cell, Promise, Use
+from ttsc.runtime.values import Elements
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """There is no element here. `cause` is set when it failed."""
+
+    cause: RunFailure | None = None
+
+
+LEFT_OUT = Absent()
+
+
+class Stream:
+    """A list in the making. `abandon(i)` is called when nobody needs element i any more."""
+
+    def __init__(
+        self, length: int, cascade: Cascade, abandon: Callable[[int], None], cause: RunFailure | None = None
+    ) -> None:
+        self.length = length
+        self.cause = cause
+        self.progress = [0] * length
+        self._slots = [Promise() for _ in range(length)]
+        self._leases = [1] * length
+        self._watchers: list[Callable[[int, int], None]] = []
+        self._cascade = cascade
+        self._abandon = abandon
+
+    def publish(self, cell: Cell) -> None:
+        """Resolve `cell` to this stream and give up the producer's own lease."""
+        cell.resolve(self)
+        for index in range(self.length):
+            self._give_back(index)
+
+    def set(self, index: int, value: object) -> None:
+        """The element, or `Absent`. The first outcome counts."""
+        self._slots[index].resolve(value)
+
+    def advance(self, index: int, tokens: int) -> None:
+        """So many tokens so far. A retried request may fall back."""
+        if self._slots[index].done:
+            return
+        self.progress[index] = tokens
+        for watcher in tuple(self._watchers):
+            watcher(index, tokens)
+
+    def watch(self, watcher: Callable[[int, int], None]) -> Callable[[], None]:
+        """Be told of progress. Returns what ends it."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher) if watcher in self._watchers else None
+
+    def slot(self, index: int) -> Promise:
+        return self._slots[index]
+
+    def acquire(self) -> Lease:
+        for index in range(self.length):
+            self._leases[index] += 1
+        return Lease(self)
+
+    def _give_back(self, index: int) -> None:
+        self._leases[index] -= 1
+        if self._leases[index] == 0 and not self._slots[index].done:
+            self._cascade.push(lambda: self._abandon_now(index))
+
+    def _abandon_now(self, index: int) -> None:
+        if self._leases[index] == 0 and not self._slots[index].done:
+            self._abandon(index)
+
+    async def complete(self) -> Elements:
+        """All elements that are present, once every slot has its outcome."""
+        outcomes = [await slot.wait() for slot in self._slots]
+        return gathered(outcomes, self.cause)
+
+
+class Lease:
+    """One consumer's hold on the elements of a stream."""
+
+    __slots__ = ("_held", "_stream")
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self._held = bytearray(b"\x01") * stream.length
+
+    def release(self, index: int | None = None) -> None:
+        for each in range(len(self._held)) if index is None else (index,):
+            if self._held[each]:
+                self._held[each] = 0
+                self._stream._give_back(each)
+
+
+def gathered(outcomes: Sequence[object], cause: RunFailure | None = None) -> Elements:
+    """A complete list from slots' outcomes, with the first failure as its cause."""
+    for outcome in outcomes:
+        if cause is None and isinstance(outcome, Absent):
+            cause = outcome.cause
+    return Elements((o for o in outcomes if not isinstance(o, Absent)), cause)
+
+
+async def complete(value: object) -> object:
+    """A value with nothing outstanding: a stream as a complete list."""
+    return await value.complete() if isinstance(value, Stream) else value
+
+
+async def completed(use: Use) -> object:
+    return await complete(await use.value())
+
+
+def slots_of(value: object) -> list[Promise]:
+    """The elements of a list as promises, whether it is a stream or complete."""
+    if isinstance(value, Stream):
+        return [value.slot(i) for i in range(value.length)]
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"expected a list, got {type(value).__name__}")
+    promises = []
+    for item in value:
+        promise = Promise()
+        promise.resolve(item)
+        promises.append(promise)
+    return promises
+
+
+def cause_of(value: object) -> RunFailure | None:
+    """Why elements of a complete list are missing; for a stream, only what is known from its source."""
+    return value.cause if isinstance(value, Elements | Stream) else None
