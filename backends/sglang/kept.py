@@ -129,8 +129,14 @@ def logs(name: str | None = None, lines: int = 50) -> tuple[Path, str]:
     return path, "\n".join(tail.splitlines()[-lines:])
 
 
-def why_ended(record: EngineRecord) -> death.Death | None:
-    """Why a kept engine ended; None while it runs or when it was stopped on purpose."""
+def why_ended(record: EngineRecord, wait_s: float = 3.0) -> death.Death | None:
+    """Why a kept engine ended; None while it runs or when it was stopped on purpose.
+
+    A client may notice a death before the engine's guard has finished clearing up: `wait_s` gives it that long.
+    """
+    deadline = time.monotonic() + wait_s
+    while record.alive and time.monotonic() < deadline:
+        time.sleep(0.1)
     return None if record.alive else explain_end(Path(record.status_path), Path(record.log_path))
 
 

@@ -25,6 +25,7 @@ SGLANG_VERSION = "0.5.23"
 
 # Disjoint chunks: without it each streamed event repeats all ids so far, and a long answer costs its square to send.
 _COMMON_FLAGS = ("--incremental-streaming-output",)
+_BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +83,17 @@ def cuda_devices() -> list[str]:
     return []
 
 
+def cpu_flags() -> frozenset[str]:
+    """The instruction sets of this machine's CPU, as Linux names them; empty elsewhere."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(("flags", "Features")):
+                return frozenset(line.partition(":")[2].split())
+    except OSError:
+        pass
+    return frozenset()
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that nothing listens on now. Another process may still take it before the server does."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
@@ -110,7 +122,8 @@ def cpu_command(
 ) -> ServerCommand:
     """The launch command for a machine without CUDA: stock SGLang with ttsc's CPU platform plugin.
 
-    Without `dtype`: float32 where seeds must be honoured whatever the batch, else bfloat16, about twice as fast.
+    Without `dtype`: float32 where seeds must be honoured whatever the batch. Else bfloat16 on a CPU that computes in it,
+    about twice as fast there, and many times slower on one that does not.
     """
     from ttsc.backends.sglang.cpu.arguments import SERVE_MODULE, cpu_server_args
 
@@ -118,7 +131,7 @@ def cpu_command(
         model_path,
         port,
         deterministic=deterministic,
-        dtype=dtype or ("float32" if deterministic else "bfloat16"),
+        dtype=dtype or ("bfloat16" if not deterministic and cpu_flags() & _BFLOAT16_FLAGS else "float32"),
         max_total_tokens=max_total_tokens,
         log_level="info",  # the phases of a start, and what an engine died of, are told at this level
     )

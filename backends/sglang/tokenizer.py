@@ -125,14 +125,12 @@ def tokenizer_for_server(name: str, url: str, override: str | Path | None = None
     Raises `EngineError` that names --tokenizer when none of the ways to it leads anywhere.
     """
     if override is not None:
-        return load_tokenizer(override)
-    if (Path(name) / "tokenizer.json").is_file():
-        return load_tokenizer(name)
+        return load_tokenizer(_folder(str(override)) or override)
     tried = [f"no tokenizer.json in {name} on this machine"]
-    if _HUB_NAME.match(name) and not Path(name).exists():
-        folder = _from_hub(name)
-        if folder is not None:
-            return load_tokenizer(folder)
+    folder = _folder(name)
+    if folder is not None:
+        return load_tokenizer(folder)
+    if _HUB_NAME.match(name):
         tried.append(f"{name} is not in the Hugging Face cache and cannot be downloaded")
     from ttsc.backends.sglang.remote_tokenizer import RemoteTokenizer
 
@@ -141,6 +139,13 @@ def tokenizer_for_server(name: str, url: str, override: str | Path | None = None
     except EngineError as error:
         tried.append(f"the server's own tokenizer does not do: {error.message}")
     raise EngineError(f"the tokenizer of the model that {url} serves was not found: " + "; ".join(tried), _WAY_OUT)
+
+
+def _folder(name: str) -> Path | None:
+    """The folder with the tokenizer of `name`, a path or a hub name; None when there is none to be had."""
+    if (Path(name) / "tokenizer.json").is_file():
+        return Path(name)
+    return _from_hub(name) if _HUB_NAME.match(name) and not Path(name).exists() else None
 
 
 def _from_hub(name: str) -> Path | None:
