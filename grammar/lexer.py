@@ -52,6 +52,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
+_WORD = re.compile(r"[A-Za-z0-9_]+")
 _STRING_END = re.compile(r'(?:[^"\\\n]+|\\[^\n])*')
 _BLOCK_END = re.compile(r'(?:[^"\\]+|\\(?s:.)|"(?!""))*')
 _SINGLE_END = re.compile(r"(?:[^'\\\n]+|\\[^\n])*")
@@ -153,7 +154,9 @@ class Lexer:
             end = start + len(text[start:end].rstrip())
         if quote == "'":
             hint = 'write it between double quotes: "…"'
-            end = end if closed else start + 1
+            if not closed:
+                word = _WORD.match(text, start + 1)
+                end = word.end() if word else start + 1
             self._report("E0108", start, end, "strings are written with double quotes", "", hint)
             if not closed:
                 self.doubts.append(start)
@@ -230,6 +233,7 @@ class Lexer:
         depth = 0
         previous = ""
         mended: list[int] = []
+        dropped: list[int] = []
         for i, token in enumerate(tokens):
             kind = token.kind
             if kind in OPENERS:
@@ -244,29 +248,36 @@ class Lexer:
                 elif word in RESERVED_WORDS or (word in DECLARATION_WORDS and self._declares(i, previous, depth)):
                     kind = word
                     tokens[i] = replace(token, kind=word)
+                    if word in DECLARATION_WORDS and token.first and token.column == 0:
+                        depth = 0
                 elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
                     self._report("E0113", token.start, token.end, f"'{word}' is written 'else if'")
                     kind = "if"
                     tokens[i] = replace(token, kind=kind)
                     mended.append(i)
+                elif word == "lambda" and following.kind == "NAME" and tokens[i + 2].kind == ":":
+                    self._report("E0113", token.start, token.end, "'lambda' is not a word here", "", "write x => …")
+                    tokens[i + 2] = replace(tokens[i + 2], kind="=>")
+                    dropped.append(i)
                 elif word in _FOREIGN_VALUES:
                     kind = _FOREIGN_VALUES[word]
                     self._report("E0112", token.start, token.end, f"'{word}' is written '{kind}'")
                     tokens[i] = replace(token, kind=kind)
             previous = kind
-        for i in reversed(mended):
-            tokens.insert(i, replace(tokens[i], kind="else"))
+        for i in sorted(mended + dropped, reverse=True):
+            tokens[i : i + 1] = [] if i in dropped else [replace(tokens[i], kind="else"), tokens[i]]
 
     def _declares(self, i: int, previous: str, depth: int) -> bool:
         """Does a declaration begin with the word at `i`?"""
         following = self.tokens[i + 1]
         if previous not in EXPECTS_OPERAND:
             return following.kind == "NAME" or (depth == 0 and following.kind not in {"=", ":"})
-        # `let x = model` and then `y = 3` is a program; outside of braces no name follows a name.
-        next_declares = (
-            following.text in DECLARATION_WORDS and self.tokens[min(i + 2, len(self.tokens) - 1)].kind == "NAME"
-        )
-        return depth == 0 and previous not in DECLARATION_WORDS and following.kind == "NAME" and not next_declares
+        if following.kind != "NAME" or previous in DECLARATION_WORDS or not self.tokens[i].first:
+            return False
+        # Something is missing before it, then, unless the next name begins a statement (`let x = model` and `y = 3`) or
+        # a declaration (`function f() -> str = model` and `prompt y(…)`).
+        after = self.tokens[i + 2].kind
+        return (after != "=" or depth == 0) and not (following.text in DECLARATION_WORDS and after == "NAME")
 
     def _settle_ifs(self) -> None:
         """Tells the `if` of `a if c else b` from the statement: expressions hold no braces, so whichever of `else` and

@@ -15,11 +15,12 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Token
+from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, LATER_WORDS, OPENERS, Token
 from ttsc.grammar.stack import Stack
 
 STATEMENT_STARTS = frozenset({"let", "var", "if", "repeat", "return"})
 OPERAND_STARTS = frozenset({"NAME", "INT", "FLOAT", "STRING", "true", "false", "none", "(", "[", "LAMBDA", "not"})
+_LINE_STARTS = (OPERAND_STARTS | LATER_WORDS | {"else", "until"}) - {"(", "[", "LAMBDA"}
 _STANDS = ("BAD_BRACKET", "BAD_HEADER", "BAD_STATEMENT", "BAD_ENTRY", "BAD_DECLARATION")
 _BRACKETS_TRIED = 8
 
@@ -66,9 +67,10 @@ def recover(stack: Stack, tokens: list[Token], position: int, scan_from: int) ->
                     continue
             begin = stack.begins(height)
             column = _column(tokens, tokens[position].start if begin is None else begin)
-            found = _scan(kind, stack.tables.actions[target], tokens, scan_from, column)
+            found = _scan(kind, stack.tables.actions[target], tokens, scan_from, position, column)
             if found is not None:
-                fresh = kind == "BAD_STATEMENT" and found > position and tokens[found].kind in OPERAND_STARTS
+                line = kind in {"BAD_STATEMENT", "BAD_DECLARATION"} and tokens[found].first
+                fresh = line and found > position
                 return Resume(kind, height, found, fresh)
     return None
 
@@ -119,19 +121,22 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
     return None
 
 
-def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int, column: int) -> int | None:
-    """Where a construct that the stand-in `kind` replaces ends, at `start` or later; `after` is what may follow."""
+def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int, position: int, column: int) -> int | None:
+    """Where a construct that the stand-in `kind` replaces ends, at `start` or later; `after` is what may follow, the
+    error is at `position`, and the construct's line is indented by `column`."""
     if kind == "BAD_BRACKET":
         return _scan_bracket(after, tokens, start)
     if kind == "BAD_HEADER":
         return _scan_header(tokens, start)
     if kind == "BAD_STATEMENT":
-        return _scan_statement(tokens, start, column)
+        return _scan_statement(tokens, start, position, column)
     if kind == "BAD_ENTRY":
         return _scan_entry(after, tokens, start)
     for i in range(start, len(tokens)):
         here = tokens[i].kind
         if here in DECLARATION_WORDS or here == "$END":
+            return i
+        if here == "NAME" and i > position and tokens[i].first and tokens[i].column == 0:
             return i
         if here == "STRING" and tokens[i].first and tokens[i + 1].kind in DECLARATION_WORDS:
             return i
@@ -190,7 +195,7 @@ def _skip_braces(tokens: list[Token], start: int) -> int:
     return len(tokens) - 1
 
 
-def _scan_statement(tokens: list[Token], start: int, column: int) -> int | None:
+def _scan_statement(tokens: list[Token], start: int, position: int, column: int) -> int | None:
     """The next statement: one that begins with its word, or a line that is indented as the bad one was."""
     i = start
     depth = 0
@@ -208,7 +213,7 @@ def _scan_statement(tokens: list[Token], start: int, column: int) -> int | None:
             return i
         elif token.first and depth <= 0 and kind == "NAME" and tokens[i + 1].kind == "=":
             return i
-        elif token.first and i > start and token.column == column and kind in OPERAND_STARTS - {"(", "["}:
+        elif token.first and i > position and token.column == column and kind in _LINE_STARTS:
             return i
         elif kind == "{":
             if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat"}:

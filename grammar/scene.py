@@ -36,7 +36,7 @@ class Scene:
 
     @property
     def wants_expression(self) -> bool:
-        return {"NAME", "INT", "(", "not"} <= self.expected
+        return {"NAME", "INT", "("} <= self.expected
 
     @property
     def expression_complete(self) -> bool:
@@ -115,7 +115,7 @@ def wanted(expected: frozenset[str], before: str) -> str:
     """What could have come, in words: the parts of the language first, then names, then symbols."""
     kinds = set(expected)
     words: set[str] = set()
-    if {"NAME", "INT", "(", "not"} <= kinds:
+    if {"NAME", "INT", "("} <= kinds:
         words.add("an expression")
         kinds -= OPERAND_STARTS | {"-"}
     if "let" in kinds:
@@ -133,8 +133,8 @@ def wanted(expected: frozenset[str], before: str) -> str:
     if kinds & {"STRING", "MODULE_DOC"}:
         words.add("a string")
     symbols = kinds - {"NAME", "INT", "FLOAT", "STRING", "MODULE_DOC"}
-    if len(symbols) > 1:
-        symbols -= {"?"}
+    if symbols - {"?", "["}:
+        symbols -= {"?", "["}  # what a type may go on with
     listed = [word for word in _ORDER if word in words]
     for kind in sorted(symbols, key=lambda kind: (kind.isalpha(), kind)):
         listed.append("the end of the file" if kind == "$END" else f"'{_SPELLINGS.get(kind, kind)}'")
