@@ -14,7 +14,7 @@ from ttsc.grammar.source import Span
 
 
 def dump(module: Module, *, spans: bool = False) -> str:
-    """The tree of a module, one node per line, ending in a newline. With `spans`, each node says its line and column."""
+    """The tree of a module, one node per line, ending in a newline. With `spans`, each says its line and column."""
     lines: list[str] = []
     _node(module, "", 0, spans, lines)
     return "\n".join(lines) + "\n"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         RequestRefused,
     )
     from ttsc.engines import EngineHandle, connect, launch
-    from ttsc.errors import ExternError, InputError, Problem, UsageError
+    from ttsc.errors import InputError, Problem, UsageError
     from ttsc.externs import extern
     from ttsc.grammar.diagnostics import CompileError, Diagnostic
     from ttsc.grammar.source import Source
@@ -59,7 +59,7 @@ _HOMES = {
         "RequestRefused",
     ),
     "ttsc.engines": ("EngineHandle", "connect", "launch"),
-    "ttsc.errors": ("ExternError", "InputError", "Problem", "UsageError"),
+    "ttsc.errors": ("InputError", "Problem", "UsageError"),
     "ttsc.externs": ("extern",),
     "ttsc.grammar.diagnostics": ("CompileError", "Diagnostic"),
     "ttsc.grammar.source": ("Source",),
@@ -92,7 +92,6 @@ __all__ = [
     "EngineUnavailable",
     "Event",
     "ExternCalled",
-    "ExternError",
     "InputError",
     "ModelNotFound",
     "Problem",

@@ -12,9 +12,9 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ttsc.backends.protocol import (
     ContextTooLong,
@@ -25,7 +25,7 @@ from ttsc.backends.protocol import (
     RequestFailed,
     RequestRefused,
 )
-from ttsc.compiler.ir.nodes import Parameter
+from ttsc.compiler.ir.nodes import Parameter, Program
 from ttsc.compiler.plan.nodes import Level, Plan
 from ttsc.driver import Compiled, compile_file, compile_source
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
@@ -35,8 +35,8 @@ from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Source
 from ttsc.inputs import bind
 from ttsc.library import PREFIX, is_text
-from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult, Usage
-from ttsc.runtime.executor import run_plan
+from ttsc.runtime.events import Event, RunFailure, RunResult, Usage
+from ttsc.runtime.executor import run_events, run_plan
 from ttsc.runtime.session import Session
 
 Given = Mapping[str, Any]
@@ -122,8 +122,8 @@ class CompiledProgram:
         return self._compiled.plan
 
     @property
-    def ir(self) -> Any:
-        """The IR after the passes: a `ttsc.compiler.ir.nodes.Program`."""
+    def ir(self) -> Program:
+        """The IR after the passes."""
         return self._compiled.plan.program
 
     @property
@@ -202,19 +202,9 @@ class CompiledProgram:
         """
         values = self.check_input(_merged(input, parameters))
         async with self.open(engine=engine, models=models, externs=externs, on_progress=on_progress) as runs:
-            events: asyncio.Queue[Event | None] = asyncio.Queue()
-            task = asyncio.create_task(runs.run(values, seed=seed, on_event=events.put_nowait))
-            task.add_done_callback(lambda _: events.put_nowait(None))
-            try:
-                ended = False
-                while (event := await events.get()) is not None:
-                    ended = ended or isinstance(event, RunEnded)
+            async with aclosing(runs.events(values, seed=seed)) as events:
+                async for event in events:
                     yield event
-                result = await task
-                if not ended:
-                    yield RunEnded(result, result.duration_s)
-            finally:
-                await _cancelled(task)
 
     async def amap(
         self,
@@ -291,14 +281,13 @@ class Runs:
     async def run(self, values: Given, *, seed: int = 0, on_event: OnEvent | None = None, number: int = 0) -> RunResult:
         """Run one checked input (see `check_input`). A failure is in the result, not raised."""
         return await run_plan(
-            self._plan,
-            values,
-            self._session,
-            seed=seed,
-            externs=self._functions,
-            on_event=on_event,
-            input=number,
+            self._plan, values, self._session, self._functions, seed=seed, input_index=number, emit=on_event
         )
+
+    def events(self, values: Given, *, seed: int = 0, number: int = 0) -> AsyncGenerator[Event, None]:
+        """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
+        events = run_events(self._plan, values, self._session, self._functions, seed=seed, input_index=number)
+        return cast(AsyncGenerator[Event, None], events)
 
 
 def error_of(result: RunResult) -> Exception:

@@ -76,8 +76,8 @@ def compile_source(
     checked = check(source, library or FileLibrary())
     name = choose(checked, program)
     built = build(checked, name)
-    optimized, ran = run_passes(built, level, disabled, after)
-    plan = lower(optimized, level, ran)
+    ran = run_passes(built, level, disabled, after)
+    plan = lower(ran.program, level, ran.names)
     return Compiled(source, checked, name, built, plan)
 
 
@@ -105,7 +105,7 @@ def choose(checked: Checked, program: str | None) -> str:
 
 def pass_names() -> tuple[str, ...]:
     """Names of the passes, in the order they run."""
-    from ttsc.compiler.passes import PIPELINE
+    from ttsc.compiler.passes.pipeline import PIPELINE
 
     return tuple(item.name for item in PIPELINE)
 

@@ -239,7 +239,7 @@ async def start_process(start: Start) -> EngineProcess:
 
 
 async def in_thread(work: Callable[[], T]) -> T:
-    """The result of blocking work. Unlike a pool's, its thread doesn't hold up the end of the process when cancelled."""
+    """The result of blocking work. Unlike a pool's, its thread doesn't hold up the process's end when cancelled."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
 

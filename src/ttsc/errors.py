@@ -38,11 +38,8 @@ class InputError(UsageError, ValueError):
     """An input doesn't fit a program's parameters."""
 
 
-class ExternError(Exception):
-    """A host function gave something else than it declared. Fails the one run that called it."""
-
-
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest known word, or `otherwise`."""
-    near = get_close_matches(word, list(known), n=1, cutoff=0.6)
+    words = list(known)
+    near = get_close_matches(word, words, n=1, cutoff=0.6) or [each for each in words if len(word) > 2 and word in each]
     return f"did you mean '{near[0]}'?" if near else otherwise

@@ -9,14 +9,13 @@ import inspect
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ttsc.compiler.ir.nodes import ExternSignature
 from ttsc.compiler.semantics.types import BOOL, FLOAT, INT, STR, ListOf, OptionalOf, RecordType, Type
-from ttsc.errors import ExternError, Problem, UsageError, did_you_mean
-from ttsc.inputs import conform
+from ttsc.errors import Problem, UsageError, did_you_mean
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -85,7 +84,7 @@ def bind_externs(signatures: Iterable[ExternSignature], given: Externs | None) -
         if problem is not None:
             problems.append(problem)
         else:
-            bound[signature.name] = _checked(signature, function)
+            bound[signature.name] = _adapted(signature, function)
     if problems:
         raise UsageError(*problems)
     return bound
@@ -127,7 +126,8 @@ def _builtin(name: str) -> HostFunction | None:
         return None
     from ttsc.runtime.sandbox import run_python
 
-    return run_python
+    function: HostFunction = run_python
+    return function
 
 
 def _mismatch(signature: ExternSignature, function: HostFunction) -> Problem | None:
@@ -193,32 +193,30 @@ def _fits(kind: Type, hint: Any, of_result: bool) -> bool:
     return hint is expected or {hint, expected} == {int, float}
 
 
-def _checked(signature: ExternSignature, function: HostFunction) -> HostFunction:
-    """The function with its results checked against the declared type; it stays sync or async as it was."""
-    name = signature.name
-    plain = getattr(function, "__wrapped__", function)
+def _adapted(signature: ExternSignature, function: HostFunction) -> HostFunction:
+    """The plain function; where a record is declared, an object that it returns is read field by field.
 
-    def accept(value: Any) -> Any:
-        if is_dataclass(value) and not isinstance(value, type):
-            value = asdict(value)
-        elif (
-            isinstance(signature.returns, RecordType) and not isinstance(value, Mapping) and hasattr(value, "__dict__")
-        ):
-            value = {field: getattr(value, field) for field, _ in signature.returns.fields if hasattr(value, field)}
-        accepted, problems = conform(signature.returns, value, f"the result of extern '{name}'")
-        if problems:
-            raise ExternError("; ".join(problem.message for problem in problems))
-        return accepted
+    The runtime checks the value against the declared type, and takes mappings and dataclasses as records by itself.
+    """
+    plain: HostFunction = getattr(function, "__wrapped__", function)
+    record = signature.returns
+    if not isinstance(record, RecordType):
+        return plain
+
+    def fields_of(value: Any) -> Any:
+        if isinstance(value, Mapping) or is_dataclass(value) or not hasattr(value, "__dict__"):
+            return value
+        return {name: getattr(value, name) for name, _ in record.fields if hasattr(value, name)}
 
     if inspect.iscoroutinefunction(plain):
 
         async def call_async(*args: Any) -> Any:
-            return accept(await function(*args))
+            return fields_of(await plain(*args))
 
         return call_async
 
     def call(*args: Any) -> Any:
-        return accept(function(*args))
+        return fields_of(plain(*args))
 
     return call
 

@@ -67,7 +67,7 @@ def from_text(parameters: Sequence[Parameter], name: str, text: str) -> Any:
         return json.loads(text)
     except ValueError:
         raise InputError(
-            Problem("E0503", f"parameter '{name}': '{_short(text)}' is not {_a(kind)}", _example(kind))
+            Problem("E0503", f"parameter '{name}': {_short(text)} is not {_a(kind)}", _example(kind))
         ) from None
 
 

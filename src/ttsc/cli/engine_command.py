@@ -72,11 +72,17 @@ def status(as_json: bool) -> int:
                 )
             )
             continue
-        seeds = "seeds honoured" if record.deterministic else "seeds not honoured"
+        device = f"{record.device}, seeds {'honoured' if record.deterministic else 'not honoured'}"
         memory = f"{item.memory_bytes / 2**30:.1f} GiB"
-        click.echo(
-            f"{record.name}  {item.condition}  {record.url}  {record.device}, {seeds}  {memory}  up {_span(item.uptime_s)}"
+        facts = (
+            record.name,
+            item.condition,
+            record.url,
+            device,
+            memory,
+            f"up {_span(item.uptime_s)}",
         )
+        click.echo("  ".join(facts))
         if item.end is not None:
             click.echo(f"  {item.end}")
     if not found and not as_json:

@@ -30,7 +30,7 @@ EPILOG = (
 def report(error: BaseException) -> int:
     """Say on standard error what went wrong and what to do, and give the exit code."""
     from ttsc.backends.protocol import EngineError, EngineUnavailable, ModelNotFound
-    from ttsc.errors import ExternError, UsageError
+    from ttsc.errors import UsageError
     from ttsc.grammar.diagnostics import CompileError
 
     match error:
@@ -52,9 +52,6 @@ def report(error: BaseException) -> int:
         case EngineError():
             complain(error.code, error.message, error.hint)
             return ENGINE_UNAVAILABLE if isinstance(error, EngineUnavailable | ModelNotFound) else FAILED
-        case ExternError():
-            complain("R0300", str(error), "")
-            return FAILED
         case BrokenPipeError():
             # Whoever read our output has gone: nothing more can be said there, nor does anyone want to hear it.
             sys.stdout = open(os.devnull, "w", encoding="utf-8")

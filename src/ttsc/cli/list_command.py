@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+_DEFAULT = (Path(), Path("programs"))
+
 
 @click.command("list", short_help="List the library and the programs at hand.")
 @click.argument("paths", nargs=-1, metavar="[PATH]…", type=click.Path(exists=True, path_type=Path))
@@ -22,7 +24,7 @@ def list_programs(paths: tuple[Path, ...], as_json: bool) -> None:
 
     library = [PREFIX + name for name in stdlib.names()]
     rows = [row for name in library for row in _rows(name)]
-    rows += [row for file in _files(paths or (Path(), Path("programs"))) for row in _rows(str(file))]
+    rows += [row for file in _files(paths or _DEFAULT) for row in _rows(str(file))]
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
@@ -37,7 +39,7 @@ def list_programs(paths: tuple[Path, ...], as_json: bool) -> None:
 def _files(paths: tuple[Path, ...]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
-        found += sorted(path.glob("*.tts")) if path.is_dir() else [path]
+        found += sorted(path.glob("*.tts")) if path.is_dir() else [path] if path.exists() else []
     return found
 
 

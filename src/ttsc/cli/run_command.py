@@ -54,6 +54,8 @@ class Job:
 @click.option(
     "--engine", "engines", multiple=True, metavar="URL", help="A running SGLang; ROLE=URL for one model role."
 )
+@click.option("--tokenizer", "tokenizer_path", type=click.Path(exists=True, file_okay=False), metavar="FOLDER",
+              help="The model's tokenizer, where --engine names a model that isn't on this machine.")  # fmt: skip
 @click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one.")
 @click.option("--externs", "externs_file", type=click.Path(path_type=Path), metavar="FILE.py",
               help="Run this Python file and take the functions it marks with @ttsc.extern.")  # fmt: skip
@@ -73,6 +75,7 @@ def run(
     input_json: str | None,
     inputs_file: str | None,
     engines: tuple[str, ...],
+    tokenizer_path: str | None,
     models: tuple[str, ...],
     externs_file: Path | None,
     seed: int,
@@ -109,7 +112,7 @@ def run(
     job = Job(
         program=compiled,
         inputs=_inputs(compiled, settings, input_json, inputs_file),
-        engine=_engines(engines),
+        engine=_engines(engines, tokenizer_path),
         models=_models(compiled, models),
         externs=externs,
         seed=seed,
@@ -128,7 +131,7 @@ def run(
 
 
 async def _run(job: Job) -> int:
-    """Run every input; the exit code. Cancelled by Ctrl-C and by SIGTERM, which abort on the engine what is decoding."""
+    """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
     from ttsc.api import in_flight
     from ttsc.cli.live import choose_display
     from ttsc.cli.output import Results, exit_code, summary
@@ -200,16 +203,19 @@ def _inputs(
     return checked
 
 
-def _engines(given: tuple[str, ...]) -> Engines:
+def _engines(given: tuple[str, ...], tokenizer_path: str | None) -> Engines:
     """`--engine URL` for all roles, or `--engine ROLE=URL` for each."""
+    from ttsc.engines import connect
+
     if not given:
         return None
     named = {role: url for role, equals, url in (item.partition("=") for item in given) if equals and "/" not in role}
     if not named and len(given) == 1:
-        return given[0]
+        return connect(given[0], tokenizer_path=tokenizer_path)
     if len(named) != len(given):
         raise click.UsageError("give --engine once as URL, or once per model role as ROLE=URL")
-    return dict(named)
+    handles = {url: connect(url, tokenizer_path=tokenizer_path) for url in named.values()}
+    return {role: handles[url] for role, url in named.items()}
 
 
 def _models(program: CompiledProgram, given: tuple[str, ...]) -> dict[str, str]:
