@@ -13,80 +13,125 @@ from dataclasses import replace
 
 from ttsc.compiler.ir import pure
 from ttsc.compiler.ir.nodes import Block, Extern, If, Map, Node, Program, Pure, Repeat, Select, Turn, Value
-from ttsc.compiler.ir.rewrite import blocks, results, uses, walk, with_blocks
+from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_blocks
 from ttsc.compiler.ir.templates import cannot_fail
 from ttsc.compiler.passes.pass_ import Context
 
 
 def remove_dead(program: Program, context: Context) -> Program:
-    body = program.body
-    while True:  # each round removes at least one node or result, so this ends
-        smaller = _swept(body, uses(body), in_map=False)
-        if smaller == body:
-            break
-        body = smaller
-    return program if body is program.body else replace(program, body=body)
+    marks = _Marks(program)
+    body = _swept(program.body, marks)
+    return program if body == program.body else replace(program, body=body)
 
 
-def _swept(block: Block, read: dict[str, int], in_map: bool) -> Block:
-    nodes: list[Node] = []
-    for node in reversed(block.nodes):
-        if not any(result.id in read for result in results(node)) and not _stays(node, in_map):
-            continue
-        inside = in_map or isinstance(node, Map)
-        trimmed = _trimmed(node, read)
-        nodes.append(with_blocks(trimmed, [_swept(inner, read, inside) for inner in blocks(trimmed)]))
-    return replace(block, nodes=tuple(reversed(nodes)))
+class _Marks:
+    """Marks from the roots (the program's yields, externs) what the result depends on. `kept` nodes stay unread too."""
+
+    def __init__(self, program: Program) -> None:
+        self.live: set[str] = set()
+        self.kept: set[str] = set()
+        self._defined: dict[str, tuple[Node, int, bool]] = {}
+        self._around: dict[str, tuple[Node, ...]] = {}
+        self._waiting: list[Value] = list(program.body.yields)
+        self._define(program.body, ())
+        self._follow()
+
+    def _define(self, block: Block, around: tuple[Node, ...]) -> None:
+        for node in block.nodes:
+            self._around[node_id(node)] = around
+            for i, result in enumerate(results(node)):
+                self._defined[result.id] = (node, i, False)
+            for inner in blocks(node):
+                for i, param in enumerate(inner.params):
+                    self._defined[param.id] = (node, i, True)
+                self._define(inner, (*around, node))
+            if isinstance(node, Extern):
+                self._keep(node)
+
+    def _follow(self) -> None:
+        while self._waiting:
+            value = self._waiting.pop()
+            if value.id in self.live:
+                continue
+            self.live.add(value.id)
+            if value.id in self._defined:
+                node, index, is_param = self._defined[value.id]
+                self._need(node)
+                self._waiting.extend(_parts(node, index, is_param))
+
+    def _need(self, node: Node) -> None:
+        """The node will run: what decides that, and what it cannot run without."""
+        if isinstance(node, Map):
+            self._waiting.extend((node.over, *node.body.yields))
+            for inner in _failing(node.body):
+                self._keep(inner)
+        elif isinstance(node, Repeat):
+            self._waiting.extend((node.limit, *node.body.yields[-1:]))
+        else:
+            self._waiting.extend(operands(node))
+
+    def _keep(self, node: Node) -> None:
+        if node_id(node) not in self.kept:
+            self.kept.add(node_id(node))
+            self._need(node)
+            for outer in self._around.get(node_id(node), ()):
+                self._keep(outer)
 
 
-def _stays(node: Node, in_map: bool) -> bool:
-    if isinstance(node, Extern) or any(isinstance(inner, Extern) for block in blocks(node) for inner in walk(block)):
-        return True
-    return in_map and _may_fail(node)
-
-
-def _may_fail(node: Node) -> bool:
-    match node:
-        case Pure(op=op):
-            return not pure.cannot_fail(op)
-        case Turn(literal=literal, template=template):
-            return not literal and not cannot_fail(template)
-        case Select():
-            return True
-        case If() | Repeat():
-            return any(_may_fail(inner) for block in blocks(node) for inner in block.nodes)
-    return False
-
-
-def _trimmed(node: Node, read: dict[str, int]) -> Node:
-    """The node without the results that nobody reads."""
+def _parts(node: Node, index: int, is_param: bool) -> tuple[Value, ...]:
+    """What one result or param of a node comes from, beside what the node needs anyway."""
     match node:
         case If():
-            keep = [result.id in read for result in node.results]
-            if all(keep):
-                return node
-            return replace(
-                node,
-                results=_kept(node.results, keep),
-                then=replace(node.then, yields=_kept(node.then.yields, keep)),
-                otherwise=replace(node.otherwise, yields=_kept(node.otherwise.yields, keep)),
-            )
+            return (node.then.yields[index], node.otherwise.yields[index])
         case Repeat():
-            inside = uses(node.body)
-            keep = [
-                result.id in read or inside.get(param.id, 0) > (given.id == param.id)
-                for result, param, given in zip(node.results, node.body.params, node.body.yields, strict=False)
-            ]
-            if all(keep):
-                return node
-            body = replace(
-                node.body,
-                params=_kept(node.body.params, keep),
-                yields=(*_kept(node.body.yields[:-1], keep), node.body.yields[-1]),
-            )
+            return (node.init[index], node.body.yields[index])
+    return ()
+
+
+def _failing(block: Block) -> list[Node]:
+    """Nodes of a map's body whose failure would remove the element. An inner map answers for its own elements."""
+    found: list[Node] = []
+    for node in block.nodes:
+        match node:
+            case Pure(op=op):
+                fails = not pure.cannot_fail(op)
+            case Turn(literal=literal, template=template):
+                fails = not literal and not cannot_fail(template)
+            case _:
+                fails = isinstance(node, Select)
+        if fails:
+            found.append(node)
+        if isinstance(node, If | Repeat):
+            for inner in blocks(node):
+                found.extend(_failing(inner))
+    return found
+
+
+def _swept(block: Block, marks: _Marks) -> Block:
+    nodes: list[Node] = []
+    for node in block.nodes:
+        if node_id(node) in marks.kept or any(result.id in marks.live for result in results(node)):
+            trimmed = _trimmed(node, marks.live)
+            nodes.append(with_blocks(trimmed, [_swept(inner, marks) for inner in blocks(trimmed)]))
+    return replace(block, nodes=tuple(nodes))
+
+
+def _trimmed(node: Node, live: set[str]) -> Node:
+    """The node without the results and carried variables that nobody reads."""
+    match node:
+        case If():
+            keep = [result.id in live for result in node.results]
+            then = replace(node.then, yields=_kept(node.then.yields, keep))
+            otherwise = replace(node.otherwise, yields=_kept(node.otherwise.yields, keep))
+            return replace(node, results=_kept(node.results, keep), then=then, otherwise=otherwise)
+        case Repeat():
+            pairs = zip(node.results, node.body.params, strict=True)
+            keep = [result.id in live or param.id in live for result, param in pairs]
+            yields = (*_kept(node.body.yields[:-1], keep), node.body.yields[-1])
+            body = replace(node.body, params=_kept(node.body.params, keep), yields=yields)
             return replace(node, results=_kept(node.results, keep), init=_kept(node.init, keep), body=body)
     return node
 
 
-def _kept(items: tuple[Value, ...], keep: list[bool]) -> tuple[Value, ...]:
-    return tuple(item for item, wanted in zip(items, keep, strict=True) if wanted)
+def _kept(values: tuple[Value, ...], keep: list[bool]) -> tuple[Value, ...]:
+    return tuple(value for value, wanted in zip(values, keep, strict=True) if wanted)

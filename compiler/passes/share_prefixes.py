@@ -117,10 +117,29 @@ def _shared_sources(body: Block) -> set[str]:
     for (generation, model), chain in chains.items():
         for each in chain:
             readers.setdefault((model, each), []).append(generation)
+    sides = _sides_around(body)
     for generations in readers.values():
-        if len(generations) > 1:
-            shared.update(generations)
+        shared.update(a for a in generations if any(a != b and _both_may_run(sides[a], sides[b]) for b in generations))
     return shared
+
+
+def _both_may_run(a: dict[str, int], b: dict[str, int]) -> bool:
+    return all(b.get(branch, side) == side for branch, side in a.items())
+
+
+def _sides_around(body: Block) -> dict[str, dict[str, int]]:
+    """For each value, the branches it is defined in and on which side."""
+    around: dict[str, dict[str, int]] = {}
+
+    def visit(block: Block, sides: dict[str, int]) -> None:
+        for node in block.nodes:
+            for result in results(node):
+                around[result.id] = sides
+            for i, inner in enumerate(blocks(node)):
+                visit(inner, {**sides, node.id: i} if isinstance(node, If) else sides)
+
+    visit(body, {})
+    return around
 
 
 def _loops_around(body: Block) -> dict[str, tuple[int, ...]]:
