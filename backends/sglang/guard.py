@@ -36,7 +36,8 @@ from typing import BinaryIO
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 TICK_S = 0.2
-GRACE_S = 3.0
+# SGLang polls for its own shutdown every few seconds, and has nothing to save.
+GRACE_S = 1.0
 LOG_LIMIT_BYTES = 32 * 1024 * 1024
 DETACH = b"D"
 

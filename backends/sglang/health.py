@@ -125,7 +125,7 @@ def _decodes(client: httpx.Client, timeout_s: float) -> bool:
         return False
 
 
-def answers(url: str, timeout_s: float = 2.0) -> bool:
+def answers(url: str, timeout_s: float = 5.0) -> bool:
     """Whether a server at `url` says which model it serves; a cheap question that runs nothing."""
     try:
         return httpx.get(f"{url}/model_info", timeout=timeout_s, trust_env=False).status_code == 200

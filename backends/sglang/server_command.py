@@ -122,8 +122,8 @@ def cpu_command(
 ) -> ServerCommand:
     """The launch command for a machine without CUDA: stock SGLang with ttsc's CPU platform plugin.
 
-    Without `dtype`: float32 where seeds must be honoured whatever the batch. Else bfloat16 on a CPU that computes in it,
-    about twice as fast there, and many times slower on one that does not.
+    Without `dtype`: float32 where seeds must be honoured whatever the batch. Else bfloat16 on a CPU that computes in
+    it, about twice as fast there, and many times slower on one that does not.
     """
     from ttsc.backends.sglang.cpu.arguments import SERVE_MODULE, cpu_server_args
 
