@@ -3,11 +3,11 @@
 Runs inside the child process before untrusted code, with nothing but the standard library (so it also imports nothing
 of ttsc). Each wall stands alone:
 
-- Landlock allows reading the interpreter's standard library and the shared libraries it loads, and files directly in the working
-  directory; no other file can be opened, whatever the user's rights. Newer kernels also refuse TCP and signals to
-  others.
-- seccomp lets through a list of system calls that plain computing needs, and answers every other with "not permitted": no
-  sockets but a process's pair with itself, no new processes, no exec, no ptrace, no kill, no changed file modes or
+- Landlock allows reading the interpreter's standard library and the shared libraries it loads, and files directly in
+  the working directory; no other file can be opened, whatever the user's rights. Newer kernels also refuse TCP, and
+  signals to others.
+- seccomp lets through a list of system calls that plain computing needs, and answers every other with "not permitted":
+  no sockets but a process's pair with itself, no new processes, no exec, no ptrace, no kill, no changed file modes or
   limits.
 - Where the kernel lets us, the network, user and IPC namespaces are empty ones.
 - Limits bound CPU time, memory, the size of a file and open files.
@@ -212,7 +212,8 @@ def filter_program(machine: str, pid: int) -> bytes:
             _instruction(_JUMP_EQUAL, 0, 0, 1), allow, deny,
         ],
         "ioctl": [
-            _argument(1), *(part for each in _HARMLESS_IOCTLS for part in (_instruction(_JUMP_EQUAL, each, 0, 1), allow)),
+            _argument(1),
+            *(part for each in _HARMLESS_IOCTLS for part in (_instruction(_JUMP_EQUAL, each, 0, 1), allow)),
             deny,
         ],
         # A Unix stream pair, which event loops wake themselves with.

@@ -72,10 +72,11 @@ def _run(code: str, tests: Sequence[str], timeout_s: float, folder: str) -> Exec
     token = secrets.token_hex(16).encode()
     secret, secret_in = os.pipe()
     answer_out, answer = os.pipe()
+    child = str(Path(__file__).with_name("sandbox_child.py"))
     try:
         os.write(secret_in, token)
         process = subprocess.Popen(
-            [os.path.realpath(sys.executable), "-I", "-S", "-X", "utf8", str(Path(__file__).with_name("sandbox_child.py"))],
+            [os.path.realpath(sys.executable), "-I", "-S", "-X", "utf8", child],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -48,10 +48,12 @@ def run(code: str, tests: list[str], secret: int, answer: int) -> None:
     sys.modules["solution"] = module
     stage = "the code"
     try:
-        prepared = [(f"test {i}", translate(test, _source(f"<test {i}>", test), "exec")) for i, test in enumerate(tests, 1)]
+        prepared = []
+        for i, test in enumerate(tests, 1):
+            prepared.append((f"test {i}", translate(test, _source(f"<test {i}>", test), "exec")))
         execute(translate(code, _source("<solution>", code), "exec"), module.__dict__)
-        for stage, test in prepared:  # noqa: B007
-            execute(test, module.__dict__)
+        for stage, check in prepared:  # noqa: B007
+            execute(check, module.__dict__)
         for each in flush:
             each()
     except base_exception as error:

@@ -70,8 +70,8 @@ class TraceWriter:
         self._line(type(event).__name__, asdict(event))
 
     def _line(self, kind: str, data: Mapping[str, Any]) -> None:
-        json.dump({"type": kind, **data}, self._file, ensure_ascii=False, default=str, separators=(",", ":"))
-        self._file.write("\n")
+        line = json.dumps({"type": kind, **data}, ensure_ascii=False, default=str, separators=(",", ":"))
+        self._file.write(line + "\n")
         self._file.flush()
 
     def close(self) -> None:
