@@ -13,6 +13,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, cast
 
@@ -125,6 +126,11 @@ class CompiledProgram:
     def ir(self) -> Program:
         """The IR after the passes."""
         return self._compiled.plan.program
+
+    @property
+    def source_hash(self) -> str:
+        """SHA-256 of the program's own text, in hexadecimal: whether it is still the one that a trace tells of."""
+        return sha256(self._compiled.source.text.encode()).hexdigest()
 
     @property
     def warnings(self) -> tuple[Diagnostic, ...]:

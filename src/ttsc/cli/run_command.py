@@ -19,7 +19,7 @@ from ttsc.cli.exit_codes import TERMINATED, say
 from ttsc.cli.options import as_level, disable_option, level_option, program_option
 
 if TYPE_CHECKING:
-    from ttsc.api import CompiledProgram
+    from ttsc.api import CompiledProgram, Runs
     from ttsc.engines import Engines
     from ttsc.runtime.events import Event, RunResult
 
@@ -152,7 +152,7 @@ async def _run(job: Job) -> int:
                 say(f"engine    {info.name} with {info.model}{f' on {info.device}' if info.device else ''}")
             held = on_terminal and sys.stdout.isatty()
             results = stack.enter_context(Results(inputs, runs.seeds_honoured, job.as_json, job.out, held))
-            traced = stack.enter_context(_trace(job.trace))
+            traced = stack.enter_context(_trace(job, runs))
             display = stack.enter_context(choose_display(inputs, quiet=job.as_json and not on_terminal))
 
             def on_event(event: Event) -> None:
@@ -260,12 +260,21 @@ def _stop_on_sigterm() -> None:
 
 
 @contextmanager
-def _trace(path: Path | None) -> Iterator[Callable[[Event], None]]:
-    """Takes events and writes them to the file, if there is one."""
-    if path is None:
+def _trace(job: Job, runs: Runs) -> Iterator[Callable[[Event], None]]:
+    """Takes events and writes them to the file of `--trace`, if there is one."""
+    if job.trace is None:
         yield lambda _event: None
         return
-    from ttsc.runtime.trace import TraceWriter
+    from ttsc.runtime.trace import TraceHeader, TraceWriter, engine_facts
 
-    with TraceWriter(path) as writer:
+    plan = job.program.plan
+    header = TraceHeader(
+        program=job.program.name,
+        program_hash=job.program.source_hash,
+        level=plan.level,
+        passes=plan.passes,
+        seed=job.seed,
+        engines=engine_facts({role: engine.info for role, engine in runs.engines.items()}),
+    )
+    with TraceWriter(job.trace, header) as writer:
         yield writer.write
