@@ -112,8 +112,11 @@ class SGLangEngine:
             else:
                 decoded = await self._await(request)
             return completion(request, decoded, self._tokenizer.eos_ids, aborted=flight.aborted)
-        except asyncio.CancelledError:
-            # Nobody waits any more: the server would go on decoding for seconds after the connection closed.
+        except EngineError:
+            raise
+        except BaseException:
+            # Cancelled, or the caller's own `on_progress` failed. Nobody waits any more: the server would go on
+            # decoding for seconds after the connection closed.
             self._spawn(self._insist(request.request_id, flight, first=True))
             raise
         finally:
@@ -156,23 +159,25 @@ class SGLangEngine:
         return await self._connection.get_json("/server_info") or {}
 
     async def _await(self, request: GenerateRequest) -> Decoded:
-        body = b"".join([data async for data in self._connection.decode(request, self._tokenizer.eos_ids)])
+        async with contextlib.aclosing(self._connection.decode(request, self._tokenizer.eos_ids)) as chunks:
+            body = b"".join([data async for data in chunks])
         decoded = Decoded()
         _add(decoded, json_object(body))
         return decoded
 
     async def _stream(self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None) -> Decoded:
         parser, decoded = EventParser(), Decoded()
-        async for data in self._connection.decode(request, self._tokenizer.eos_ids):
-            for payload in parser.feed(data):
-                if payload == b"[DONE]":
-                    continue
-                event = json_object(payload)
-                if "error" in event:
-                    raise self._event_error(event["error"], request)
-                fresh = _add(decoded, event)
-                if fresh and on_progress is not None:
-                    on_progress(Progress(request.request_id, len(decoded.ids), fresh))
+        async with contextlib.aclosing(self._connection.decode(request, self._tokenizer.eos_ids)) as chunks:
+            async for data in chunks:
+                for payload in parser.feed(data):
+                    if payload == b"[DONE]":
+                        continue
+                    event = json_object(payload)
+                    if "error" in event:
+                        raise self._event_error(event["error"], request)
+                    fresh = _add(decoded, event)
+                    if fresh and on_progress is not None:
+                        on_progress(Progress(request.request_id, len(decoded.ids), fresh))
         if not decoded.finished:
             raise RequestFailed(f"the server's stream ended after {len(decoded.ids)} tokens without saying why")
         return decoded

@@ -13,7 +13,7 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -100,7 +100,7 @@ class Connection:
         """A short POST that decodes nothing. Raises `EngineError` when nothing answers."""
         return await self._ask("POST", path, body)
 
-    async def decode(self, request: GenerateRequest, eos_ids: Collection[int]) -> AsyncIterator[bytes]:
+    async def decode(self, request: GenerateRequest, eos_ids: Collection[int]) -> AsyncGenerator[bytes, None]:
         """POST a /generate and yield the bytes of its answer as they arrive. Raises `EngineError`."""
         client = next(self._next)
         try:

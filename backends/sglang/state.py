@@ -111,9 +111,11 @@ def records() -> list[EngineRecord]:
 
 
 def new_log_path(name: str) -> Path:
-    """A fresh log file's path. Of earlier logs only the newest few are kept."""
+    """A fresh log file's path. Of earlier logs only the newest few are kept, and those of kept engines."""
     folder = _subfolder("logs")
-    old = sorted(folder.glob("*.log"), key=lambda path: path.stat().st_mtime, reverse=True)
+    used = {record.log_path for record in records()}
+    idle = [path for path in folder.glob("*.log") if str(path) not in used]
+    old = sorted(idle, key=lambda path: path.stat().st_mtime, reverse=True)
     for path in old[_KEPT_LOGS - 1 :]:
         for companion in (path, Path(f"{path}.1"), Path(f"{path}.status.json")):
             companion.unlink(missing_ok=True)

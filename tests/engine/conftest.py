@@ -56,7 +56,7 @@ def engine_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def engine(engine_url: str) -> AsyncIterator[SGLangEngine]:
-    """A client of the server, with an empty prefix cache where the server is the session's own."""
+    """A client of the server. Tests share its prefix cache, so those that look at it send prompts of their own."""
     attached = await SGLangEngine.connect(engine_url)
     yield attached
     await attached.close()
