@@ -46,8 +46,8 @@ class Builder:
         return None
 
     def bad(self, v: Values, span: Span) -> ast.Expr:
-        """Stands for what could not be read. The tree it is part of is never handed out."""
-        return ast.Literal(None, span)
+        """Stands for what could not be read: a name, which may be anywhere. Its tree is never handed out."""
+        return ast.Name("", span)
 
     def first(self, v: Values, span: Span) -> Any:
         return v[0]

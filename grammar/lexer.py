@@ -12,7 +12,7 @@ can start. A declaration found inside an open `{` is taken for what it looks lik
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.numbers import read_number
@@ -26,6 +26,9 @@ DECLARATION_WORDS = frozenset({"use", "model", "prompt", "record", "extern", "fu
 LATER_WORDS = frozenset({"for", "while"})
 """Reserved without a meaning yet, so that programs written today keep theirs."""
 RESERVED_WORDS = STATEMENT_WORDS | OPERATOR_WORDS | VALUE_WORDS | LATER_WORDS
+
+MAX_REPORTS = 100
+"""The text is not read further after so many errors: it is no program."""
 
 OPENERS = {"(": ")", "[": "]", "{": "}", "LAMBDA": ")"}
 CLOSERS = frozenset({")", "]", "}"})
@@ -53,14 +56,17 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[A-Za-z0-9_]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_END = re.compile(r'(?:[^"\\\n]+|\\[^\n])*')
 _BLOCK_END = re.compile(r'(?:[^"\\]+|\\(?s:.)|"(?!""))*')
 _SINGLE_END = re.compile(r"(?:[^'\\\n]+|\\[^\n])*")
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """`kind` is the terminal of the grammar: the word or symbol itself, or NAME, INT, FLOAT, STRING, and so on."""
+class Token(NamedTuple):
+    """`kind` is the terminal of the grammar: the word or symbol itself, or NAME, INT, FLOAT, STRING, and so on.
+
+    A named tuple, as there are as many tokens as words in a text and a frozen dataclass takes three times as long.
+    """
 
     kind: str
     text: str
@@ -73,8 +79,8 @@ class Token:
 
 
 class Lexer:
-    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset of a triple quote that swallowed the rest of
-    the text, `doubts` the places where something unreadable was skipped."""
+    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset from which on the text was not read as
+    tokens, because a triple quote was left open or too much was wrong, `doubts` the places where something unreadable was skipped."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -89,7 +95,8 @@ class Lexer:
         self._settle_lambdas()
 
     def _report(self, code: str, start: int, end: int, message: str, label: str = "", hint: str = "") -> None:
-        self.diagnostics.append(Diagnostic(code, message, Span(self.source, start, end), label, hint))
+        if len(self.diagnostics) < MAX_REPORTS:
+            self.diagnostics.append(Diagnostic(code, message, Span(self.source, start, end), label, hint))
 
     def _add(self, kind: str, text: str, start: int, first: bool, value: str | int | float | None = None) -> None:
         self.tokens.append(Token(kind, text, start, start + len(text), first, start - self._line_start, value))
@@ -101,6 +108,9 @@ class Lexer:
         position = 1 if text.startswith("\ufeff") else 0
         first = True
         while position < len(text):
+            if len(self.diagnostics) >= MAX_REPORTS:
+                self.swallowed = position
+                break
             match = _TOKEN.match(text, position)
             if match is None:
                 position = self._strange(position)
@@ -198,6 +208,10 @@ class Lexer:
             if not quiet:
                 self._report("E0104", start + at, start + at + length, message, "", hint)
 
+        half = _SURROGATE.search(raw)
+        if half:
+            message = f"unexpected character U+{ord(half[0]):04X}"
+            self._report("E0101", start, end, message, "half of a character is in it", "save the file as UTF-8")
         kind = "STRING" if self.tokens else "MODULE_DOC"
         text = self.source.text[start:end]
         self._add(kind, text, start, first, decode(raw, report))
@@ -247,25 +261,25 @@ class Lexer:
                     pass
                 elif word in RESERVED_WORDS or (word in DECLARATION_WORDS and self._declares(i, previous, depth)):
                     kind = word
-                    tokens[i] = replace(token, kind=word)
+                    tokens[i] = token._replace(kind=word)
                     if word in DECLARATION_WORDS and token.first and token.column == 0:
                         depth = 0
                 elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
                     self._report("E0113", token.start, token.end, f"'{word}' is written 'else if'")
                     kind = "if"
-                    tokens[i] = replace(token, kind=kind)
+                    tokens[i] = token._replace(kind=kind)
                     mended.append(i)
                 elif word == "lambda" and following.kind == "NAME" and tokens[i + 2].kind == ":":
                     self._report("E0113", token.start, token.end, "'lambda' is not a word here", "", "write x => …")
-                    tokens[i + 2] = replace(tokens[i + 2], kind="=>")
+                    tokens[i + 2] = tokens[i + 2]._replace(kind="=>")
                     dropped.append(i)
                 elif word in _FOREIGN_VALUES:
                     kind = _FOREIGN_VALUES[word]
                     self._report("E0112", token.start, token.end, f"'{word}' is written '{kind}'")
-                    tokens[i] = replace(token, kind=kind)
+                    tokens[i] = token._replace(kind=kind)
             previous = kind
         for i in sorted(mended + dropped, reverse=True):
-            tokens[i : i + 1] = [] if i in dropped else [replace(tokens[i], kind="else"), tokens[i]]
+            tokens[i : i + 1] = [] if i in dropped else [tokens[i]._replace(kind="else"), tokens[i]]
 
     def _declares(self, i: int, previous: str, depth: int) -> bool:
         """Does a declaration begin with the word at `i`?"""
@@ -287,7 +301,7 @@ class Lexer:
 
         def close(position: int, conditional: bool) -> None:
             if conditional:
-                tokens[position] = replace(tokens[position], kind="COND_IF")
+                tokens[position] = tokens[position]._replace(kind="COND_IF")
 
         def close_by_place(position: int, bracketed: bool) -> None:
             before = tokens[position - 1].kind if position else "{"
@@ -327,4 +341,4 @@ class Lexer:
                 while tokens[j].kind in {"NAME", ","}:
                     j += 1
                 if j > i + 1 and tokens[j].kind == ")" and tokens[j + 1].kind in {"=>", "->"}:
-                    tokens[i] = replace(token, kind="LAMBDA")
+                    tokens[i] = token._replace(kind="LAMBDA")

@@ -72,6 +72,8 @@ def _arrows(s: Scene) -> Diagnostic | None:
         return s.error("E0125", "a lambda is written with '=>'", "", "write x => …")
     if s.token.kind in {"=>", ":"} and "->" in s.expected:
         return s.error("E0125", "the type of a result comes after '->'", "", "write '->'")
+    if s.token.kind == ">" and "|>" in s.expected and not s.expression_complete:
+        return s.error("E0125", "a pipe is written '|>'", "", "write '|>'")
     return None
 
 
@@ -192,6 +194,8 @@ def _later(s: Scene) -> Diagnostic | None:
 
 
 def _owners(s: Scene) -> Diagnostic | None:
+    if s.token.kind == "else" and s.after.kind == ":":
+        return s.error("E0132", "a block stands in braces", "", "write else { … }, after the '}' of an 'if'")
     if s.token.kind == "else" and not s.wants_expression:
         hint = "'else' follows the '}' of an 'if', or stands in a if condition else b"
         return s.error("E0128", "'else' without an 'if'", "", hint)

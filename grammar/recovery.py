@@ -111,6 +111,8 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
         return put("=>", 1)
     if token.kind in {"=>", ":"}:
         return put("->", 1)
+    if token.kind == ">":
+        return put("|>", 1)
     if token.kind == "not" and following == "in":
         return put("in", 2)
     if token.kind in OPERAND_STARTS and not token.first and position:

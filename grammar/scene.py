@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.lexer import DECLARATION_WORDS, OPENERS, RESERVED_WORDS, Lexer, Token
+from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, OPENERS, RESERVED_WORDS, Lexer, Token
 from ttsc.grammar.recovery import OPERAND_STARTS, STATEMENT_STARTS, nested
 from ttsc.grammar.source import Span
 from ttsc.grammar.stack import Stack
@@ -132,6 +132,8 @@ def wanted(expected: frozenset[str], before: str) -> str:
         words.add("a number")
     if kinds & {"STRING", "MODULE_DOC"}:
         words.add("a string")
+    if kinds & (CLOSERS | {","}) or words:
+        kinds -= {"(", "[", ".", "|>"} if {"(", "."} <= kinds else set()  # what any stage of a pipe may go on with
     symbols = kinds - {"NAME", "INT", "FLOAT", "STRING", "MODULE_DOC"}
     if symbols - {"?", "["}:
         symbols -= {"?", "["}  # what a type may go on with

@@ -281,28 +281,28 @@ def test_limits() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "(" * 200_000,
-        "function f() -> int = " + "(" * 200_000,
-        "function f() -> int = " + "x => " * 100_000,
-        "function f() -> int = " + "-" * 300_000,
-        "function f() -> int = 1" + " + 1" * 100_000,
-        "function f() -> int = a" + ".b" * 200_000,
-        "program p() -> str { " + "if a { " * 50_000,
-        "program p() -> str { " + "if " * 100_000,
-        "program p() -> str { " + "let x = f(a " * 30_000,
-        "program p() -> str { " + "x = [" * 50_000,
-        "program p() -> str { " + "} program p( { " * 30_000,
-        "program p() -> str { " + "\nuse x" * 60_000,
-        "extern f(x: " + "list[" * 100_000,
-        '"' + "\\q" * 200_000 + '"',
-        '"""' + '"' * 500_000,
-        '"""' + "\\" * 500_000,
-        "$ " * 200_000,
-        "'" * 300_000,
-        "9" * 900_000,
-        "if else " * 50_000,
-        "{" * 300_000,
-        "}" * 300_000,
+        "(" * 50_000,
+        "function f() -> int = " + "(" * 50_000,
+        "function f() -> int = " + "x => " * 25_000,
+        "function f() -> int = " + "-" * 75_000,
+        "function f() -> int = 1" + " + 1" * 25_000,
+        "function f() -> int = a" + ".b" * 50_000,
+        "program p() -> str { " + "if a { " * 12_000,
+        "program p() -> str { " + "if " * 25_000,
+        "program p() -> str { " + "let x = f(a " * 10_000,
+        "program p() -> str { " + "x = [" * 12_000,
+        "program p() -> str { " + "} program p( { " * 10_000,
+        "program p() -> str { " + "\nuse x" * 15_000,
+        "extern f(x: " + "list[" * 25_000,
+        '"' + "\\q" * 50_000 + '"',
+        '"""' + '"' * 125_000,
+        '"""' + "\\" * 125_000,
+        "$ " * 50_000,
+        "'" * 75_000,
+        "9" * 225_000,
+        "if else " * 12_000,
+        "{" * 75_000,
+        "}" * 75_000,
     ],
     ids=lambda text: text[:30],
 )
@@ -310,7 +310,7 @@ def test_hostile_text_is_refused_in_time(text: str) -> None:
     begin = time.process_time()
     shown = codes(text)
     assert 0 < len(shown) <= MAX_ERRORS
-    assert time.process_time() - begin < 8
+    assert time.process_time() - begin < 5
 
 
 def test_errors_are_capped_with_a_note() -> None:
