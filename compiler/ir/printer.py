@@ -29,8 +29,8 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )  # fmt: skip
+from ttsc.compiler.ir.rewrite import results
 from ttsc.compiler.ir.types_text import constant_text, id_text, name_text, records_of, tunable_text, type_text
-from ttsc.compiler.semantics.types import CONTEXT
 
 _INDENT = "  "
 KEYWORDS = frozenset({"const", "turn", "generate", "force", "extern", "map", "filter", "select", "if", "repeat"})
@@ -83,27 +83,31 @@ def _block(block: Block, depth: int) -> list[str]:
 
 def _node(node: Node, depth: int) -> list[str]:
     pad = _INDENT * depth
+    first, last = _defined(node)
     match node:
-        case Map(body=body):
-            params = _typed(body.params)
-            head = f"{_defines(node.result)} = {node.mode} {id_text(node.over.id)} as {params} {{"
-            return [pad + head, *_block(body, depth + 1), f"{pad}}} : {type_text(node.result.type)}"]
+        case Map():
+            head = f"{first}{node.mode} {id_text(node.over.id)} as {_typed(node.body.params)} {{"
+            return [pad + head, *_block(node.body, depth + 1), f"{pad}}}{last}"]
         case If():
-            head = f"{_defines(*node.results)} = if @{name_text(node.id)} {id_text(node.condition.id)} {{"
-            types = ", ".join(type_text(value.type) for value in node.results)
-            return [
-                pad + head, *_block(node.then, depth + 1), f"{pad}}} else {{",
-                *_block(node.otherwise, depth + 1), f"{pad}}} : {types}".rstrip(),
-            ]  # fmt: skip
+            head = f"{first}if @{name_text(node.id)} {id_text(node.condition.id)} {{"
+            then, otherwise = _block(node.then, depth + 1), _block(node.otherwise, depth + 1)
+            return [pad + head, *then, f"{pad}}} else {{", *otherwise, f"{pad}}}{last}"]
         case Repeat():
             pairs = zip(node.body.params, node.init, strict=True)
             carried = ", ".join(f"{_typed((param,))} = {id_text(init.id)}" for param, init in pairs)
-            head = f"{_defines(*node.results)} = repeat @{name_text(node.id)} {id_text(node.limit.id)} ({carried}) {{"
-            types = ", ".join(type_text(value.type) for value in node.results)
-            return [pad + head, *_block(node.body, depth + 1), f"{pad}}} : {types}".rstrip()]
-        case Turn() if node.result.type == CONTEXT:
-            return [f"{pad}{_defines(node.result)} = {_line(node)}"]
-    return [f"{pad}{_defines(node.result)} = {_line(node)} : {type_text(node.result.type)}"]
+            head = f"{first}repeat @{name_text(node.id)} {id_text(node.limit.id)} ({carried}) {{"
+            return [pad + head, *_block(node.body, depth + 1), f"{pad}}}{last}"]
+    return [f"{pad}{first}{_line(node)}{last}"]
+
+
+def _defined(node: Node) -> tuple[str, str]:
+    """What stands before and after a node: the names it defines and their types. A turn's type goes without saying."""
+    values = results(node)
+    if not values:
+        return "", ""
+    names = ", ".join(id_text(value.id) for value in values)
+    types = ", ".join(type_text(value.type) for value in values)
+    return f"{names} = ", "" if isinstance(node, Turn) and types == "Context" else f" : {types}"
 
 
 def _line(node: Const | Turn | Generate | Force | Extern | Pure | Select) -> str:
@@ -171,10 +175,6 @@ def rule_text(rule: Rule) -> str:
             return f"greatest(ties={rule.ties}{bound})"
         case Quantified():
             return f"quantified({rule.kind})"
-
-
-def _defines(*values: Value) -> str:
-    return ", ".join(id_text(value.id) for value in values) or "()"
 
 
 def _typed(values: tuple[Value, ...]) -> str:

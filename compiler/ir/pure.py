@@ -232,7 +232,7 @@ def _round(x: object, digits: object = None) -> object:
 
 def _clip(x: object, low: object, high: object) -> object:
     if _number(low) > _number(high):
-        raise EvaluationFailed("`range_clip`: the low bound is above the high one")
+        raise EvaluationFailed("`clamp`: the low bound is above the high one")
     return max(_number(low), min(_number(high), _number(x)))
 
 
@@ -297,8 +297,9 @@ def _sum(values: object) -> object:
 
 
 def _mean(values: object) -> float:
-    numbers = [_number(v) for v in _filled(values, "mean")]
-    return math.fsum(numbers) / len(numbers)
+    """0 for an empty list."""
+    numbers = [_number(v) for v in _items(values)]
+    return math.fsum(numbers) / len(numbers) if numbers else 0.0
 
 
 def _extreme(op: str, pick: Callable[[Any], object]) -> Callable[[object], object]:
@@ -359,7 +360,7 @@ OPERATIONS: dict[str, Operation] = _table(
     Operation("or", lambda a, b: _bool(a) | _bool(b), 2, 2, BOOL),
     Operation("in", _in, 2, 2, BOOL),
     Operation("round", _round, 1, 2, None),
-    Operation("range_clip", _clip, 3, 3, None),
+    Operation("clamp", _clip, 3, 3, None),
     Operation("strip", lambda a: _text(a).strip(), 1, 1, STR),
     Operation("lower", lambda a: _text(a).lower(), 1, 1, STR),
     Operation("upper", lambda a: _text(a).upper(), 1, 1, STR),

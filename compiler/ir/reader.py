@@ -60,7 +60,7 @@ class _Reader(TokenReader):
         parameters = self.several(self._parameter, ")")
         self.need("->")
         returns_offset = self.next().offset
-        returns = self.types("{")
+        returns = self.types()
         self.need("{")
         self.at = body_at
         nodes, yields = self._block_body()
@@ -148,29 +148,22 @@ class _Reader(TokenReader):
 
     def _node(self) -> Node:
         offset = self.next().offset
-        names: list[str] = []
-        if self.take("("):
-            self.need(")")
-        else:
+        if self.next().text in ("if", "repeat"):  # these may define nothing
+            return self._operation()((), offset)
+        names = [self.id()]
+        while self.take(","):
             names.append(self.id())
-            while self.take(","):
-                names.append(self.id())
         self.need("=")
         is_turn = self.next().text == "turn"
         build = self._operation()
-        types = self._result_types()
-        if types is None and not is_turn:
+        types: tuple[Type, ...] = (CONTEXT,)
+        if self.take(":"):
+            types = self.types()
+        elif not is_turn:
             self.unexpected("`:` and a type")
-        types = (CONTEXT,) if types is None else types
         if len(types) != len(names):
             self.fail(f"{len(names)} names for {len(types)} types", offset)
         return build(tuple(self.define(n, t) for n, t in zip(names, types, strict=True)), offset)
-
-    def _result_types(self) -> tuple[Type, ...] | None:
-        if not self.take(":"):
-            return None
-        following = self.next()
-        return () if following.kind == "value" or following.text in ("yield", "(") else self.types("")
 
     def _operation(self) -> _Build:
         """Everything after `=` and before the types, as what makes the node once its results are known."""

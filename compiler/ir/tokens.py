@@ -151,9 +151,7 @@ class TokenReader:
             result = OptionalOf(result)
         return result
 
-    def types(self, end: str) -> tuple[Type, ...]:
-        if self.next().text == end:
-            return ()
+    def types(self) -> tuple[Type, ...]:
         types = [self.type()]
         while self.take(","):
             types.append(self.type())

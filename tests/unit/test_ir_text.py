@@ -47,11 +47,11 @@ stream share_prefix : list[Candidate]
     %g = force %k with %a : list[Candidate]
     yield %g, %c3
   } : list[Candidate]
-  () = if @if2 %c3 {
+  if @if2 %c3 {
     yield
   } else {
     yield
-  } :
+  }
   %s = select stop_first %d count=%c4 rule first_finished(order=time, truncated=include) : list[Candidate]
   %"odd id" = select keep %d keys=%c2 count=%c4 rule greatest(ties=first, maximum=1.0) : list[Candidate]
   %t = select any %c2 rule quantified(any) : bool
