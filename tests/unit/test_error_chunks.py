@@ -24,6 +24,7 @@ def check_syntax(source: Source) -> list[Diagnostic]:
 
 
 def check_semantics(source: Source) -> list[Diagnostic]:
+    """What a user sees: the errors, or without one the warnings."""
     from ttsc.compiler.semantics.check import check
     from ttsc.library import FileLibrary
 
