@@ -14,9 +14,10 @@ A `Cascade` runs the releases one after the other rather than nested, so that a 
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from ttsc.runtime.failures import RunFailed
 
@@ -99,10 +100,10 @@ class ElementLease(Protocol):
     def release(self, index: int | None = None) -> None: ...
 
 
-@runtime_checkable
-class Leasable(Protocol):
+class Leasable(ABC):
     """A value whose elements are leased one by one: a stream."""
 
+    @abstractmethod
     def acquire(self) -> ElementLease: ...
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ttsc.runtime.events import RunFailure
-from ttsc.runtime.leases import Cascade, Cell, Promise, Use
+from ttsc.runtime.leases import Cascade, Cell, Leasable, Promise, Use
 from ttsc.runtime.values import Elements
 
 
@@ -26,7 +26,7 @@ class Absent:
 LEFT_OUT = Absent()
 
 
-class Stream:
+class Stream(Leasable):
     """A list in the making. `abandon(i)` is called when nobody needs element i any more."""
 
     def __init__(

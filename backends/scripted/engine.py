@@ -165,9 +165,10 @@ class ScriptedEngine:
                 live.record.aborted = True
 
     async def close(self) -> None:
-        if self._clock is not None:
-            self._clock.cancel()
-            await asyncio.gather(self._clock, return_exceptions=True)
+        clock, self._clock = self._clock, None
+        if clock is not None:
+            clock.cancel()
+            await asyncio.gather(clock, return_exceptions=True)
 
     # --- time ---
 
@@ -178,9 +179,15 @@ class ScriptedEngine:
             if self._step_s:
                 await asyncio.sleep(self._step_s)
             self.step += 1
-            for live in list(self._live.values())[: self._slots]:
-                if not live.done.done() and not (self._jitter and self._random.random() < self._jitter):
-                    self._advance(live)
+            batch = [
+                live
+                for live in list(self._live.values())[: self._slots]
+                if not live.done.done() and not (self._jitter and self._random.random() < self._jitter)
+            ]
+            for live in batch:
+                self._prefill(live)
+            for live in batch:
+                self._advance(live)
             self._drop_waiting()
 
     def _drop_waiting(self) -> None:
@@ -188,12 +195,15 @@ class ScriptedEngine:
             if live.aborting and not live.done.done():
                 self._end(live, "abort", None)
 
-    def _advance(self, live: _Running) -> None:
+    def _prefill(self, live: _Running) -> None:
+        """What is cached before the step counts: requests of one step don't see each other's prompts."""
         if not live.prefilled:
             live.prefilled = True
             live.record.first_step = self.step
             prompt = live.request.input_ids
             live.cached = min(self._shared(prompt), max(0, len(prompt) - 1))
+
+    def _advance(self, live: _Running) -> None:
         if live.produced < len(live.planned):
             live.produced += 1
             if live.produced == 1:

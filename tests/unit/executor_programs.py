@@ -60,6 +60,9 @@ class Builder:
         result = self.value("turn", CONTEXT)
         return self.add(Turn(result, parent, "user", text, tuple(args.items()), literal=not args))
 
+    def add_turn(self, role: Any, text: str, parent: Value | None = None) -> Value:
+        return self.add(Turn(self.value("turn", CONTEXT), parent, role, text, literal=True))
+
     def generate(self, source: Value, count: int = 1, op: Any = "sample", **options: Any) -> Value:
         extra = {k: options.pop(k) for k in ("delimiter", "finished", "stream", "share_prefix") if k in options}
         model = options.pop("model", "default")
@@ -172,6 +175,16 @@ def run(
         return result
 
     return asyncio.run(within(main()))
+
+
+def lengths(*answers: str) -> Callable[[str, int, Sampling], str]:
+    """The k-th different request says the k-th answer, and from then on the last one."""
+    seen: dict[tuple[str, int], int] = {}
+
+    def reply(prompt: str, seed: int, sampling: Sampling) -> str:
+        return answers[min(seen.setdefault((prompt, seed), len(seen)), len(answers) - 1)]
+
+    return reply
 
 
 def voices(*answers: str) -> Callable[[str, int, Sampling], str]:
