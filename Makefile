@@ -58,7 +58,7 @@ $(BIN)/python:
 
 # The stamps are newer than what they were made from: an installed tree starts at once.
 $(CORE): requirements/dev.txt pyproject.toml | $(BIN)/python
-	$(PIP) install -r requirements/dev.txt
+	$(PIP) install --no-deps -r requirements/dev.txt
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 

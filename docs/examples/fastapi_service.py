@@ -1,5 +1,6 @@
 """A web service over one program and one engine. Run: uvicorn fastapi_service:app   (from docs/examples)"""
 
+import os
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI, HTTPException
@@ -11,7 +12,8 @@ program = ttsc.compile("../../programs/self_consistency.tts")
 
 @asynccontextmanager
 async def lifespan(app: FastAPI):
-    async with ttsc.launch("smollm2-135m") as app.state.engine:  # or ttsc.connect("http://127.0.0.1:30000")
+    url = os.environ.get("ENGINE_URL")
+    async with ttsc.connect(url) if url else ttsc.launch("smollm2-135m") as app.state.engine:
         yield
 
 

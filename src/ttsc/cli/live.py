@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ttsc.cli.view import MARKS, Candidate, View, tally_text
+from ttsc.cli.view import MARKS, Candidate, View, decided_line
 from ttsc.runtime.events import Event, RunResult
 
 if TYPE_CHECKING:
@@ -138,11 +138,7 @@ class Live(Quiet):
                 )
                 shown.append(Text(f"  and {len(rest)} more: {counts}", style="dim"))
         for decision in list(self._view.decisions.values())[-_NODES:]:
-            early = f", {decision.outstanding} stopped" if decision.early and decision.outstanding else ""
-            value = f" {decision.value!r}" if decision.value else ""
-            tally = tally_text(decision)
-            text = f"{decision.op} decided{value} by {decision.arrived}{early}" + (f"   {tally}" if tally else "")
-            shown.append(Text(text, style="bold green", overflow="ellipsis", no_wrap=True))
+            shown.append(Text(decided_line(decision), style="bold green", overflow="ellipsis", no_wrap=True))
         return shown
 
     def _row(self, candidate: Candidate) -> RenderableType:

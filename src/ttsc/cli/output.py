@@ -35,7 +35,9 @@ def as_json(result: RunResult, seeds_honoured: bool) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value as text: a `str` as it is, everything else as JSON."""
+    """A value as text: a `str` as it is, `none` as the language writes it, everything else as JSON."""
+    if value is None:
+        return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
 
 
@@ -126,7 +128,7 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
         f"tokens    prefill {usage.prefill_tokens} computed, {usage.cached_tokens} cached; "
         f"decoded {usage.decoded_tokens}, of which {usage.lost_tokens} lost"
     )
-    details = [f"{usage.requests} sent", f"{usage.aborted} aborted losers"]
+    details = [f"{usage.requests} sent", f"{usage.aborted} aborted {'loser' if usage.aborted == 1 else 'losers'}"]
     details += [f"{count} {word}" for count, word in ((usage.failed, "failed"), (usage.retries, "retried")) if count]
     details += [f"{usage.extern_calls} extern calls"] if usage.extern_calls else []
     say(f"requests  {', '.join(details)}")

@@ -149,7 +149,8 @@ async def _run(job: Job) -> int:
         async with opened as runs:
             progress.done()
             for info in {id(engine): engine.info for engine in runs.engines.values()}.values():
-                say(f"engine    {info.name} with {info.model}{f' on {info.device}' if info.device else ''}")
+                model = Path(info.model).name if info.model.startswith("/") else info.model
+                say(f"engine    {info.name} with {model}{f' on {info.device}' if info.device else ''}")
             held = on_terminal and sys.stdout.isatty()
             results = stack.enter_context(Results(inputs, runs.seeds_honoured, job.as_json, job.out, held))
             traced = stack.enter_context(_trace(job, runs))

@@ -18,6 +18,8 @@ from ttsc.runtime.events import (
 MARKS = {"running": "…", "eos": "✓", "stop": "✓", "length": "▸", "abort": "✗", "error": "!"}
 """Decoding; ended by itself or at its delimiter; cut by max_tokens; aborted because it was no longer needed; failed."""
 
+_VALUE_CHARACTERS = 60
+
 
 @dataclass
 class Candidate:
@@ -115,13 +117,18 @@ class View:
 def decided_line(event: Decided) -> str:
     """A decision in words: what was chosen, from how many, and how many were stopped."""
     parts = [
-        f"{event.op} decided {event.value!r}" if event.value else f"{event.op} decided",
+        f"{event.op} decided: {_shortened(event.value)}" if event.value else f"{event.op} decided",
         f"by {event.arrived} arrived",
     ]
     if event.early and event.outstanding:
         parts.append(f"{event.outstanding} outstanding no longer needed")
     tally = tally_text(event)
     return ", ".join(parts) + (f" ({tally})" if tally else "")
+
+
+def _shortened(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _VALUE_CHARACTERS else line[: _VALUE_CHARACTERS - 1] + "…"
 
 
 def tally_text(event: Decided) -> str:
