@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from ttsc.runtime.events import RunFailure
 from ttsc.runtime.failures import RunFailed
 
 
@@ -223,9 +224,15 @@ class Cell:
         if self._bound is not None:
             self._abandoned = True
             self._unbind()
+            self.promise.resolve(None, _unneeded())
         elif self._abandon is not None:
             self._abandoned = True
             self._abandon()
+
+
+def _unneeded() -> RunFailed:
+    """The outcome of a bound cell that was given up: nobody reads it, but its region may be waiting for an end."""
+    return RunFailed(RunFailure("R0501", "nobody needs this value"))
 
 
 def resolved(value: object, cascade: Cascade) -> Cell:

@@ -1,0 +1,73 @@
+"""The compiler's central test: `-O0`, `-O1` and `-O2` give the same value for the same seed, whatever the timing.
+
+Every program in `programs/` runs on a stub whose replies depend only on prompt and seed, as a deterministic engine's do, while
+jitter varies the order in which candidates finish.
+"""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import ttsc
+from ttsc.backends.protocol import Sampling
+from ttsc.backends.scripted import ScriptedEngine
+
+PROGRAMS = Path(__file__).parents[2] / "programs"
+TASK = {"task": "add", "tests": ["assert add(1, 2) == 3"]}
+FILES = sorted(PROGRAMS.glob("*.tts"))
+
+
+def reply(prompt: str, seed: int, sampling: Sampling) -> str:
+    """Short chains of thought, grades and verdicts; greedy requests ignore the seed."""
+    r = random.Random(prompt if sampling.temperature == 0 else f"{seed}{prompt}")
+    asked = prompt.rsplit("<|user|>", 1)[-1]
+    if "Grade:" in asked:
+        return r.choice(["0", "3", "7", "10", "good"])
+    if "Is this right?" in asked:
+        return r.choice(["Yes", "No", "Yes.", "perhaps"])
+    if "Task:" in asked:
+        return f"```python\ndef add(a, b):\n    return a {r.choice('+-*')} b\n```"
+    thoughts = "".join(f"step {r.randint(0, 9)}\n" * r.randint(1, 3) for _ in range(r.randint(1, 4)))
+    return thoughts + r.choice(["", f"Answer: {r.randint(1, 4)}"])
+
+
+def run_python(code: str, tests: list[str], timeout_s: float) -> dict[str, Any]:
+    """Stands in for the sandbox, which has tests of its own."""
+    return {"passed": "a + b" in code, "output": "" if "a + b" in code else "AssertionError"}
+
+
+def run(path: Path, level: ttsc.Level, seed: int, jitter_seed: int) -> tuple[Any, str]:
+    engine = ScriptedEngine(reply, jitter=0.4 if jitter_seed else 0.0, jitter_seed=jitter_seed)
+    given = TASK if path.stem == "verify_and_refine" else {"question": "How many?"}
+    program = ttsc.compile(path, level=level)
+    result = program.run(given, engine=engine, seed=seed, externs={"run_python": run_python}, check=False)
+    return result.value, result.error.code if result.error else ""
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+@given(seed=st.integers(0, 2**31 - 1), jitter_seed=st.integers(1, 2**31 - 1))
+@settings(max_examples=12, deadline=None)
+def test_every_level_gives_the_same_value(path: Path, seed: int, jitter_seed: int) -> None:
+    expected = run(path, 0, seed, 0)
+    assert run(path, 0, seed, jitter_seed) == expected, "timing alone changed the value"
+    assert run(path, 1, seed, jitter_seed) == expected
+    assert run(path, 2, seed, jitter_seed) == expected
+
+
+def test_early_decision_saves_tokens() -> None:
+    """The same value from fewer tokens, or the property above would hold for passes that do nothing."""
+    saved = 0
+    for seed in range(5):
+        decoded = []
+        for level in (0, 2):
+            engine = ScriptedEngine(reply)
+            result = ttsc.compile(PROGRAMS / "first_finish.tts", level=level).run(question="How many?", engine=engine, seed=seed)
+            decoded.append(result.usage.decoded_tokens)
+        saved += decoded[0] - decoded[1]
+    assert saved > 0
