@@ -40,7 +40,7 @@ def cpu_server_args(
     if deterministic:
         argv.append("--enable-deterministic-inference")
     environment = {SWITCH: "1", "SGLANG_PLATFORM": PLATFORM_NAME, "SGLANG_PLUGINS": PLATFORM_NAME, "TORCHDYNAMO_DISABLE": "1"}
-    environment["OMP_NUM_THREADS"] = str(threads or available_cores())
+    environment["TTSC_CPU_THREADS"] = str(threads or available_cores())
     return argv, environment
 
 

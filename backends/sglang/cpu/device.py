@@ -32,6 +32,12 @@ class TtscCpuPlatform(CpuDeviceMixin, SRTPlatform):
         """No graph compiler: start-up would pay for it and the hot operations are our own kernels."""
         return "eager"
 
+    def post_load_model(self, model: torch.nn.Module) -> None:
+        """Hand the model's hot operations to our kernels."""
+        from ttsc.backends.sglang.cpu import layers
+
+        layers.install(model)
+
     def get_torch_profiler_activity(self) -> Any:
         return torch.profiler.ProfilerActivity.CPU
 

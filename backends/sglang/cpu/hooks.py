@@ -6,19 +6,43 @@ from typing import Any
 
 from sglang.srt.arg_groups import choices
 from sglang.srt.layers.attention.attention_registry import register_attention_backend
+from sglang.srt.plugins.hook_registry import HookRegistry, HookType
 
+from ttsc.backends.sglang.cpu import sampler
 from ttsc.backends.sglang.cpu.arguments import ATTENTION_BACKEND
 
 
 def register() -> None:
-    """Register the attention backend of this engine and what deterministic mode needs on a CPU."""
+    """Register the attention backend, the sampler, and what deterministic mode needs on a CPU."""
     choices.add_attention_backend_choices([ATTENTION_BACKEND])
     choices.add_deterministic_attention_backend_choices([ATTENTION_BACKEND])
     choices.add_radix_supported_deterministic_attention_backend_choices([ATTENTION_BACKEND])
     register_attention_backend(ATTENTION_BACKEND)(_make_attention_backend)
+    sampler.register(HookRegistry, HookType)
+    invariant_mode = "sglang.srt.model_executor.model_runner.ModelRunner.maybe_enable_batch_invariant_mode"
+    HookRegistry.register(invariant_mode, _keep_batch_invariant, HookType.REPLACE)
 
 
 def _make_attention_backend(model_runner: Any) -> Any:
-    from sglang.srt.layers.attention.torch_native_backend import TorchNativeAttnBackend
+    from ttsc.backends.sglang.cpu import kernels
 
-    return TorchNativeAttnBackend(model_runner)
+    if kernels.library() is None:
+        from sglang.srt.layers.attention.torch_native_backend import TorchNativeAttnBackend
+
+        return TorchNativeAttnBackend(model_runner)
+    from ttsc.backends.sglang.cpu.attention import CpuAttentionBackend
+
+    return CpuAttentionBackend(model_runner)
+
+
+def _keep_batch_invariant(model_runner: Any) -> None:
+    """SGLang's batch-invariant mode swaps in Triton kernels; ours are invariant as they are (`kernels.cpp`)."""
+    from sglang.srt.runtime_context import get_exec
+
+    from ttsc.backends.sglang.cpu import kernels
+
+    wanted = get_exec().deterministic.enable_deterministic_inference
+    if wanted and (kernels.library() is None or str(model_runner.dtype) != "torch.float32"):
+        raise RuntimeError(
+            "deterministic inference on the CPU needs float32 and the compiled kernels (a C++ compiler and a processor with AVX2)"
+        )

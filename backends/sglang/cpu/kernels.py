@@ -1,0 +1,190 @@
+"""Builds the C++ kernels once per machine, keeps them in the cache folder, and wraps them as functions on tensors.
+
+`kernels.cpp` says what they compute and why they exist. They need a C++ compiler and AVX2; `library()` is None where either is
+missing, and the engine then runs on PyTorch's own operations.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import hashlib
+import logging
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ttsc.backends.sglang.builtin_model import cache_dir
+
+logger = logging.getLogger(__name__)
+
+SWITCH = "TTSC_CPU_KERNELS"
+"""Environment variable; "0" leaves the engine on PyTorch's operations (for comparison)."""
+THREADS = "TTSC_CPU_THREADS"
+"""Environment variable; how many threads the kernels use. Default: all cores this process may run on."""
+_SOURCES = ("kernels.cpp", "sampling.cpp")
+_HEADERS = ("pool.h",)
+_FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-pthread", "-fopenmp-simd")
+
+
+@functools.cache
+def library() -> ctypes.CDLL | None:
+    """The compiled kernels, or None if this machine cannot have them; the reason is logged once."""
+    if os.environ.get(SWITCH) == "0":
+        return None
+    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    if compiler is None:
+        logger.warning("no C++ compiler found: the CPU engine runs without its own kernels, slower and not batch-invariant")
+        return None
+    try:
+        lib = ctypes.CDLL(str(_build(compiler)))
+        lib.ttsc_threads(_size(int(os.environ.get(THREADS, "0")) or len(os.sched_getaffinity(0))))
+        return lib
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = error.stderr.strip()[-400:] if isinstance(error, subprocess.CalledProcessError) else str(error)
+        logger.warning("the CPU engine's kernels could not be built; it runs without them: %s", reason)
+        return None
+
+
+def _build(compiler: str) -> Path:
+    """Compile into the cache, under a name that changes with sources, flags, compiler and processor."""
+    sources = [Path(__file__).with_name(name) for name in _SOURCES]
+    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    processor = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+    texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in (*_SOURCES, *_HEADERS)]
+    parts = [version, processor, *_FLAGS, *texts]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    folder = cache_dir() / "kernels"
+    target = folder / f"cpu-{key}.so"
+    if target.is_file():
+        return target
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.is_file():
+            _compile(compiler, sources, target)
+    return target
+
+
+def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+    objects = [target.with_suffix(f".{source.stem}.o") for source in sources]
+    try:
+        for source, compiled in zip(sources, objects, strict=True):
+            subprocess.run([compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)], capture_output=True, text=True, check=True)
+        partial = target.with_suffix(".partial")
+        command = [compiler, "-shared", "-pthread", *map(str, objects), "-o", str(partial)]
+        subprocess.run(command, capture_output=True, text=True, check=True)
+        partial.replace(target)
+    finally:
+        for compiled in objects:
+            compiled.unlink(missing_ok=True)
+
+
+def _at(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+    return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
+
+
+def _size(value: int) -> ctypes.c_int64:
+    return ctypes.c_int64(value)
+
+
+class PackedWeight:
+    """A weight matrix in the order `ttsc_linear` reads it."""
+
+    PANEL = 24
+
+    def __init__(self, weight: torch.Tensor, lib: Any) -> None:
+        self.rows, self.depth = weight.shape
+        panels = (self.rows + self.PANEL - 1) // self.PANEL
+        self._lib = lib
+        self._packed = torch.empty(panels * self.PANEL * self.depth, dtype=torch.float32)
+        lib.ttsc_pack(_at(weight.contiguous()), _size(self.rows), _size(self.depth), _at(self._packed))
+
+    def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+        """x @ weight.T + bias for x of any leading shape; each row's result is independent of the others."""
+        flat = x.reshape(-1, self.depth)
+        if flat.stride(1) != 1:
+            flat = flat.contiguous()
+        out = torch.empty(flat.shape[0], self.rows, dtype=torch.float32)
+        self._lib.ttsc_linear(
+            _at(flat), _size(flat.stride(0)), _size(flat.shape[0]), _size(self.depth), _at(self._packed), _size(self.rows), _at(bias), _at(out)
+        )
+        return out.view(*x.shape[:-1], self.rows)
+
+
+def attention(
+    q: torch.Tensor,
+    keys: torch.Tensor,
+    values: torch.Tensor,
+    req_to_token: torch.Tensor,
+    requests: torch.Tensor,
+    lengths: torch.Tensor,
+    scale: float,
+) -> torch.Tensor:
+    """Causal attention of query tokens [tokens, heads, size] over the cache; token t sees `lengths[t]` positions of its request."""
+    lib: Any = library()
+    tokens, heads, size = q.shape
+    out = torch.empty(tokens, heads * size, dtype=torch.float32)
+    lib.ttsc_attention(
+        _at(q), _size(q.stride(0)), _at(keys), _at(values), _at(req_to_token), _size(req_to_token.stride(0)), _at(requests), _at(lengths),
+        _size(tokens), _size(heads), _size(keys.shape[1]), _size(size), ctypes.c_float(scale), _at(out),
+    )  # fmt: skip
+    return out
+
+
+def store(k: torch.Tensor, v: torch.Tensor, slots: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> None:
+    """Copy new keys and values [tokens, width] to their slots of the cache."""
+    lib: Any = library()
+    width = keys.shape[1] * keys.shape[2]
+    lib.ttsc_store(
+        _at(k), _size(k.stride(0)), _at(v), _size(v.stride(0)), _at(slots), _size(k.shape[0]), _size(width), _at(keys), _at(values)
+    )
+
+
+def rms_norm(x: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tensor, eps: float) -> torch.Tensor:
+    """Root-mean-square norm of x, or of residual + x, which is then left in `residual`."""
+    lib: Any = library()
+    out = torch.empty_like(x)
+    lib.ttsc_rms_norm(
+        _at(x), _at(residual), _at(weight), ctypes.c_float(eps), _size(x.numel() // x.shape[-1]), _size(x.shape[-1]), _at(out)
+    )
+    return out
+
+
+def rope(x: torch.Tensor, positions: torch.Tensor, cos_sin: torch.Tensor, head_size: int) -> None:
+    """Rotary embedding in place on [tokens, heads * head_size]; the rows may be strided."""
+    lib: Any = library()
+    lib.ttsc_rope(
+        _at(x), _size(x.stride(0)), _size(x.shape[0]), _size(x.shape[1] // head_size), _size(head_size), _at(positions), _at(cos_sin),
+        _size(cos_sin.shape[1]),
+    )  # fmt: skip
+
+
+def silu_mul(x: torch.Tensor) -> torch.Tensor:
+    """silu of the first half times the second half of the last dimension."""
+    lib: Any = library()
+    size = x.shape[-1] // 2
+    out = torch.empty(*x.shape[:-1], size, dtype=torch.float32)
+    lib.ttsc_silu_mul(_at(x), _size(x.numel() // x.shape[-1]), _size(size), _at(out))
+    return out
+
+
+def sample(
+    probs: torch.Tensor,
+    seeds: torch.Tensor,
+    positions: torch.Tensor,
+    filters: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
+) -> torch.Tensor:
+    """One token per row; `filters` are (top_k int32, top_p, min_p) per row."""
+    lib: Any = library()
+    top_k, top_p, min_p = filters if filters is not None else (None, None, None)
+    tokens = torch.empty(probs.shape[0], dtype=torch.int32)
+    lib.ttsc_sample(
+        _at(probs), _size(probs.shape[0]), _size(probs.shape[1]), _at(seeds), _at(positions), _at(top_k), _at(top_p), _at(min_p), _at(tokens)
+    )
+    return tokens
