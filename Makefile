@@ -39,7 +39,7 @@ unit: $(CORE) ## tests that need no engine
 	$(BIN)/pytest --ignore tests/engine --durations=5
 
 golden: $(CORE) ## write the golden files anew (then read the diff)
-	$(BIN)/pytest tests/golden --update-golden
+	$(BIN)/pytest tests/unit --update-golden
 
 bench: $(CORE) ## measure the start of ttsc
 	$(BIN)/python benchmarks/startup.py
@@ -62,6 +62,6 @@ $(CORE): requirements/dev.txt pyproject.toml | $(BIN)/python
 	$(PIP) install --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(ENGINE): $(wildcard scripts/install_engine.py) | $(CORE)
-	@if [ -f scripts/install_engine.py ]; then $(BIN)/python scripts/install_engine.py; fi
+$(ENGINE): scripts/install_engine.py requirements/engine-cpu.txt | $(CORE)
+	$(BIN)/python scripts/install_engine.py
 	@touch $@

@@ -6,16 +6,17 @@ It knows nothing of the compiler: it hands out texts, and the driver makes sourc
 from __future__ import annotations
 
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 ROOT = "std"
 """First name of every path of the library: `use std.answers (boxed)`."""
 
+_FOLDER = Path(__file__).parent
+
 
 def names() -> tuple[str, ...]:
     """Names of the library's files, sorted: `answers` stands for `std.answers` and `std:answers`."""
-    entries = (entry.name for entry in files(__package__ or __name__).iterdir())
-    return tuple(sorted(name.removesuffix(".tts") for name in entries if name.endswith(".tts")))
+    return tuple(sorted(file.stem for file in _FOLDER.glob("*.tts")))
 
 
 @cache
@@ -23,5 +24,5 @@ def text(name: str) -> str | None:
     """The text of one library file, or None if there is none of that name."""
     if not name.isidentifier():
         return None
-    entry = files(__package__ or __name__) / f"{name}.tts"
-    return entry.read_text(encoding="utf-8") if entry.is_file() else None
+    file = _FOLDER / f"{name}.tts"
+    return file.read_text(encoding="utf-8") if file.is_file() else None

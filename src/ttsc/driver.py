@@ -69,6 +69,7 @@ def compile_source(
     diagnostic of the first stage that failed, `UsageError` (E0508, E0510) for a program or pass that doesn't exist.
     """
     from ttsc.compiler.ir.build import build
+    from ttsc.compiler.ir.verify import verify
     from ttsc.compiler.passes.runner import run_passes
     from ttsc.compiler.plan.lower import lower
 
@@ -76,6 +77,7 @@ def compile_source(
     checked = check(source, library or FileLibrary())
     name = choose(checked, program)
     built = build(checked, name)
+    verify(built, "the builder")
     ran = run_passes(built, level, disabled, after)
     plan = lower(ran.program, level, ran.names)
     return Compiled(source, checked, name, built, plan)

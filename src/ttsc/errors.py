@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,8 @@ class InputError(UsageError, ValueError):
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """A hint with the nearest known word, or `otherwise`."""
+    from difflib import get_close_matches
+
     words = list(known)
     near = get_close_matches(word, words, n=1, cutoff=0.6) or [each for each in words if len(word) > 2 and word in each]
     return f"did you mean '{near[0]}'?" if near else otherwise

@@ -84,7 +84,7 @@ def status(as_json: bool) -> int:
         )
         click.echo("  ".join(facts))
         if item.end is not None:
-            click.echo(f"  {item.end}")
+            click.echo(f"  {item.end.summary}\n  -> {item.end.way_out}\n  log: {item.end.log_path}")
     if not found and not as_json:
         say("no engine is kept; start one with `ttsc engine start`")
     return DONE if any(item.condition == "ready" for item in found) else ENGINE_UNAVAILABLE

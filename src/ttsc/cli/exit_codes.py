@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import sys
 import time
-import traceback
 from pathlib import Path
 
 import click
@@ -86,6 +84,9 @@ def _first_line(error: BaseException) -> str:
 
 
 def _write_report(error: BaseException) -> Path:
+    import platform
+    import traceback
+
     import platformdirs
 
     from ttsc import __version__
