@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Installs the inference engine into the environment of the interpreter that runs this script.
 
-With an NVIDIA GPU: `pip install sglang==0.5.23`, as its authors ship it. Without: the CPU build of torch and the lean, pinned set of
-`requirements/engine-cpu.txt`, a tenth of the size. Running it again when all is there takes a second.
+With an NVIDIA GPU: `pip install sglang==0.5.23`, as its authors ship it. Without: the CPU build of torch and the
+lean, pinned set of `requirements/engine-cpu.txt`, a tenth of the size. Running it again when all is there takes a
+second.
 
     python scripts/install_engine.py            install what fits this machine
     python scripts/install_engine.py --cpu      install the CPU set although there is a GPU
@@ -45,7 +46,8 @@ def main(arguments: list[str] | None = None) -> int:
     if not missing:
         print(f"engine: all installed ({'GPU' if gpu else 'CPU'} set)")
         return 0
-    print(f"engine: {len(missing)} package(s) to install for {'an NVIDIA GPU' if gpu else 'the CPU'}: {_abridged(missing)}", flush=True)
+    target = "an NVIDIA GPU" if gpu else "the CPU"
+    print(f"engine: {len(missing)} package(s) to install for {target}: {_abridged(missing)}", flush=True)
     if options.check:
         return 1
     try:
@@ -80,7 +82,9 @@ def _pip(arguments: list[str]) -> None:
     print(f"engine: pip {' '.join(arguments)}", flush=True)
     done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode != 0:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[-5:]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or done.stderr.splitlines()[
+            -5:
+        ]
         raise InstallFailed("\n  ".join([f"pip {arguments[0]} failed:", *errors]))
 
 

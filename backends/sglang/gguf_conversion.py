@@ -1,9 +1,9 @@
 """A Llama model in a GGUF file → the folder layout that transformers and SGLang load.
 
-The weights are written as float32: a GGUF value is scale x integer + minimum, which float32 holds exactly enough to be the same
-model, while bfloat16 would round every weight once more; the CPU computes in float32 anyway (see `cpu/arguments.py`).
-llama.cpp stores the rows of the query and key projections of each head interleaved for its own rotary embedding; `_deinterleave`
-restores the order of the original.
+The weights are written as float32: a GGUF value is scale x integer + minimum, which float32 holds exactly enough to
+be the same model, while bfloat16 would round every weight once more; the CPU computes in float32 anyway (see
+`cpu/arguments.py`). llama.cpp stores the rows of the query and key projections of each head interleaved for its own
+rotary embedding; `_deinterleave` restores the order of the original.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def convert_llama(gguf: Path, folder: Path) -> None:
     reader = GGUFReader(gguf)
     metadata = {name: field.contents() for name, field in reader.fields.items() if "tokenizer.ggml.tokens" not in name}
     if metadata.get("general.architecture") != "llama":
-        raise ModelFetchError(f"'{gguf.name}' is not a Llama model", "only Llama GGUF files are converted; use a model folder")
+        raise ModelFetchError(
+            f"'{gguf.name}' is not a Llama model", "only Llama GGUF files are converted; use a model folder"
+        )
     config = _config(metadata, tied=all(tensor.name != "output.weight" for tensor in reader.tensors))
     heads = {"attn_q": config["num_attention_heads"], "attn_k": config["num_key_value_heads"]}
     weights = {}
@@ -62,7 +64,11 @@ def convert_llama(gguf: Path, folder: Path) -> None:
 
 def _config(metadata: dict[str, Any], *, tied: bool) -> dict[str, Any]:
     llama = {name.removeprefix("llama."): value for name, value in metadata.items() if name.startswith("llama.")}
-    ggml = {name.removeprefix("tokenizer.ggml."): value for name, value in metadata.items() if name.startswith("tokenizer.ggml.")}
+    ggml = {
+        name.removeprefix("tokenizer.ggml."): value
+        for name, value in metadata.items()
+        if name.startswith("tokenizer.ggml.")
+    }
     theta = float(llama["rope.freq_base"])
     return {
         "architectures": ["LlamaForCausalLM"],

@@ -1,7 +1,7 @@
 """From the name a user gives to a model that SGLang can load.
 
-A name is a folder, a Hugging Face id (it contains a slash and is handed to SGLang as it stands), or a built-in model, which is
-fetched and converted on first use.
+A name is a folder, a Hugging Face id (it contains a slash and is handed to SGLang as it stands), or a built-in
+model, which is fetched and converted on first use.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ def builtin_names() -> tuple[str, ...]:
 def resolve_model(name: str, *, progress: Progress | None = None) -> ResolvedModel:
     """Turn a name into something SGLang can load; fetches and converts a built-in model that is not cached yet.
 
-    Raises `ModelNotFound` for a name that stands for nothing, `ModelFetchError` or `EngineMissing` if a built-in model cannot be
-    made ready.
+    Raises `ModelNotFound` for a name that stands for nothing, `ModelFetchError` or `EngineMissing` if a built-in
+    model cannot be made ready.
     """
     from ttsc.backends.sglang.builtin_model import BUILTIN_MODELS, ensure_builtin
 

@@ -39,7 +39,12 @@ def cpu_server_args(
         argv += ["--context-length", str(context_length)]
     if deterministic:
         argv.append("--enable-deterministic-inference")
-    environment = {SWITCH: "1", "SGLANG_PLATFORM": PLATFORM_NAME, "SGLANG_PLUGINS": PLATFORM_NAME, "TORCHDYNAMO_DISABLE": "1"}
+    environment = {
+        SWITCH: "1",
+        "SGLANG_PLATFORM": PLATFORM_NAME,
+        "SGLANG_PLUGINS": PLATFORM_NAME,
+        "TORCHDYNAMO_DISABLE": "1",
+    }
     environment["TTSC_CPU_THREADS"] = str(threads or available_cores())
     return argv, environment
 

@@ -1,11 +1,12 @@
 """The attention backend of the CPU engine, over the kernels of `kernels.cpp`.
 
-SGLang's `torch_native` backend loops over the sequences of a batch, copies each one's keys and values together, and in an extend
-computes queries for the cached prefix as well, only to drop them. Here a step is one call: keys and values are read where they lie,
-only new tokens are computed, and a prefix shared by several sequences is one set of cache slots, read close together in time.
+SGLang's `torch_native` backend loops over the sequences of a batch, copies each one's keys and values together, and
+in an extend computes queries for the cached prefix as well, only to drop them. Here a step is one call: keys and
+values are read where they lie, only new tokens are computed, and a prefix shared by several sequences is one set of
+cache slots, read close together in time.
 
-What the kernel does not do (sliding windows, encoder and cross attention, logit caps, quantised caches, other types than float32)
-goes to `torch_native`, layer by layer.
+What the kernel does not do (sliding windows, encoder and cross attention, logit caps, quantised caches, other types
+than float32) goes to `torch_native`, layer by layer.
 """
 
 from __future__ import annotations

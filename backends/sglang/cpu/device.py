@@ -13,8 +13,8 @@ from sglang.srt.platforms.interface import PlatformCapabilities, SRTPlatform
 class TtscCpuPlatform(CpuDeviceMixin, SRTPlatform):
     """The CPU as an out-of-tree platform.
 
-    In-tree, SGLang's CPU device stands for Xeons with AMX and asks for kernels that exist only there; out of tree it takes the
-    plain PyTorch path of every layer, which runs on any processor.
+    In-tree, SGLang's CPU device stands for Xeons with AMX and asks for kernels that exist only there; out of tree it
+    takes the plain PyTorch path of every layer, which runs on any processor.
     """
 
     _enum = PlatformEnum.OOT

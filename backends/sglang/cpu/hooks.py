@@ -44,5 +44,6 @@ def _keep_batch_invariant(model_runner: Any) -> None:
     wanted = get_exec().deterministic.enable_deterministic_inference
     if wanted and (kernels.library() is None or str(model_runner.dtype) != "torch.float32"):
         raise RuntimeError(
-            "deterministic inference on the CPU needs float32 and the compiled kernels (a C++ compiler and a processor with AVX2)"
+            "deterministic inference on the CPU needs float32 and the compiled kernels "
+            "(a C++ compiler and a processor with AVX2)"
         )

@@ -14,7 +14,7 @@
 #include <cstring>
 #include <vector>
 
-#include "pool.h"
+#include "pool.cpp"  // a header in all but name: only .cpp files are packaged
 
 #if !defined(__AVX2__) || !defined(__FMA__)
 #error "needs AVX2 and FMA"

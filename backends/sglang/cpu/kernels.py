@@ -1,7 +1,7 @@
 """Builds the C++ kernels once per machine, keeps them in the cache folder, and wraps them as functions on tensors.
 
-`kernels.cpp` says what they compute and why they exist. They need a C++ compiler and AVX2; `library()` is None where either is
-missing, and the engine then runs on PyTorch's own operations.
+`kernels.cpp` says what they compute and why they exist. They need a C++ compiler and AVX2; `library()` is None where
+either is missing, and the engine then runs on PyTorch's own operations.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SWITCH = "TTSC_CPU_KERNELS"
 THREADS = "TTSC_CPU_THREADS"
 """Environment variable; how many threads the kernels use. Default: all cores this process may run on."""
 _SOURCES = ("kernels.cpp", "sampling.cpp")
-_HEADERS = ("pool.h",)
+_HEADERS = ("pool.cpp",)
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-pthread", "-fopenmp-simd")
 
 
@@ -39,7 +39,9 @@ def library() -> ctypes.CDLL | None:
         return None
     compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
     if compiler is None:
-        logger.warning("no C++ compiler found: the CPU engine runs without its own kernels, slower and not batch-invariant")
+        logger.warning(
+            "no C++ compiler found: the CPU engine runs without its own kernels, slower and not batch-invariant"
+        )
         return None
     try:
         lib = ctypes.CDLL(str(_build(compiler)))
@@ -55,7 +57,9 @@ def _build(compiler: str) -> Path:
     """Compile into the cache, under a name that changes with sources, flags, compiler and processor."""
     sources = [Path(__file__).with_name(name) for name in _SOURCES]
     version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
-    processor = next((line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), "")
+    processor = next(
+        (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), ""
+    )
     texts = [Path(__file__).with_name(name).read_text(encoding="utf-8") for name in (*_SOURCES, *_HEADERS)]
     parts = [version, processor, *_FLAGS, *texts]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
@@ -75,7 +79,9 @@ def _compile(compiler: str, sources: list[Path], target: Path) -> None:
     objects = [target.with_suffix(f".{source.stem}.o") for source in sources]
     try:
         for source, compiled in zip(sources, objects, strict=True):
-            subprocess.run([compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)], capture_output=True, text=True, check=True)
+            subprocess.run(
+                [compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)], capture_output=True, text=True, check=True
+            )
         partial = target.with_suffix(".partial")
         command = [compiler, "-shared", "-pthread", *map(str, objects), "-o", str(partial)]
         subprocess.run(command, capture_output=True, text=True, check=True)
@@ -112,7 +118,14 @@ class PackedWeight:
             flat = flat.contiguous()
         out = torch.empty(flat.shape[0], self.rows, dtype=torch.float32)
         self._lib.ttsc_linear(
-            _at(flat), _size(flat.stride(0)), _size(flat.shape[0]), _size(self.depth), _at(self._packed), _size(self.rows), _at(bias), _at(out)
+            _at(flat),
+            _size(flat.stride(0)),
+            _size(flat.shape[0]),
+            _size(self.depth),
+            _at(self._packed),
+            _size(self.rows),
+            _at(bias),
+            _at(out),
         )
         return out.view(*x.shape[:-1], self.rows)
 
@@ -126,13 +139,15 @@ def attention(
     lengths: torch.Tensor,
     scale: float,
 ) -> torch.Tensor:
-    """Causal attention of query tokens [tokens, heads, size] over the cache; token t sees `lengths[t]` positions of its request."""
+    """Causal attention of query tokens [tokens, heads, size] over the cache; token t sees `lengths[t]` positions of
+    its request."""
     lib: Any = library()
     tokens, heads, size = q.shape
     out = torch.empty(tokens, heads * size, dtype=torch.float32)
     lib.ttsc_attention(
-        _at(q), _size(q.stride(0)), _at(keys), _at(values), _at(req_to_token), _size(req_to_token.stride(0)), _at(requests), _at(lengths),
-        _size(tokens), _size(heads), _size(keys.shape[1]), _size(size), ctypes.c_float(scale), _at(out),
+        _at(q), _size(q.stride(0)), _at(keys), _at(values), _at(req_to_token), _size(req_to_token.stride(0)),
+        _at(requests), _at(lengths), _size(tokens), _size(heads), _size(keys.shape[1]), _size(size),
+        ctypes.c_float(scale), _at(out),
     )  # fmt: skip
     return out
 
@@ -142,7 +157,15 @@ def store(k: torch.Tensor, v: torch.Tensor, slots: torch.Tensor, keys: torch.Ten
     lib: Any = library()
     width = keys.shape[1] * keys.shape[2]
     lib.ttsc_store(
-        _at(k), _size(k.stride(0)), _at(v), _size(v.stride(0)), _at(slots), _size(k.shape[0]), _size(width), _at(keys), _at(values)
+        _at(k),
+        _size(k.stride(0)),
+        _at(v),
+        _size(v.stride(0)),
+        _at(slots),
+        _size(k.shape[0]),
+        _size(width),
+        _at(keys),
+        _at(values),
     )
 
 
@@ -151,7 +174,13 @@ def rms_norm(x: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tenso
     lib: Any = library()
     out = torch.empty_like(x)
     lib.ttsc_rms_norm(
-        _at(x), _at(residual), _at(weight), ctypes.c_float(eps), _size(x.numel() // x.shape[-1]), _size(x.shape[-1]), _at(out)
+        _at(x),
+        _at(residual),
+        _at(weight),
+        ctypes.c_float(eps),
+        _size(x.numel() // x.shape[-1]),
+        _size(x.shape[-1]),
+        _at(out),
     )
     return out
 
@@ -160,8 +189,8 @@ def rope(x: torch.Tensor, positions: torch.Tensor, cos_sin: torch.Tensor, head_s
     """Rotary embedding in place on [tokens, heads * head_size]; the rows may be strided."""
     lib: Any = library()
     lib.ttsc_rope(
-        _at(x), _size(x.stride(0)), _size(x.shape[0]), _size(x.shape[1] // head_size), _size(head_size), _at(positions), _at(cos_sin),
-        _size(cos_sin.shape[1]),
+        _at(x), _size(x.stride(0)), _size(x.shape[0]), _size(x.shape[1] // head_size), _size(head_size),
+        _at(positions), _at(cos_sin), _size(cos_sin.shape[1]),
     )  # fmt: skip
 
 
@@ -185,6 +214,14 @@ def sample(
     top_k, top_p, min_p = filters if filters is not None else (None, None, None)
     tokens = torch.empty(probs.shape[0], dtype=torch.int32)
     lib.ttsc_sample(
-        _at(probs), _size(probs.shape[0]), _size(probs.shape[1]), _at(seeds), _at(positions), _at(top_k), _at(top_p), _at(min_p), _at(tokens)
+        _at(probs),
+        _size(probs.shape[0]),
+        _size(probs.shape[1]),
+        _at(seeds),
+        _at(positions),
+        _at(top_k),
+        _at(top_p),
+        _at(min_p),
+        _at(tokens),
     )
     return tokens

@@ -1,7 +1,8 @@
 """Puts the kernels in place of PyTorch's operations in a loaded model.
 
-Linear layers and the output projection get their weights packed once; norms, rotary embeddings and gated activations get their
-forward method replaced, each only where it is the plain float32 kind that the kernel computes. Whatever is left keeps its own code.
+Linear layers and the output projection get their weights packed once; norms, rotary embeddings and gated activations
+get their forward method replaced, each only where it is the plain float32 kind that the kernel computes. Whatever is
+left keeps its own code.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class PackedLinearMethod(UnquantizedLinearMethod):  # type: ignore[misc]
 class PackedEmbeddingMethod(UnquantizedEmbeddingMethod):  # type: ignore[misc]
     """The `quant_method` of an output projection: logits from the packed weight, embeddings as before.
 
-    SGLang multiplies with the bare weight where it knows the method's class as an unquantised one, and calls `apply` otherwise.
+    SGLang multiplies with the bare weight where it knows the method's class as an unquantised one, and calls `apply`
+    otherwise.
     """
 
     def __init__(self, packed: kernels.PackedWeight) -> None:
@@ -47,15 +49,18 @@ def install(model: torch.nn.Module) -> None:
     lib = kernels.library()
     if lib is None:
         return
-    # What is left to PyTorch is small. Its OpenMP threads would only compete with the kernels' own (see pool.h).
+    # What is left to PyTorch is small. Its OpenMP threads would only compete with the kernels' own (see pool.cpp).
     torch.set_num_threads(1)
+    module: Any
     for module in model.modules():
         method = getattr(module, "quant_method", None)
         weight = getattr(module, "weight", None)
         if not isinstance(weight, torch.Tensor) or weight.dtype != torch.float32:
             if type(module) is SiluAndMul:
                 _replace_forward(module, kernels.silu_mul)
-            elif type(module) is RotaryEmbedding and module.is_neox_style and module.cos_sin_cache.dtype == torch.float32:
+            elif (
+                type(module) is RotaryEmbedding and module.is_neox_style and module.cos_sin_cache.dtype == torch.float32
+            ):
                 _replace_forward(module, _Rope(module))
         elif type(method) is UnquantizedLinearMethod and weight.dim() == 2:
             module.quant_method = PackedLinearMethod(kernels.PackedWeight(weight, lib))
@@ -89,9 +94,16 @@ class _Rope:
         self._head = module.head_size
         self._original = module._resolve_forward_method()
 
-    def __call__(self, positions: torch.Tensor, query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any) -> Any:
+    def __call__(
+        self, positions: torch.Tensor, query: torch.Tensor, key: torch.Tensor, *rest: Any, **options: Any
+    ) -> Any:
         plain = query.dtype == key.dtype == torch.float32 and query.dim() == key.dim() == 2 and positions.dim() == 1
-        if not plain or query.stride(1) != 1 or key.stride(1) != 1 or any(item is not None for item in (*rest, *options.values())):
+        if (
+            not plain
+            or query.stride(1) != 1
+            or key.stride(1) != 1
+            or any(item is not None for item in (*rest, *options.values()))
+        ):
             return self._original(positions, query, key, *rest, **options)
         positions = positions.to(torch.int64)
         kernels.rope(query, positions, self._cache, self._head)
@@ -102,4 +114,3 @@ class _Rope:
 def _replace_forward(module: Any, forward: Any) -> None:
     """Fused operations of SGLang dispatch through `_forward_method`; calling it directly also skips the dispatch."""
     module._forward_method = forward
-

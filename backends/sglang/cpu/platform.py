@@ -1,7 +1,7 @@
 """The two entry points through which SGLang finds the CPU engine.
 
-SGLang loads every installed plugin into every server, a user's own GPU server too. So both functions answer "not here" unless the
-launcher has set `TTSC_CPU_ENGINE=1`, and importing this module imports neither torch nor SGLang.
+SGLang loads every installed plugin into every server, a user's own GPU server too. So both functions answer "not
+here" unless the launcher has set `TTSC_CPU_ENGINE=1`, and importing this module imports neither torch nor SGLang.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Seeded and unseeded sampling on the CPU, in place of two functions of SGLang's sampler.
 
-SGLang's own seeded sampler asks for a kernel of its CUDA wheel and takes several passes in double precision; `sampling.cpp` finds the
-same token sooner. It also removes a dependence on the neighbours: stock SGLang numbers the vocabulary differently as soon as any
-request of the batch filters by top-k or top-p, so a seed alone does not fix a request's tokens there.
+SGLang's own seeded sampler asks for a kernel of its CUDA wheel and takes several passes in double precision;
+`sampling.cpp` finds the same token sooner. It also removes a dependence on the neighbours: stock SGLang numbers the
+vocabulary differently as soon as any request of the batch filters by top-k or top-p, so a seed alone does not fix a
+request's tokens there.
 
 Without deterministic mode each row gets a fresh random seed per step: plain sampling, through the same kernel.
 """
@@ -50,7 +51,7 @@ def _sample_filtered(
 
 
 def _is_plain(probs: torch.Tensor) -> bool:
-    return probs.dtype == torch.float32 and probs.is_contiguous()
+    return bool(probs.dtype == torch.float32 and probs.is_contiguous())
 
 
 def _seeds(probs: torch.Tensor, seeds: Any, positions: Any) -> tuple[torch.Tensor, torch.Tensor]:

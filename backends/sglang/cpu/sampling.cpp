@@ -14,7 +14,7 @@
 #include <limits>
 #include <vector>
 
-#include "pool.h"
+#include "pool.cpp"  // a header in all but name: only .cpp files are packaged
 
 namespace {
 

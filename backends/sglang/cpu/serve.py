@@ -1,7 +1,9 @@
-"""Runs SGLang's own server with the CPU engine: `python -m ttsc.backends.sglang.cpu.serve <arguments of sglang.launch_server>`.
+"""Runs SGLang's own server with the CPU engine: `python -m ttsc.backends.sglang.cpu.serve <arguments of
+sglang.launch_server>`.
 
-The wrapper exists for one reason: the stand-ins must be in place before SGLang is imported, in the server and in each process it
-spawns. A spawned process imports this module again, as its main module, before anything else; so the work is at module level.
+The wrapper exists for one reason: the stand-ins must be in place before SGLang is imported, in the server and in
+each process it spawns. A spawned process imports this module again, as its main module, before anything else; so the
+work is at module level.
 """
 
 from __future__ import annotations

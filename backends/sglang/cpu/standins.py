@@ -1,8 +1,9 @@
 """Inert stand-ins for packages that SGLang imports at start and a CPU never runs.
 
-SGLang imports `triton` (a GPU compiler, hundreds of megabytes), `torchvision` (its wheels for CUDA builds of torch fail to
-load beside a CPU-only torch) and `IPython` (notebooks) when its modules load: decorators, type annotations, base classes. Nothing of them is called on a
-text model served from the CPU. A package that really is installed is left alone.
+SGLang imports `triton` (a GPU compiler, hundreds of megabytes), `torchvision` (its wheels for CUDA builds of torch
+fail to load beside a CPU-only torch) and `IPython` (notebooks) when its modules load: decorators, type annotations,
+base classes. Nothing of them is called on a text model served from the CPU. A package that really is installed is
+left alone.
 
 A stand-in answers every import and attribute below its name, passes decorated functions through, and raises as soon as
 anything else is called: work that silently did nothing would be worse than none.
@@ -21,7 +22,8 @@ STAND_INS = ("triton", "torchvision", "IPython", "soundfile")
 
 
 class _InertBase:
-    """Base of every class a stand-in hands out: can be subclassed, used in isinstance(), and made (`triton.Config({...})`)."""
+    """Base of every class a stand-in hands out: can be subclassed, used in isinstance(), and made
+    (`triton.Config({...})`)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__()
@@ -73,7 +75,9 @@ class InertModule(ModuleType):
 class _Finder:
     """Finds submodules of the stand-ins; the parents are put into sys.modules by `install`."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         root = name.partition(".")[0]
         if root not in STAND_INS or not isinstance(sys.modules.get(root), InertModule):
             return None
@@ -92,8 +96,8 @@ _FINDER: Any = _Finder()
 def install() -> tuple[str, ...]:
     """Put a stand-in where a package of `STAND_INS` is missing; returns the names that were filled.
 
-    transformers decides once, by looking, whether torchvision and triton exist, and would take a stand-in for the real thing:
-    it is asked first and remembers.
+    transformers decides once, by looking, whether torchvision and triton exist, and would take a stand-in for the
+    real thing: it is asked first and remembers.
     """
     missing = tuple(name for name in STAND_INS if name not in sys.modules and importlib.util.find_spec(name) is None)
     if not missing:
