@@ -60,12 +60,15 @@ EXAMPLES = (
     Example("E0135", "assignment that declares or updates", _body("x: int = 3", "n += 1", "return q")),
     Example("E0136", "argument without a name after a named one", _body("return sample(n=3, q)")),
     Example("E0137", "pipe to something else", _body('return q |> "boxed"')),
-    Example("E0138", "unknown role", 'prompt p(q: str) {\n    sytem "Be brief."\n    user "{{ q }}"\n}\n'),
-    Example("E0139", "type in brackets", "extern f(x: dict[str]) -> str\n"),
+    Example("E0138", "unknown role", 'prompt p(q: str) {\n    sytem "Be brief."\n    "{{ q }}"\n}\n'),
+    Example(
+        "E0139", "type in brackets", "extern f(x: dict[str], y: [str]) -> list<str>\nextern g(x: str | none) -> str\n"
+    ),
     Example("E0140", "use without names", "use std.answers\nuse std.search (beam)\n"),
     Example("E0141", "malformed range", "program p(n: int = 4 in 1-8, m: int = 2) -> str {\n    return n\n}\n"),
     Example("E0142", "missing expression", _body("let x =", "return f(q, )", "return")),
     Example("E0143", "missing comma", _body("return f(q n=3)")),
     Example("E0144", "braces as a value", _body('return f({"a": 1})')),
     Example("E0145", "tuple", _body("return (q, n)")),
+    Example("E0146", "named argument with a colon", _body("return solve(question: q)")),
 )

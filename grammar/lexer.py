@@ -34,9 +34,9 @@ OPENERS = {"(": ")", "[": "]", "{": "}", "LAMBDA": ")"}
 CLOSERS = frozenset({")", "]", "}"})
 
 _FOREIGN_VALUES = {"None": "none", "null": "none", "nil": "none", "True": "true", "False": "false"}
-_FOREIGN_OPERATORS = {"&&": "and", "||": "or", "!": "not", ":=": "=", "|": "|>", "===": "==", "!==": "!=", "<>": "!="}
+_FOREIGN_OPERATORS = {"&&": "and", "||": "or", "!": "not", ":=": "=", "===": "==", "!==": "!=", "<>": "!="}
 EXPECTS_OPERAND = DECLARATION_WORDS | frozenset(
-    "( [ LAMBDA , = == != < <= > >= => |> : -> . .. + - * / // %"
+    "( [ LAMBDA , = == != < <= > >= => |> : -> . .. + - * / // % |"
     " let var if COND_IF else repeat until return or and not in".split()
 )
 """What is incomplete without something after it."""
@@ -48,8 +48,8 @@ _TOKEN = re.compile(
     | (?P<number>[0-9](?:[0-9_])*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9][0-9_]*)?[A-Za-z0-9_]*)
     | (?P<block>\"\"\")
     | (?P<string>")
-    | (?P<foreign>===|!==|&&|\|\||:=|<>|!(?!=)|\|(?!>))
-    | (?P<symbol>\|>|=>|->|==|!=|<=|>=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
+    | (?P<foreign>===|!==|&&|\|\||:=|<>|!(?!=))
+    | (?P<symbol>\|>?|=>|->|==|!=|<=|>=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
     | (?P<single>')
     | (?P<semicolons>;[; \t]*)
     """,
@@ -79,8 +79,11 @@ class Token(NamedTuple):
 
 
 class Lexer:
-    """`tokens` ends with a token of kind `$END`. `swallowed` is the offset from which on the text was not read as
-    tokens, because a triple quote was left open or too much was wrong, `doubts` the places where something unreadable was skipped."""
+    """`tokens` ends with a token of kind `$END`.
+
+    `swallowed`: from this offset on the text was not read as tokens, since a triple quote was left open or too much was
+    wrong. `doubts`: where something unreadable was skipped or mended; what does not fit there was explained.
+    """
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -139,6 +142,7 @@ class Lexer:
             self._add("FLOAT" if isinstance(value, float) else "INT", raw, start, first, value)
         elif kind == "foreign":
             ours = _FOREIGN_OPERATORS[raw]
+            self.doubts.append(start)
             self._report("E0107", start, end, f"'{raw}' is not an operator here", "", f"write '{ours}'")
             self._add(ours, raw, start, first)
         elif kind == "semicolons":
@@ -286,7 +290,7 @@ class Lexer:
         following = self.tokens[i + 1]
         if previous not in EXPECTS_OPERAND:
             return following.kind == "NAME" or (depth == 0 and following.kind not in {"=", ":"})
-        if following.kind != "NAME" or previous in DECLARATION_WORDS or not self.tokens[i].first:
+        if following.kind != "NAME" or not self.tokens[i].first:
             return False
         # Something is missing before it, then, unless the next name begins a statement (`let x = model` and `y = 3`) or
         # a declaration (`function f() -> str = model` and `prompt y(…)`).

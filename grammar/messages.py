@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ttsc.grammar import slips
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.lexer import (
     CLOSERS,
@@ -21,7 +22,7 @@ from ttsc.grammar.lexer import (
     Token,
 )
 from ttsc.grammar.recovery import OPERAND_STARTS, closer_ahead, nested
-from ttsc.grammar.scene import COMPARISONS, Scene
+from ttsc.grammar.scene import Scene
 from ttsc.grammar.spelling import did_you_mean
 from ttsc.grammar.stack import Stack
 
@@ -54,73 +55,8 @@ def explain(stack: Stack, lexer: Lexer, position: int) -> Diagnostic:
         diagnostic = rule(scene)
         if diagnostic:
             return diagnostic
-    return scene.error("E0120", f"expected {scene.wanted()}, found {scene.found()}")
-
-
-# --- slips in the middle of an expression
-
-
-def _equals(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "=" and "==" in s.expected:
-        hint = "to compare, write '=='; only a plain name can be assigned to"
-        return s.error("E0124", "'=' does not compare", "", hint)
-    return None
-
-
-def _arrows(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "->" and "=>" in s.expected:
-        return s.error("E0125", "a lambda is written with '=>'", "", "write x => …")
-    if s.token.kind in {"=>", ":"} and "->" in s.expected:
-        return s.error("E0125", "the type of a result comes after '->'", "", "write '->'")
-    if s.token.kind == ">" and "|>" in s.expected and not s.expression_complete:
-        return s.error("E0125", "a pipe is written '|>'", "", "write '|>'")
-    return None
-
-
-def _chain(s: Scene) -> Diagnostic | None:
-    if s.token.kind in COMPARISONS and s.expression_complete:
-        hint = "write a < b and b < c, or put one comparison in parentheses"
-        return s.error("E0126", "comparisons can't be chained", "a second comparison", hint)
-    return None
-
-
-def _not_in(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "not" and s.after.kind == "in" and "in" in s.expected:
-        return s.error("E0127", "'not in' is not an operator", "", "write not (a in b)")
-    return None
-
-
-def _missing_else(s: Scene) -> Diagnostic | None:
-    if s.expression_complete and "else" in s.expected and s.token.kind not in CLOSERS | {"COND_IF"}:
-        return _without_else(s)
-    if s.expression_complete and "else" in s.expected and s.opener and s.token.kind == OPENERS[s.opener.kind]:
-        return _without_else(s)
-    return None
-
-
-def _without_else(s: Scene) -> Diagnostic:
-    hint = "write a if condition else b; the statement is if condition { … }"
-    return s.gap("E0129", "a conditional expression needs an 'else'", "expected 'else'", hint)
-
-
-def _question_mark(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "?" and s.expression_complete:
-        return s.error("E0113", "'?' is not an operator", "", "write a if condition else b")
-    return None
-
-
-def _tuple(s: Scene) -> Diagnostic | None:
-    inside = s.opener is not None and s.opener.kind == "("
-    if s.token.kind == "," and inside and s.expression_complete and ")" in s.expected:
-        return s.error("E0145", "there are no tuples", "", "write a list [a, b], or a record")
-    return None
-
-
-def _braces(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "{" and s.wants_expression and s.before.kind not in {"if", "repeat"}:
-        hint = "a list is written [a, b]; for named values declare a record"
-        return s.error("E0144", "braces make blocks, not values", "expected an expression", hint)
-    return None
+    report = scene.gap if scene.breaks_off or scene.token.kind in CLOSERS else scene.error
+    return report("E0120", f"expected {scene.wanted()}, found {scene.found()}")
 
 
 # --- brackets
@@ -155,7 +91,7 @@ def _unclosed(s: Scene) -> Diagnostic | None:
             return None
     elif not s.breaks_off and not (assigns and not closer_ahead(s.tokens, s.position, closer)):
         return None
-    notes = (_opened(s, s.opener), *_suspect(s))
+    notes = (_opened(s, s.opener), *_suspect(s, s.opener))
     return s.gap("E0121", f"missing '{closer}' before {s.found()}", f"expected '{closer}'", "", notes)
 
 
@@ -167,19 +103,21 @@ def _opened(s: Scene, opener: Token) -> str:
     return f"'{opener.text}' was opened at {s.place(opener)}"
 
 
-def _suspect(s: Scene) -> tuple[str, ...]:
+def _suspect(s: Scene, opener: Token) -> tuple[str, ...]:
     """Which `{` was left open, going by the indentation: the first whose `}` stands further left than its line."""
     opened: list[tuple[Token, int]] = []
     indent = 0
-    for token in s.tokens[: s.position]:
+    for token in s.tokens[: s.position] if opener.kind == "{" else ():
         if token.first:
             indent = token.column
+        if token.start <= opener.start:
+            continue
         if token.kind == "{":
             opened.append((token, indent))
         elif token.kind == "}" and opened:
-            opener, expected = opened.pop()
-            if token.first and token.column < expected and opener is not s.opener:
-                return (f"by the indentation, it is the '{{' at {s.place(opener)} that is left open",)
+            inner, expected = opened.pop()
+            if token.first and token.column < expected:
+                return (f"by the indentation, it is the '{{' at {s.place(inner)} that is left open",)
     return ()
 
 
@@ -190,6 +128,8 @@ def _later(s: Scene) -> Diagnostic | None:
     if s.token.kind in LATER_WORDS and (s.wants_statement or s.wants_declaration):
         hint = "loops are bounded: repeat 10 { … } until done"
         return s.error("E0115", f"there are no '{s.token.text}' loops", "", hint)
+    if s.token.kind == "for" and s.expression_complete:
+        return s.error("E0115", "there are no 'for' loops in a list", "", "write xs |> each(x => …)")
     return None
 
 
@@ -250,6 +190,21 @@ def _reserved(s: Scene) -> Diagnostic | None:
 
 
 # --- parts that are missing
+
+
+def _turn(s: Scene) -> Diagnostic | None:
+    if s.declaring == "prompt" and s.expected == {"NAME", "}"}:
+        message = f"a turn begins with its role, found {s.found()}"
+        return s.error("E0138", message, "", 'write system "…", user "…" or assistant "…"')
+    return None
+
+
+def _type_form(s: Scene) -> Diagnostic | None:
+    if s.wants_type and s.token.kind == "[":
+        return s.error("E0139", "a type has a name", "", "a list is written list[str]")
+    if s.token.kind == "<" and s.before.kind == "NAME" and "[" in s.expected and not s.expression_complete:
+        return s.error("E0139", "a type takes another in square brackets", "", "a list is written list[str]")
+    return None
 
 
 def _statement(s: Scene) -> Diagnostic | None:
@@ -351,21 +306,25 @@ def _expression(s: Scene) -> Diagnostic | None:
 
 RULES: tuple[Callable[[Scene], Diagnostic | None], ...] = (
     _later,
-    _equals,
-    _arrows,
-    _not_in,
-    _chain,
-    _question_mark,
-    _tuple,
+    slips.equals,
+    slips.bar,
+    slips.named,
+    slips.arrows,
+    slips.not_in,
+    slips.chain,
+    slips.question_mark,
+    slips.tuple,
     _docstring,
     _top_level,
-    _braces,
+    slips.braces,
     _brackets,
-    _missing_else,
+    slips.missing_else,
     _reserved,
     _owners,
     _nested,
+    _turn,
     _statement,
+    _type_form,
     _type,
     _assignment,
     _result,

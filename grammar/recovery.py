@@ -109,9 +109,11 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
         return put("==", 1)
     if token.kind == "->" or (token.kind == "=>" and not stack.accepts("->")):
         return put("=>", 1)
-    if token.kind in {"=>", ":"}:
+    if token.kind in {"=>", ":"} and stack.accepts("->"):
         return put("->", 1)
-    if token.kind == ">":
+    if token.kind == ":" and stack.accepts(","):
+        return put("=", 1)
+    if token.kind in {">", "|"}:
         return put("|>", 1)
     if token.kind == "not" and following == "in":
         return put("in", 2)

@@ -31,8 +31,14 @@ class Scene:
         self.before = lexer.tokens[position - 1] if position else self.token
         self.after = lexer.tokens[min(position + 1, len(lexer.tokens) - 1)]
         self.expected = frozenset(stack.acceptable())
-        self.opener = next((v for v in reversed(stack.values) if isinstance(v, Token) and v.kind in OPENERS), None)
+        open_tokens = [value for value in stack.values if isinstance(value, Token)]
+        self.opener = next((token for token in reversed(open_tokens) if token.kind in OPENERS), None)
+        self.declaring = next((token.kind for token in reversed(open_tokens) if token.kind in DECLARATION_WORDS), "")
         self._lexer = lexer
+
+    @property
+    def wants_type(self) -> bool:
+        return self.before.kind in {":", "->"} and self.expected == {"NAME"}
 
     @property
     def wants_expression(self) -> bool:

@@ -93,7 +93,7 @@ def decode(data: dict[str, Any]) -> Tables:
 
 def compute() -> dict[str, Any]:
     """Lark's tables as plain data, in an order that depends on the grammar alone."""
-    from lark import Lark, Token
+    from lark import Lark
     from lark.parsers.lalr_analysis import Shift
 
     lark = Lark(GRAMMAR_FILE.read_text(encoding="utf-8"), parser="lalr", lexer="contextual")
@@ -125,7 +125,6 @@ def compute() -> dict[str, Any]:
             else:
                 shifts += [kinds.index(literal.get(name, name)), number[target]]
         states.append([shifts, [[rule, *lookaheads] for rule, lookaheads in sorted(reductions.items())], goto])
-    assert isinstance(Token, type)
     return {
         "start": number[table.start_states["start"]],
         "end": number[end],
