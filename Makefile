@@ -1,6 +1,6 @@
 # ttsc: `make run` shows it working, `make test` checks everything. Both install what they need into .venv first.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip --disable-pip-version-check --quiet

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -269,3 +270,76 @@ def test_an_extern_that_returns_something_else_fails_the_run() -> None:
     with pytest.raises(ttsc.RunError, match="should return Report") as caught:
         ttsc.compile(CHECKED).run(question="sky?", engine=engine(), externs={"examine": lambda text, limit: 3})
     assert caught.value.failure.kind == "extern"
+
+
+# --- engines --------------------------------------------------------------------------------------------------------
+
+
+class Process:
+    """A server that was started: what an `EngineHandle` needs of it."""
+
+    url = "http://127.0.0.1:1"
+    model_path = "/models/m"
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def stop(self) -> None:
+        self.stopped.set()
+
+
+@pytest.fixture
+def launched(monkeypatch: pytest.MonkeyPatch) -> Process:
+    """`ttsc.launch` starts this one, and connecting to it gives a scripted engine."""
+    process = Process()
+
+    async def connect(url: str, **_: Any) -> ScriptedEngine:
+        return engine()
+
+    monkeypatch.setattr("ttsc.backends.sglang.launcher.launch", lambda *_, **__: process)
+    monkeypatch.setattr("ttsc.backends.sglang.kept.find_running", lambda *_, **__: None)
+    monkeypatch.setattr("ttsc.backends.sglang.client.SGLangEngine.connect", connect)
+    return process
+
+
+def test_a_launched_engine_stops_with_its_context(vote: ttsc.CompiledProgram, launched: Process) -> None:
+    with ttsc.launch("m") as handle:
+        assert handle.url == launched.url
+        assert vote.run(question="sky?", engine=handle).value == "blue"
+        assert vote.run(question="sky?", engine=handle).value == "blue"
+        assert not launched.stopped.is_set()
+    assert launched.stopped.is_set()
+    with pytest.raises(ttsc.UsageError, match="has not been started"):
+        vote.run(question="sky?", engine=handle)
+
+
+async def test_a_handle_serves_any_event_loop(vote: ttsc.CompiledProgram, launched: Process) -> None:
+    async with ttsc.launch("m") as handle:
+        here = (await vote.arun(question="sky?", engine=handle)).value
+        there = await asyncio.to_thread(vote.run, question="sky?", engine=handle)
+        assert here == there.value == "blue"
+        assert (await handle.info()).model == "scripted"
+    assert launched.stopped.is_set()
+
+
+def test_without_an_engine_one_is_launched_for_the_run(vote: ttsc.CompiledProgram, launched: Process) -> None:
+    assert vote.run(question="sky?").value == "blue"
+    assert launched.stopped.is_set()
+
+
+async def test_cancelling_a_launch_stops_what_was_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    process, begun = Process(), threading.Event()
+
+    def launch(*_: Any, on_start: Any, **__: Any) -> Process:
+        on_start(process)
+        begun.set()
+        process.stopped.wait(10)
+        raise ttsc.EngineUnavailable("it ended")
+
+    monkeypatch.setattr("ttsc.backends.sglang.launcher.launch", launch)
+    task = asyncio.create_task(ttsc.launch("m").__aenter__())
+    await asyncio.to_thread(begun.wait, 10)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert process.stopped.is_set()
