@@ -20,7 +20,8 @@ _NOISE = re.compile(
     r"Ignore import error|^\s*(File \"|\^+|~+|Traceback |During handling|raise |return |self\.|\|)|Warning:|WARNING",
     re.IGNORECASE,
 )
-_CHILD_FAILED = re.compile(r"sigquit from a child|Scheduler hit an exception", re.IGNORECASE)
+_READY = "The server is fired up and ready to roll!"
+_CHILD_FAILED = re.compile(r"sigquit from a child|means one child failed|Scheduler hit an exception", re.IGNORECASE)
 _CHILD_KILLED = re.compile(r"(?:exit ?code[:= ]+|with code |terminated with )-9\b")
 
 
@@ -161,13 +162,16 @@ def _how(exit_code: int | None, signal_number: int | None) -> str:
 
 def explain(exit_code: int | None, signal_number: int | None, log_path: Path) -> Death:
     """Say why a server ended, from its exit status and its log."""
-    tail = read_tail(log_path)
+    # What went wrong and was survived on the way up is not what it died of later.
+    tail = read_tail(log_path).rpartition(_READY)[2]
     lines = meaningful_lines(tail)
     cause = known_cause(_error_part(tail.splitlines()))
     child_failed = _CHILD_FAILED.search(tail) is not None
-    if cause is None and (_CHILD_KILLED.search(tail) or (signal_number == signal.SIGKILL and not child_failed)):
+    # SGLang's main process kills itself when one of its processes fails: then the signal says nothing, and a failure
+    # without an exception is a kill.
+    silent = signal_number == signal.SIGKILL and not any(_EXCEPTION.search(line) for line in tail.splitlines())
+    if cause is None and (silent or _CHILD_KILLED.search(tail)):
         cause = _KERNEL_KILL
-    # SGLang's main process kills itself when one of its processes fails; the signal says nothing then.
     how = "ended because one of its processes failed" if child_failed else _how(exit_code, signal_number)
     if cause is None:
         return Death(

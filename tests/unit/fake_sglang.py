@@ -330,6 +330,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--exit-code", type=int, help="die with this code instead of serving")
     parser.add_argument("--die-by", type=int, help="die by this signal instead of serving")
     parser.add_argument("--live-s", type=float, default=3600.0)
+    parser.add_argument("--last-words", default="", help="a line for the log after having served")
     parser.add_argument("--children", type=int, default=0, help="start this many children that ignore SIGTERM")
     parser.add_argument("--stubborn", action="store_true", help="ignore SIGTERM")
     options, _ignored = parser.parse_known_args(argv)
@@ -349,6 +350,7 @@ def main(argv: list[str]) -> int:
         with StubServer(port=options.port):
             print("The server is fired up and ready to roll!", flush=True)
             time.sleep(options.live_s)
+            print(options.last_words, flush=True)
     except RuntimeError as error:
         print(f"RuntimeError: {error}", flush=True)
         return 1
