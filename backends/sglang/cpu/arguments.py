@@ -32,7 +32,7 @@ def cpu_server_args(
     argv = ["--model-path", model_path, "--host", host, "--port", str(port), "--device", "cpu"]
     argv += ["--dtype", dtype or "float32", "--attention-backend", ATTENTION_BACKEND, "--sampling-backend", "pytorch"]
     argv += ["--max-total-tokens", str(max_total_tokens or DEFAULT_MAX_TOTAL_TOKENS), "--disable-overlap-schedule"]
-    argv += ["--skip-server-warmup", "--enable-metrics", "--log-level", log_level]
+    argv += ["--skip-server-warmup", "--sleep-on-idle", "--enable-metrics", "--log-level", log_level]
     if max_running_requests is not None:
         argv += ["--max-running-requests", str(max_running_requests)]
     if context_length is not None:
