@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _ROWS_PER_NODE = 12
 _NODES = 3
+_QUIET_S = 10.0
+"""Plain lines of several inputs: the longest silence, in seconds, as long as anything happens."""
 _STYLES = {"running": "cyan", "eos": "green", "stop": "green", "length": "yellow", "abort": "dim", "error": "red"}
 
 
@@ -62,20 +64,25 @@ class Quiet:
 
 
 class Plain(Quiet):
-    """One line per event of a single input; one line per input of several."""
+    """One line per event of a single input; of several one line per input, and now and then how far it has come."""
 
     def __init__(self, inputs: int) -> None:
         self._inputs = inputs
         self._view = View()
+        self._start = self._said = time.monotonic()
 
     def feed(self, event: Event) -> None:
         """Write the event's line, if it has one."""
         line = self._view.feed(event)
         if line is not None and self._inputs == 1:
             click.echo(line, err=True)
+        elif self._inputs > 1 and time.monotonic() - self._said > _QUIET_S:
+            self._said = time.monotonic()
+            click.echo(status_line(self._view, self._inputs, self._said - self._start), err=True)
 
     def result(self, result: RunResult, label: str) -> None:
         """Write one line for an input that has ended."""
+        self._said = time.monotonic()
         self._view.forget(result.input)
         if self._inputs > 1:
             click.echo(result_line(result, label, self._inputs), err=True)
@@ -153,14 +160,16 @@ class Live(Quiet):
     def _status(self) -> RenderableType:
         from rich.text import Text
 
-        view = self._view
-        elapsed = time.monotonic() - self._start
-        inputs = f"{view.ended}/{self._inputs} inputs  " if self._inputs > 1 else ""
-        text = (
-            f"{inputs}{view.running()} running  {view.aborted} aborted  {view.tokens()} tokens decoded  "
-            f"{view.cached_tokens} cached  {elapsed:.1f} s"
-        )
-        return Text(text, style="dim")
+        return Text(status_line(self._view, self._inputs, time.monotonic() - self._start), style="dim")
+
+
+def status_line(view: View, inputs: int, elapsed_s: float) -> str:
+    """How far a run has come, in one line."""
+    ended = f"{view.ended}/{inputs} inputs  " if inputs > 1 else ""
+    return (
+        f"{ended}{view.running()} running  {view.aborted} aborted  {view.tokens()} tokens decoded  "
+        f"{view.cached_tokens} cached  {elapsed_s:.1f} s"
+    )
 
 
 def result_line(result: RunResult, label: str, inputs: int) -> str:

@@ -94,7 +94,7 @@ def run(
 
     \b
       ttsc run programs/self_consistency.tts --set question="How much is 17 + 25?" --set n=8
-      ttsc run std:self_consistency --inputs questions.jsonl --out answers.jsonl
+      ttsc run programs/first_finish.tts --inputs questions.jsonl --out answers.jsonl
 
     Exit codes: 0 done, 1 run failed, 2 usage, 3 program has errors, 4 budget cut, 5 engine unavailable.
     """
