@@ -19,5 +19,6 @@ fi
 for program in self_consistency first_finish; do
     echo
     echo "== programs/$program.tts, inputs of programs/inputs/questions.jsonl =="
-    "$ttsc" run "programs/$program.tts" --inputs programs/inputs/questions.jsonl
+    # The lines on standard error show each answer; standard output has them bare, for other programs to read.
+    "$ttsc" run "programs/$program.tts" --inputs programs/inputs/questions.jsonl > /dev/null
 done
