@@ -32,6 +32,14 @@ class TtscCpuPlatform(CpuDeviceMixin, SRTPlatform):
         """No graph compiler: start-up would pay for it and the hot operations are our own kernels."""
         return "eager"
 
+    def get_kv_pool_cls(self, *, kind: str) -> type | None:
+        """A cache that costs nothing before it is used, for ordinary attention."""
+        if kind != "mha":
+            return None
+        from ttsc.backends.sglang.cpu.memory import LazyKVPool
+
+        return LazyKVPool
+
     def post_load_model(self, model: torch.nn.Module) -> None:
         """Hand the model's hot operations to our kernels."""
         from ttsc.backends.sglang.cpu import layers
