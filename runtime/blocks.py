@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+from ttsc.backends.protocol import EngineError
 from ttsc.compiler.ir.nodes import Block, Node, Value
 from ttsc.compiler.ir.pure import EvaluationFailed
 from ttsc.compiler.ir.templates import TemplateFailed, TemplateInvalid
@@ -20,6 +21,7 @@ from ttsc.runtime.failures import (
     TEMPLATE_FAILED,
     Broken,
     RunFailed,
+    engine_failure,
     failed,
 )
 from ttsc.runtime.leases import Cell, Use
@@ -116,6 +118,8 @@ async def guarded(work: Awaitable[None]) -> None:
         await work
     except RunFailed:
         raise
+    except EngineError as error:
+        raise engine_failure(error) from error
     except EvaluationFailed as error:
         raise failed(OPERATION_FAILED, error.message) from error
     except (TemplateFailed, TemplateInvalid) as error:

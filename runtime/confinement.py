@@ -10,7 +10,7 @@ of ttsc). Each wall stands alone:
   no sockets but a process's pair with itself, no new processes, no exec, no ptrace, no kill, no changed file modes or
   limits.
 - Where the kernel lets us, the network, user and IPC namespaces are empty ones.
-- Limits bound CPU time, memory, the size of a file and open files.
+- Limits bound CPU time, memory, the size of a file and open files. The process dies with the thread that started it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import ctypes
 import os
 import platform
 import resource
+import signal
 import struct
 import sys
 
@@ -66,7 +67,7 @@ _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _READ_FILE, _WRITE_FILE, _READ_DIR, _REMOVE_FILE, _MAKE_REG, _TRUNCATE = 1 << 2, 1 << 1, 1 << 3, 1 << 5, 1 << 8, 1 << 14
 _ALL_FILE_RIGHTS = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 4: (1 << 15) - 1}
 _ALL_NEWER = (1 << 16) - 1
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_SET_DUMPABLE = 38, 22, 4
+_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _PR_SET_DUMPABLE, _PR_SET_PDEATHSIG = 38, 22, 4, 1
 _NEW_USER, _NEW_NET, _NEW_IPC = 0x10000000, 0x40000000, 0x08000000
 _ALLOW, _DENY, _NO_SUCH_CALL, _KILL = 0x7FFF0000, 0x00050000 | 1, 0x00050000 | 38, 0x80000000
 _HARMLESS_IOCTLS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
@@ -86,6 +87,7 @@ def confine(stdlib: str, cwd: str, cpu_s: int, memory_bytes: int, file_bytes: in
     if libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise NotConfined("no_new_privs is refused")
     libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     restrict_files(libc, stdlib, libraries, cwd)
     filter_calls(libc)
 

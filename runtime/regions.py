@@ -26,6 +26,8 @@ class Mapping:
         self._job = job
         self._node = node
         self._execute = execute
+        self._over = job.use(node.over).cell.use()
+        """A use of its own, given back element by element: the body may capture the list as a whole besides."""
         self._slots: list[Promise] = slots_of(over)
         length = len(self._slots)
         self._gone = bytearray(length)
@@ -38,15 +40,18 @@ class Mapping:
         self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
 
     async def finish(self) -> None:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
-        if self._unwatch is not None:
-            self._unwatch()
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks)
+        finally:
+            self._over.release()
+            if self._unwatch is not None:
+                self._unwatch()
 
     def _abandon(self, index: int) -> None:
         self.stream.set(index, LEFT_OUT)
         self._tasks[index].cancel()
-        self._job.use(self._node.over).release_element(index)
+        self._over.release_element(index)
 
     async def _element(self, index: int) -> None:
         try:
@@ -54,7 +59,7 @@ class Mapping:
         except RunFailed as error:
             self._job.run.stop_if_fatal(error)
             self.stream.set(index, Absent(error.failure))
-        self._job.use(self._node.over).release_element(index)
+        self._over.release_element(index)
 
     async def _produce(self, index: int) -> None:
         element = await self._slots[index].wait()
@@ -80,6 +85,8 @@ class Mapping:
 async def execute_map(job: Job, node: Map, execute: Execute) -> None:
     over = await job.value(node.over)
     mapping = Mapping(job, node, over, execute)
+    if node.over.id not in job.run.operands.captured(node.body):
+        job.use(node.over).release()
     mapping.stream.publish(job.cell)
     await mapping.finish()
 

@@ -138,7 +138,7 @@ class Selection:
                 raise self._nothing_left("there is no candidate to choose from")
             return chosen[0]
         if isinstance(node.rule, Quantified):
-            if self._decision.complete and rows and not any(map(self._table.present, range(len(rows)))):
+            if self._decision.complete and rows:
                 self._raise_cause()
             return settled.answer
         if settled.answer is not None:
@@ -162,8 +162,9 @@ class Selection:
         return None
 
     def _raise_cause(self) -> None:
+        """If every element is missing, and one of them because it failed, that is what happened."""
         cause = self._cause or self._table.failure()
-        if cause is not None:
+        if cause is not None and not any(map(self._table.present, range(len(self._table.rows)))):
             raise RunFailed(cause)
 
     def _nothing_left(self, message: str) -> RunFailed:

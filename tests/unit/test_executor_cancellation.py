@@ -331,3 +331,32 @@ def test_results_do_not_depend_on_timing_or_level() -> None:
         for seed, value in expected.items():
             engine = ScriptedEngine(said, jitter=0.6, jitter_seed=jitter_seed)
             assert run(program(), engine, seed=seed, share_prefix=bool(jitter_seed % 2)).value == value
+
+
+def test_a_body_that_needs_the_whole_pool_keeps_all_of_it() -> None:
+    """`each` may capture the pool it runs over: an element that lost as an element is still needed as part of it."""
+    b = Builder()
+    pool = b.generate(b.user("what?"), 3, max_tokens=200, stream=True)
+
+    def body(inner: Builder, x: Value) -> Value:
+        then, other = Builder("then."), Builder("else.")
+        yes = then.const(True, BOOL)
+        whole = other.pure("eq", other.pure("count", pool, kind=INT), other.const(3, INT), kind=BOOL)
+        text = inner.pure("field", x, attr="text")
+        result = Value("%verdict", BOOL)
+        inner.nodes.append(
+            If(
+                (result,),
+                "%if0",
+                inner.pure("starts_with", text, inner.const("quick"), kind=BOOL),
+                Block((), tuple(then.nodes), (yes,)),
+                Block((), tuple(other.nodes), (whole,)),
+            )
+        )
+        return result
+
+    kept = b.map(pool, body, mode="filter")
+    first = b.select("stop_first", kept, FirstFinished(), POOL, count=b.const(1, INT), early=True)
+    program = b.program(b.texts(first))
+    engine = ScriptedEngine(lengths("quick a a", "slow " * 20, "ok"), slots=2)
+    assert run(program, engine).value == ["ok"]

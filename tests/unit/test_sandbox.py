@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -139,7 +142,7 @@ def test_an_endless_loop_and_a_sleep_time_out() -> None:
     for code in ("while True: pass", "import time; time.sleep(60)", "import signal\nsignal.pause()"):
         started = time.monotonic()
         assert "timed out after 0.5 s" in output(code, timeout_s=0.5)
-        assert time.monotonic() - started < 3
+        assert time.monotonic() - started < 10
 
 
 def test_huge_output_is_cut() -> None:
@@ -185,6 +188,43 @@ def test_ctypes_meets_the_kernels_no(call: str, tmp_path: Path) -> None:
     )
     assert result.passed or "status" in result.output or "signal" in result.output, result.output
     assert target.read_text() == "kept"
+
+
+def test_it_dies_with_its_parent() -> None:
+    code = "import time\nprint(__import__('os').getpid(), flush=True)\nopen('started', 'w').close()\ntime.sleep(60)"
+    script = f"from ttsc.runtime.sandbox import run_python\nrun_python({code!r}, [], 60)"
+    before = set(Path(tempfile.gettempdir()).glob("ttsc-run-*"))
+    with subprocess.Popen([sys.executable, "-c", script]) as parent:
+        try:
+            deadline = time.monotonic() + 30
+            while not (folders := _started(before)):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            children = _children(parent.pid)
+            assert children
+        finally:
+            parent.kill()
+    time.sleep(0.3)
+    assert not [pid for pid in children if _alive(pid)]
+    for folder in folders:
+        shutil.rmtree(folder)
+
+
+def _started(before: set[Path]) -> list[Path]:
+    found = set(Path(tempfile.gettempdir()).glob("ttsc-run-*")) - before
+    return [folder for folder in found if (folder / "started").exists()]
+
+
+def _children(pid: int) -> list[int]:
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return False
 
 
 def test_ordinary_libraries_work() -> None:
