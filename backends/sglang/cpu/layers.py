@@ -18,7 +18,7 @@ from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
 from ttsc.backends.sglang.cpu import kernels
 
 
-class PackedLinearMethod(UnquantizedLinearMethod):  # type: ignore[misc]
+class PackedLinearMethod(UnquantizedLinearMethod):
     """A linear layer's `quant_method` that multiplies with the packed weight."""
 
     def __init__(self, packed: kernels.PackedWeight) -> None:
@@ -29,7 +29,7 @@ class PackedLinearMethod(UnquantizedLinearMethod):  # type: ignore[misc]
         return self._packed.apply(x, bias)
 
 
-class PackedEmbeddingMethod(UnquantizedEmbeddingMethod):  # type: ignore[misc]
+class PackedEmbeddingMethod(UnquantizedEmbeddingMethod):
     """The `quant_method` of an output projection: logits from the packed weight, embeddings as before.
 
     SGLang multiplies with the bare weight where it knows the method's class as an unquantised one, and calls `apply`
@@ -51,6 +51,7 @@ def install(model: torch.nn.Module) -> None:
         return
     # What is left to PyTorch is small. Its OpenMP threads would only compete with the kernels' own (see pool.cpp).
     torch.set_num_threads(1)
+    output_projection: Any = getattr(model, "lm_head", None)
     module: Any
     for module in model.modules():
         method = getattr(module, "quant_method", None)
@@ -64,7 +65,7 @@ def install(model: torch.nn.Module) -> None:
                 _replace_forward(module, _Rope(module))
         elif type(method) is UnquantizedLinearMethod and weight.dim() == 2:
             module.quant_method = PackedLinearMethod(kernels.PackedWeight(weight, lib))
-        elif type(method) is UnquantizedEmbeddingMethod and module is getattr(model, "lm_head", None):
+        elif type(method) is UnquantizedEmbeddingMethod and module is output_projection:
             module.quant_method = PackedEmbeddingMethod(kernels.PackedWeight(weight, lib))
         elif type(module) is RMSNorm and module.variance_size_override is None:
             _replace_forward(module, _Norm(module))
