@@ -1,8 +1,8 @@
 """Decision rules as state machines: what has arrived, what is outstanding, and whether the result can still change.
 
-A `Decision` is fed outcomes in any order and asked `result()`: `None` while undecided, else `Decided`. All rules are
-exact: an early result is the one that all outcomes would have given, whatever the outstanding ones turn out to be.
-`losers()` names outstanding elements that can no longer matter although the rule as a whole is undecided.
+A `Decision` is fed outcomes in any order and asked `result()`: `None` while undecided, else what is settled. All
+rules are exact: an early result is the one that all outcomes would have given, whatever the outstanding ones turn out
+to be. `losers()` names outstanding elements that can no longer matter although the rule as a whole is undecided.
 
 Notation: n elements, some arrived, the others outstanding; an absent element (failed, left out) has arrived with
 nothing.

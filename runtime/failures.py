@@ -9,6 +9,8 @@ from __future__ import annotations
 from ttsc.backends.protocol import EngineError, EngineUnavailable
 from ttsc.runtime.events import RunFailure
 
+UNNEEDED = "R0500"
+"""Internal, never shown: the outcome of what was given up."""
 LIMIT_REACHED = "R0501"
 NOTHING_LEFT = "R0502"
 TEMPLATE_FAILED = "R0503"
@@ -37,7 +39,7 @@ class Broken(RunStopped):
     """A bug of ours or of a backend: not a failure of the program, so the run raises `defect` as it is."""
 
     def __init__(self, defect: BaseException) -> None:
-        super().__init__(RunFailure("R0500", f"internal error: {defect!r}"))
+        super().__init__(RunFailure("R0599", f"internal error: {defect!r}"))
         self.defect = defect
 
 

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from ttsc.runtime.events import RunFailure
-from ttsc.runtime.failures import RunFailed
+from ttsc.runtime.failures import UNNEEDED, RunFailed
 
 
 class Cascade:
@@ -232,7 +232,7 @@ class Cell:
 
 def _unneeded() -> RunFailed:
     """The outcome of a bound cell that was given up: nobody reads it, but its region may be waiting for an end."""
-    return RunFailed(RunFailure("R0501", "nobody needs this value"))
+    return RunFailed(RunFailure(UNNEEDED, "nobody needs this value"))
 
 
 def resolved(value: object, cascade: Cascade) -> Cell:

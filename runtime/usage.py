@@ -33,7 +33,7 @@ class UsageMeter:
                     prefill_tokens=max(0, event.prompt_tokens - event.cached_tokens),
                     cached_tokens=event.cached_tokens,
                     decoded_tokens=event.completion_tokens,
-                    lost_tokens=event.completion_tokens if finish in ("abort", "error") else 0,
+                    lost_tokens=event.completion_tokens if finish == "abort" else 0,
                     aborted=int(finish == "abort"),
                     failed=int(finish == "error"),
                 )

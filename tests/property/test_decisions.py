@@ -108,6 +108,7 @@ def test_first_finished_with_progress(data: st.DataObject) -> None:
 
 
 @given(st.permutations(range(5)), st.integers(0, 3), st.integers(0, 5))
+@settings(deadline=None)
 def test_first_by_time_takes_the_order_of_arrival(order: list[int], count: int, absent: int) -> None:
     decision = decision_for(FirstFinished(order="time"), 5, count)
     arrived = []

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttsc.backends.protocol import (
@@ -41,12 +41,14 @@ def generate(engine: ScriptedEngine, *requests: GenerateRequest, progress: Any =
 
 
 @given(texts)
+@settings(deadline=None)
 def test_decoding_undoes_encoding(text: str) -> None:
     tokenizer = ScriptedTokenizer()
     assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
 @given(turns, texts, turns, st.booleans())
+@settings(deadline=None)
 def test_extensions_append_to_what_was_there(first: list[Turn], reply: str, after: list[Turn], ended: bool) -> None:
     tokenizer = ScriptedTokenizer()
     begun = [*tokenizer.chat_ids(first), *tokenizer.encode(reply)]

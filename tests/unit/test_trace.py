@@ -109,7 +109,7 @@ def test_usage_adds_up() -> None:
     assert usage.aborted + sum(isinstance(e, RequestEnded) and e.finish == "eos" for e in events) == 4
     assert usage.decoded_tokens == sum(e.completion_tokens for e in events if isinstance(e, RequestEnded))
     assert usage.lost_tokens == sum(
-        e.completion_tokens for e in events if isinstance(e, RequestEnded) and e.finish in ("abort", "error")
+        e.completion_tokens for e in events if isinstance(e, RequestEnded) and e.finish == "abort"
     )
     assert usage.by_model["default"]["requests"] == 5
     (node,) = usage.by_node.values()
