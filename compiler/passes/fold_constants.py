@@ -17,8 +17,9 @@ from ttsc.compiler.ir.nodes import Block, Const, Constant, If, Map, Node, Progra
 from ttsc.compiler.ir.pure import EvaluationFailed, evaluate, foldable
 from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
 from ttsc.compiler.ir.templates import TemplateFailed, render
+from ttsc.compiler.ir.verify import type_of
 from ttsc.compiler.passes.pass_ import Context
-from ttsc.compiler.semantics.types import FLOAT
+from ttsc.compiler.semantics.types import FLOAT, assignable
 
 _MAX_CONSTANT = 20_000
 """Longest text or list that is worth writing into the program."""
@@ -113,6 +114,8 @@ class _Folder:
         if not _is_constant(value) or isinstance(value, str | tuple) and len(value) > _MAX_CONSTANT:
             return node
         constant = Const(node.result, value, node.span)  # type: ignore[arg-type]
+        if not assignable(type_of(constant.value), node.result.type):
+            return node
         self._known[node.result.id] = constant.value
         return constant
 

@@ -69,8 +69,8 @@ def test_a_request_says_what_is_known() -> None:
     [
         (VOTE + "  yield %vote1\n", "str", {"sample1": True}),
         # the pool is also counted, joined or returned: every candidate is needed
-        (VOTE + "  %p = count(%texts) : int\n  %s = to_str(%p) : str\n  %a = add(%s, %vote1) : str\n  yield %a\n", "str",
-         {"sample1": False}),
+        (VOTE + "  %p = count(%texts) : int\n  %s = to_str(%p) : str\n  %a = add(%s, %vote1) : str\n  yield %a\n",
+         "str", {"sample1": False}),
         (VOTE + "  yield %sample1\n", "list[Candidate]", {"sample1": False}),
         # two selections, both early: nobody needs what neither needs
         (VOTE + "  %f = select stop_first %sample1 count=%one rule first_finished(order=tokens, truncated=exclude) : "
@@ -85,7 +85,8 @@ def test_a_request_says_what_is_known() -> None:
          {"sample1": True, "judge1": True}),
         (JUDGED + "  yield %map1\n", "list[bool]", {"sample1": False, "judge1": False}),
         # an extern outside of a map has effects and needs its argument
-        (VOTE + "  %p = one(%texts) : str\n  %e = extern check(%p) : Report\n  yield %vote1\n", "str", {"sample1": False}),
+        (VOTE + "  %p = one(%texts) : str\n  %e = extern check(%p) : Report\n  yield %vote1\n", "str",
+         {"sample1": False}),
         # through branches and loops
         (VOTE + "  %i = if @i %flag {\n    yield %sample1\n  } else {\n    yield %sample1\n  } : list[Candidate]\n"
          "  yield %i\n", "list[Candidate]", {"sample1": False}),
