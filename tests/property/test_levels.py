@@ -46,7 +46,7 @@ def run(path: Path, level: ttsc.Level, seed: int, jitter_seed: int) -> tuple[Any
     engine = ScriptedEngine(reply, jitter=0.4 if jitter_seed else 0.0, jitter_seed=jitter_seed)
     given = TASK if path.stem == "verify_and_refine" else {"question": "How many?"}
     program = ttsc.compile(path, level=level)
-    result = program.run(given, engine=engine, seed=seed, externs={"run_python": run_python}, check=False)
+    result = program.run(given, engine=engine, seed=seed, externs={"run_python": run_python})
     return result.value, result.error.code if result.error else ""
 
 

@@ -1,0 +1,96 @@
+"""Every program of `programs/` on the real engine: it runs, shares its prefixes, stops its losers, and means the same at every level.
+
+Each runs once on a flushed cache at `-O2`, where the server's own counts are checked, and once at `-O0` for the value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import httpx
+import pytest
+
+import ttsc
+from ttsc.backends.sglang.metrics import parse_metrics, totals
+
+PROGRAMS = Path(__file__).parents[2] / "programs"
+FILES = sorted(path.stem for path in PROGRAMS.glob("*.tts"))
+SHARING = 1.05
+"""Prefill tokens the server may compute, over the distinct prompt tokens of the run's prefix tree."""
+STEPS = 2
+"""Decode steps a loser may go on after its abort was sent."""
+SEED = 3
+
+
+@dataclass(frozen=True)
+class Ran:
+    result: ttsc.RunResult
+    events: tuple[ttsc.Event, ...]
+    aborts_counted: float
+
+
+def first_input(name: str) -> dict[str, object]:
+    file = "tasks" if name == "verify_and_refine" else "questions"
+    loaded: dict[str, object] = json.loads((PROGRAMS / "inputs" / f"{file}.jsonl").read_text().splitlines()[0])
+    return loaded
+
+
+def aborts(url: str) -> float:
+    """The server's own count of aborted requests."""
+    return totals(parse_metrics(httpx.get(f"{url}/metrics", timeout=60).text)).get("sglang:num_aborted_requests_total", 0.0)
+
+
+@cache
+def ran(url: str, name: str, level: ttsc.Level) -> Ran:
+    """One run on a cache that holds nothing, shared by the tests below."""
+    httpx.post(f"{url}/flush_cache", timeout=60)
+    before = aborts(url)
+    events: list[ttsc.Event] = []
+    with ttsc.connect(url) as engine:
+        program = ttsc.compile(PROGRAMS / f"{name}.tts", level=level)
+        result = program.run(first_input(name), engine=engine, seed=SEED, on_event=events.append)
+    return Ran(result, tuple(events), aborts(url) - before)
+
+
+@pytest.fixture(params=FILES)
+def name(request: pytest.FixtureRequest) -> Iterator[str]:
+    chosen: str = request.param
+    yield chosen
+
+
+def test_it_runs_and_shares_its_prefixes(engine_url: str, name: str) -> None:
+    usage = ran(engine_url, name, 2).result.usage
+    assert usage.requests > 0 and usage.failed == 0
+    assert usage.decoded_tokens > 0
+    assert usage.prefill_tokens <= SHARING * usage.distinct_tokens, usage
+
+
+def test_losers_stop_within_two_steps(engine_url: str, name: str) -> None:
+    run = ran(engine_url, name, 2)
+    ended = [e for e in run.events if isinstance(e, ttsc.RequestEnded)]
+    stopped = [e for e in ended if e.finish == "abort"]
+    assert len(stopped) == run.result.usage.aborted == run.aborts_counted
+    for loser in stopped:
+        assert loser.seen_tokens is not None
+        if loser.seen_tokens:  # a request that did not stream tells no count before its end
+            assert loser.completion_tokens <= loser.seen_tokens + STEPS, loser
+    if name == "first_finish":
+        assert stopped, "a race without losers shows nothing"
+
+
+def test_every_level_gives_the_same_value(engine_url: str, name: str) -> None:
+    assert ran(engine_url, name, 0).result.value == ran(engine_url, name, 2).result.value
+
+
+def test_early_decision_spares_tokens(engine_url: str) -> None:
+    whole, early = (ran(engine_url, "first_finish", level).result.usage.decoded_tokens for level in (0, 2))
+    assert early < whole
+
+
+def test_nothing_is_left_running(engine_url: str) -> None:
+    running = totals(parse_metrics(httpx.get(f"{engine_url}/metrics", timeout=60).text)).get("sglang:num_running_reqs", 0.0)
+    assert running == 0
