@@ -41,8 +41,8 @@ class Sampling:
 class GenerateRequest:
     """One decode of one sequence.
 
-    `request_id` is fixed-width and unique (SGLang matches ids by prefix). `input_ids` are the parent's ids plus new ones.
-    With `stream`, progress is reported as tokens arrive; without, only the completion comes back.
+    `request_id` is fixed-width and unique (SGLang matches ids by prefix). `input_ids` are the parent's ids plus new
+    ones. With `stream`, progress is reported as tokens arrive; without, only the completion comes back.
     """
 
     request_id: str
@@ -81,7 +81,7 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What is known of an engine once connected. `seeds_honoured`: equal seeds give equal tokens, whatever the batch."""
+    """What is known of an engine. `seeds_honoured`: equal seeds give equal tokens, whatever else is in the batch."""
 
     name: str
     model: str

@@ -152,9 +152,7 @@ class Conditional:
     span: Span = _span()
 
 
-Expr = (
-    Literal | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Unary | Binary | Conditional
-)
+Expr = Literal | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Unary | Binary | Conditional
 
 
 # --- statements -----------------------------------------------------------------------------------------------------
@@ -340,7 +338,7 @@ Declaration = Use | Model | Prompt | Record | Extern | Function | Program
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """A file: an optional docstring, then declarations. A docstring before a declaration belongs to that declaration."""
+    """A file: an optional docstring, then declarations. A docstring before a declaration belongs to it."""
 
     doc: str | None
     declarations: tuple[Declaration, ...]

@@ -1,12 +1,12 @@
 """The IR: a dataflow graph in static single assignment form with structured, bounded regions.
 
-Read it as a grammar. A `Program` has parameters and one `Block`; a block has parameters, nodes in an order that respects
-data dependencies, and yields. A node defines one value (`If` and `Repeat` define several). Blocks inside `Map`, `If` and
-`Repeat` may use values of the blocks around them. Nothing else orders execution: a node may run as soon as its operands are
-there, and the elements of a list are separate events.
+Read it as a grammar. A `Program` has parameters and one `Block`; a block has parameters, nodes in an order that
+respects data dependencies, and yields. A node defines one value (`If` and `Repeat` define several). Blocks inside
+`Map`, `If` and `Repeat` may use values of the blocks around them. Nothing else orders execution: a node may run as
+soon as its operands are there, and the elements of a list are separate events.
 
-Ids are given once, by the builder, from the operation and its place in the source; passes keep them. Random seeds derive from
-them, so a pass that preserves values must not rename a `Generate`.
+Ids are given once, by the builder, from the operation and its place in the source; passes keep them. Random seeds
+derive from them, so a pass that preserves values must not rename a `Generate`.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class Majority:
 
 @dataclass(frozen=True, slots=True)
 class FirstFinished:
-    """The k candidates that finish first. `order="tokens"`: fewest tokens generated, ties by index, whatever the timing;
-    `"time"`: by arrival. `truncated`: whether a candidate cut by max_tokens is a finisher ("include") or not ("exclude").
+    """The k candidates that finish first. `order="tokens"`: fewest tokens generated, ties by index, whatever the
+    timing; `"time"`: by arrival. `truncated`: whether a candidate cut by max_tokens is a finisher ("include") or not
+    ("exclude").
     """
 
     order: Literal["tokens", "time"] = "tokens"
@@ -96,7 +97,8 @@ class Const:
 class Turn:
     """A context: `parent` (a Context, a Candidate, or None for a new conversation) and one chat message after it.
 
-    `template` is a sandboxed Jinja template over `args`; when `literal`, it is the message itself and there are no args.
+    `template` is a sandboxed Jinja template over `args`; when `literal`, it is the message itself and there are no
+    args.
     """
 
     result: Value
@@ -110,15 +112,15 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """`count` continuations of `source` (a Context or Candidate, or a list of them: count each, in order): list[Candidate].
+    """`count` continuations of `source` (a Context or Candidate, or a list of them: count each, in order):
+    list[Candidate].
 
     `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str: generation stops at it), each a value.
     `delimiter`: whether the `until` text stays in the candidate ("keep") or is cut off ("drop").
-    `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left out
-    ("drop"), or continued like any other ("continue").
-    `op` is the operation in the source: sample, branch, refine, judge.
-    Scheduling, set by passes and never by the builder: `stream` (a decision reads tokens as they come) and `share_prefix`
-    (one request warms a cold shared prefix before the others go).
+    `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left
+    out ("drop"), or continued like any other ("continue"). `op` is the operation in the source: sample, branch,
+    refine, judge. Scheduling, set by passes and never by the builder: `stream` (a decision reads tokens as they come)
+    and `share_prefix` (one request warms a cold shared prefix before the others go).
     """
 
     result: Value
@@ -136,7 +138,9 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """`text` appended to what each source candidate has generated, as if the model had said it: Candidate or list of them."""
+    """`text` appended to what each source candidate has generated, as if the model had said it: Candidate or list of
+    them.
+    """
 
     result: Value
     source: Value
@@ -156,7 +160,9 @@ class Extern:
 
 @dataclass(frozen=True, slots=True)
 class Pure:
-    """A deterministic operation on values: arithmetic, text, records, lists (see `pure.py`). `attr` is a static argument."""
+    """A deterministic operation on values: arithmetic, text, records, lists (see `pure.py`). `attr` is a static
+    argument.
+    """
 
     result: Value
     op: str
@@ -184,9 +190,9 @@ class Map:
 class Select:
     """A named reduction of a list, with its decision rule.
 
-    vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is no vote.
-    best: over candidates and `keys` (list[float]) -> Candidate. keep: the same and `count` -> list[Candidate].
-    stop_first: over candidates and `count` -> list[Candidate]. any, all: over list[bool] -> bool.
+    vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is
+    no vote. best: over candidates and `keys` (list[float]) -> Candidate. keep: the same and `count` ->
+    list[Candidate]. stop_first: over candidates and `count` -> list[Candidate]. any, all: over list[bool] -> bool.
     `early`, set by a pass: stop what is outstanding as soon as the rule is decided; otherwise wait for all.
     """
 

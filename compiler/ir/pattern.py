@@ -46,7 +46,7 @@ def last_match(text: str, pattern: str, group: int | str = 0) -> str | None:
     deadline = time.monotonic() + TIMEOUT_S
     last = None
     try:
-        for last in compiled.finditer(text, timeout=TIMEOUT_S):
+        for last in compiled.finditer(text, timeout=TIMEOUT_S):  # noqa: B007
             if time.monotonic() > deadline:
                 raise TimeoutError
     except TimeoutError as failure:

@@ -1,8 +1,8 @@
 """The plan of a program: what the executor runs.
 
-The graph keeps the control structure; a `Request` says, for each `Generate`, everything about its engine requests that is known
-before running: the model, the fixed sampling parameters, the prefix they share, whether tokens must be streamed, and
-whether losers may be aborted. The prefix tree is the static skeleton of what a radix cache will hold.
+The graph keeps the control structure; a `Request` says, for each `Generate`, everything about its engine requests
+that is known before running: the model, the fixed sampling parameters, the prefix they share, whether tokens must be
+streamed, and whether losers may be aborted. The prefix tree is the static skeleton of what a radix cache will hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ Level = Literal[0, 1, 2]
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """A node of the prefix tree: one turn (or generation) after its parent. `label` is for people; `node` the IR node."""
+    """A node of the prefix tree: one turn (or generation) after its parent. `label` is for people; `node` the IR
+    node.
+    """
 
     id: int
     parent: int | None
@@ -30,8 +32,8 @@ class Prefix:
 class Request:
     """The template of the requests of one `Generate` node.
 
-    `fixed`: sampling parameters known now; `dynamic`: parameter name to IR value id for the others. `prefix` is where in the
-    prefix tree the requests begin (None if only known at run time).
+    `fixed`: sampling parameters known now; `dynamic`: parameter name to IR value id for the others. `prefix` is where
+    in the prefix tree the requests begin (None if only known at run time).
     """
 
     node: str

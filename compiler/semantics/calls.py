@@ -1,12 +1,14 @@
 """Calls: what is called, and which argument goes where.
 
-`value |> f(a, b=c)` is `f(value, a, b=c)`. A text function given candidates reads their text; given a list, it is applied to each element.
+`value |> f(a, b=c)` is `f(value, a, b=c)`. A text function given candidates reads their text; given a list, it is
+applied to each element.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from ttsc.compiler.ir.pattern import valid_pattern
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.functions import FUNCTIONS, Signature, element_fits, lifts, result_type
@@ -18,7 +20,6 @@ from ttsc.compiler.semantics.types import CANDIDATE, NEVER, STR, ListOf
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
-from ttsc.compiler.ir.pattern import valid_pattern
 
 Env = Mapping[str, typed.Symbol]
 
@@ -35,11 +36,15 @@ class Calls(OperatorCalls):
     def call(self, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
         """The call, with `source` (what was piped in) as its first argument."""
         if not isinstance(call.callee, ast.Name):
-            self.reporter.error("E0312", "this can't be called", call.callee.span, "not an operator, prompt or function")
+            self.reporter.error(
+                "E0312", "this can't be called", call.callee.span, "not an operator, prompt or function"
+            )
             return self.unknown(call.span)
         name = call.callee.id
         if name in env:
-            self.reporter.error("E0312", f"'{name}' is a {env[name].type} and can't be called", call.callee.span, "not a function")
+            self.reporter.error(
+                "E0312", f"'{name}' is a {env[name].type} and can't be called", call.callee.span, "not a function"
+            )
             return self.unknown(call.span)
         if name in OPERATORS:
             return self.operator_call(OPERATORS[name], call, source, env)
@@ -57,21 +62,32 @@ class Calls(OperatorCalls):
         hint = did_you_mean(name, names)
         if not hint and name in ("boxed", "number", "letter", "yes_no"):
             hint = f"use std.answers ({name})"
-        self.reporter.error("E0203", f"unknown operator '{name}'", call.callee.span, "not an operator, prompt or function", hint)
+        self.reporter.error(
+            "E0203", f"unknown operator '{name}'", call.callee.span, "not an operator, prompt or function", hint
+        )
         for argument in call.args:
             if not isinstance(argument, ast.Lambda):
                 self.check(argument, env)
 
     # --- built-in functions -----------------------------------------------------------------------------------------
 
-    def _builtin(self, name: str, signature: Signature, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
+    def _builtin(
+        self, name: str, signature: Signature, call: ast.Call, source: typed.Expr | None, env: Env
+    ) -> typed.Expr:
         for keyword in call.keywords:
-            self.reporter.error("E0315", f"'{name}' takes no named arguments", keyword.name_span, "write the value alone")
+            self.reporter.error(
+                "E0315", f"'{name}' takes no named arguments", keyword.name_span, "write the value alone"
+            )
         args = [*([source] if source is not None else []), *(self.check(a, env) for a in call.args)]
         most, least = len(signature.parameters), len(signature.parameters) - signature.optional
         if not least <= len(args) <= most:
             wanted = str(most) if most == least else f"{least} to {most}"
-            self.reporter.error("E0314", f"'{name}' takes {wanted} argument{'s' * (most != 1)}, not {len(args)}", call.span, signature.doc)
+            self.reporter.error(
+                "E0314",
+                f"'{name}' takes {wanted} argument{'s' * (most != 1)}, not {len(args)}",
+                call.span,
+                signature.doc,
+            )
             return self.unknown(call.span)
         if name in ("find", "find_last"):
             self._check_pattern(args[1])
@@ -99,8 +115,13 @@ class Calls(OperatorCalls):
             return
         problem = valid_pattern(pattern.value)
         if problem:
-            self.reporter.error("E0316", f"this regular expression can't be read: {problem}", pattern.span, "invalid",
-                                'in a string, write a backslash twice: "\\\\d+"')  # fmt: skip
+            self.reporter.error(
+                "E0316",
+                f"this regular expression can't be read: {problem}",
+                pattern.span,
+                "invalid",
+                'in a string, write a backslash twice: "\\\\d+"',
+            )
 
     def _lifted(self, over: typed.Expr, span: Span, body: object) -> typed.Expr:
         assert isinstance(over.type, ListOf) and callable(body)
@@ -114,34 +135,57 @@ class Calls(OperatorCalls):
         match d:
             case ast.Prompt():
                 prompt = self.declarations.prompt(d, home)
-                return typed.PromptCall(prompt, self._bind(prompt.name, prompt.parameters, call, source, env), call.span)
+                return typed.PromptCall(
+                    prompt, self._bind(prompt.name, prompt.parameters, call, source, env), call.span
+                )
             case ast.Extern():
                 extern = self.declarations.extern(d, home)
                 self.impure(f"extern '{extern.name}'", call.callee.span)
-                return typed.ExternCall(extern, self._bind(extern.name, extern.parameters, call, source, env), call.span)
+                return typed.ExternCall(
+                    extern, self._bind(extern.name, extern.parameters, call, source, env), call.span
+                )
             case ast.Function():
                 return self._function(d, home, call, source, env)
             case ast.Program():
-                message, hint = f"'{d.name.id}' is a program, which only a run can start", "share prompts and functions instead"
+                message, hint = (
+                    f"'{d.name.id}' is a program, which only a run can start",
+                    "share prompts and functions instead",
+                )
                 self.reporter.error("E0317", message, call.callee.span, "can't be called", hint)
             case ast.Record():
-                self.reporter.error("E0312", f"'{d.name.id}' is a record: a type, not a function", call.callee.span, "can't be called")
+                self.reporter.error(
+                    "E0312", f"'{d.name.id}' is a record: a type, not a function", call.callee.span, "can't be called"
+                )
             case ast.Model():
                 hint = f"generate with it: |> sample(n, model={d.name.id})"
-                self.reporter.error("E0312", f"'{d.name.id}' is a model and can't be called", call.callee.span, "not a function", hint)
+                self.reporter.error(
+                    "E0312", f"'{d.name.id}' is a model and can't be called", call.callee.span, "not a function", hint
+                )
         return self.unknown(call.span)
 
-    def _function(self, d: ast.Function, home: Module, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
+    def _function(
+        self, d: ast.Function, home: Module, call: ast.Call, source: typed.Expr | None, env: Env
+    ) -> typed.Expr:
         function = self.function(d, home, call.callee.span)
         if function is None:
             return self.unknown(call.span)
         first = function.parameters[0].type if function.parameters else None
-        if source is not None and isinstance(source.type, ListOf) and first in (STR, CANDIDATE) and element_fits(source.type.item, first):
+        if (
+            source is not None
+            and isinstance(source.type, ListOf)
+            and first in (STR, CANDIDATE)
+            and element_fits(source.type.item, first)
+        ):
             return self._lifted(
-                source, call.span,
-                lambda x: typed.FunctionCall(function, self._bind(function.name, function.parameters, call, x, env), call.span),
-            )  # fmt: skip
-        return typed.FunctionCall(function, self._bind(function.name, function.parameters, call, source, env), call.span)
+                source,
+                call.span,
+                lambda x: typed.FunctionCall(
+                    function, self._bind(function.name, function.parameters, call, x, env), call.span
+                ),
+            )
+        return typed.FunctionCall(
+            function, self._bind(function.name, function.parameters, call, source, env), call.span
+        )
 
     def _bind(
         self, name: str, parameters: Sequence[typed.Parameter], call: ast.Call, source: typed.Expr | None, env: Env
@@ -153,13 +197,17 @@ class Calls(OperatorCalls):
         positional.extend(self.check(a, env) for a in call.args)
         if len(positional) > len(parameters):
             takes = f"{len(parameters)} argument{'s' * (len(parameters) != 1)}"
-            self.reporter.error("E0314", f"'{name}' takes {takes}, not {len(positional)}", call.span, f"{name}({', '.join(names)})")
+            self.reporter.error(
+                "E0314", f"'{name}' takes {takes}, not {len(positional)}", call.span, f"{name}({', '.join(names)})"
+            )
         given.update(zip(names, positional, strict=False))
         for keyword in call.keywords:
             value = self.check(keyword.value, env)
             if keyword.name not in names:
                 hint = did_you_mean(keyword.name, names) or f"it takes: {', '.join(names)}"
-                self.reporter.error("E0315", f"'{name}' has no parameter '{keyword.name}'", keyword.name_span, "unknown argument", hint)
+                self.reporter.error(
+                    "E0315", f"'{name}' has no parameter '{keyword.name}'", keyword.name_span, "unknown argument", hint
+                )
             elif keyword.name in given:
                 self.reporter.error("E0315", f"'{keyword.name}' is given twice", keyword.name_span, "second value")
             else:
@@ -167,7 +215,9 @@ class Calls(OperatorCalls):
         missing = [p.name for p in parameters if p.required and p.name not in given]
         if missing:
             word = "argument" if len(missing) == 1 else "arguments"
-            self.reporter.error("E0314", f"'{name}' misses its {word} {', '.join(missing)}", call.span, f"{name}({', '.join(names)})")
+            self.reporter.error(
+                "E0314", f"'{name}' misses its {word} {', '.join(missing)}", call.span, f"{name}({', '.join(names)})"
+            )
         return tuple(
             self.expect(given[p.name], p.type, f"'{p.name}' of '{name}'")
             if p.name in given
@@ -183,7 +233,9 @@ class Calls(OperatorCalls):
             self.functions[id(d)] = None
             self.functions[id(d)] = self.check_function(d, home)
         elif self.functions[id(d)] is None:
-            self.reporter.error("E0402", f"function '{d.name.id}' calls itself", used, "recursion", "use repeat N { … } in a program")
+            self.reporter.error(
+                "E0402", f"function '{d.name.id}' calls itself", used, "recursion", "use repeat N { … } in a program"
+            )
         return self.functions[id(d)]
 
     def check_function(self, d: ast.Function, home: Module) -> typed.Function:
@@ -202,5 +254,10 @@ class Calls(OperatorCalls):
     def impure(self, what: str, span: Span) -> None:
         """Report a call that a pure function may not make."""
         if self.pure:
-            self.reporter.error("E0401", f"function '{self.pure}' is pure and can't use {what}", span, "not pure", "do this in a program")
-
+            self.reporter.error(
+                "E0401",
+                f"function '{self.pure}' is pure and can't use {what}",
+                span,
+                "not pure",
+                "do this in a program",
+            )

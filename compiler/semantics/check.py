@@ -52,20 +52,35 @@ def check(source: Source, library: Library) -> Checked:
                 programs.append(_program(d, module, declarations, reporter, functions))
     reporter.raise_errors()
     return Checked(
-        source, module.tree, module.tree.doc or "", tuple(programs), tuple(f for f in functions.values() if f is not None),
-        tuple(prompts), tuple(externs), reporter.of("warning"),
-    )  # fmt: skip
+        source,
+        module.tree,
+        module.tree.doc or "",
+        tuple(programs),
+        tuple(f for f in functions.values() if f is not None),
+        tuple(prompts),
+        tuple(externs),
+        reporter.of("warning"),
+    )
 
 
 def _program(
-    d: ast.Program, module: Module, declarations: Declarations, reporter: Reporter, functions: dict[int, typed.Function | None]
+    d: ast.Program,
+    module: Module,
+    declarations: Declarations,
+    reporter: Reporter,
+    functions: dict[int, typed.Function | None],
 ) -> typed.Program:
     parameters = declarations.parameters(d, module)
     returns = declarations.type(d.returns, module)
     expressions = Expressions(module, declarations, reporter, functions)
     body = Statements(expressions, returns).body(d.body, {p.name: p.symbol for p in parameters})
     if not always_returns(d.body):
-        reporter.error("E0404", f"program '{d.name.id}' can end without returning", d.name.span, "not every way returns",
-                       "end it with a return")  # fmt: skip
+        reporter.error(
+            "E0404",
+            f"program '{d.name.id}' can end without returning",
+            d.name.span,
+            "not every way returns",
+            "end it with a return",
+        )
     doc = d.doc or module.tree.doc or ""
     return typed.Program(d.name.id, doc, parameters, returns, tuple(expressions.models.values()), body, d.span)

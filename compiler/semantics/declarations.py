@@ -28,8 +28,13 @@ from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
 
 BASIC: dict[str, Type] = {
-    "str": STR, "int": INT, "float": FLOAT, "bool": BOOL, "Context": CONTEXT, "Candidate": CANDIDATE,
-}  # fmt: skip
+    "str": STR,
+    "int": INT,
+    "float": FLOAT,
+    "bool": BOOL,
+    "Context": CONTEXT,
+    "Candidate": CANDIDATE,
+}
 DATA = (STR, INT, FLOAT, BOOL)
 
 
@@ -59,7 +64,9 @@ class Declarations:
                 if found is not None and isinstance(found[0], ast.Record):
                     return self.record(found[0], found[1])
                 records = [n for n, (d, _) in module.scope.items() if isinstance(d, ast.Record)]
-                hint = did_you_mean(name, [*BASIC, *records]) or "types: " + ", ".join([*BASIC, "list[T]", "T?", *records])
+                hint = did_you_mean(name, [*BASIC, *records]) or "types: " + ", ".join(
+                    [*BASIC, "list[T]", "T?", *records]
+                )
                 self._reporter.error("E0207", f"unknown type '{name}'", expr.span, "not a type", hint)
                 return NEVER
 
@@ -68,13 +75,17 @@ class Declarations:
         if known is not None:
             return known
         if id(record) in self._open:
-            self._reporter.error("E0303", f"record '{record.name.id}' contains itself", record.name.span, "unbounded in size")
+            self._reporter.error(
+                "E0303", f"record '{record.name.id}' contains itself", record.name.span, "unbounded in size"
+            )
             return RecordType(record.name.id, ())
         self._open.add(id(record))
         fields: dict[str, Type] = {}
         for f in record.fields:
             if f.name.id in fields:
-                self._reporter.error("E0201", f"field '{f.name.id}' is declared twice", f.name.span, "second declaration")
+                self._reporter.error(
+                    "E0201", f"field '{f.name.id}' is declared twice", f.name.span, "second declaration"
+                )
             fields[f.name.id] = self.type(f.type, module)
         self._open.discard(id(record))
         result = RecordType(record.name.id, tuple(fields.items()))
@@ -90,15 +101,21 @@ class Declarations:
         for p in parameters:
             type_ = self.type(p.type, module)
             if p.name.id in result:
-                self._reporter.error("E0201", f"parameter '{p.name.id}' is declared twice", p.name.span, "second declaration")
+                self._reporter.error(
+                    "E0201", f"parameter '{p.name.id}' is declared twice", p.name.span, "second declaration"
+                )
             if p.tunable is not None and not isinstance(owner, ast.Program):
-                self._reporter.error("E0304", "only a program's parameter can be tunable", p.tunable.span, "range not allowed here")
+                self._reporter.error(
+                    "E0304", "only a program's parameter can be tunable", p.tunable.span, "range not allowed here"
+                )
             default = self._default(p, type_)
             if optional_seen and p.default is None:
                 self._reporter.error(
-                    "E0305", f"parameter '{p.name.id}' without a default follows one with a default", p.name.span,
+                    "E0305",
+                    f"parameter '{p.name.id}' without a default follows one with a default",
+                    p.name.span,
                     hint="put parameters without a default first",
-                )  # fmt: skip
+                )
             optional_seen = optional_seen or p.default is not None
             symbol = typed.Symbol(p.name.id, type_, "parameter", p.name.span)
             result[p.name.id] = typed.Parameter(symbol, p.default is None, default, self._tunable(p, type_, default))
@@ -110,14 +127,19 @@ class Declarations:
         found, value, value_type = self._constant(p.default)
         if not found:
             self._reporter.error(
-                "E0306", f"the default of '{p.name.id}' must be a constant", p.default.span, "not a literal",
+                "E0306",
+                f"the default of '{p.name.id}' must be a constant",
+                p.default.span,
+                "not a literal",
                 "write a string, number, true, false, none, or a list of these",
-            )  # fmt: skip
+            )
         elif not assignable(value_type, type_):
             self._reporter.error(
-                "E0301", f"the default of '{p.name.id}' is {value_type}, but its type is {type_}", p.default.span,
+                "E0301",
+                f"the default of '{p.name.id}' is {value_type}, but its type is {type_}",
+                p.default.span,
                 f"expected {type_}",
-            )  # fmt: skip
+            )
         return float(value) if type_ == FLOAT and isinstance(value, int) and not isinstance(value, bool) else value
 
     def _constant(self, e: ast.Expr) -> tuple[bool, typed.Constant, Type]:
@@ -130,22 +152,36 @@ class Declarations:
                 parts = [self._constant(i) for i in items]
                 types = [t for _, _, t in parts]
                 uniform = all(assignable(t, types[0]) for t in types)
-                return all(ok for ok, _, _ in parts) and uniform, tuple(v for _, v, _ in parts), ListOf(types[0] if types else NEVER)
+                return (
+                    all(ok for ok, _, _ in parts) and uniform,
+                    tuple(v for _, v, _ in parts),
+                    ListOf(types[0] if types else NEVER),
+                )
         return False, None, NEVER
 
-    def _tunable(self, p: ast.Parameter, type_: Type, default: typed.Constant) -> typed.Range | tuple[typed.Constant, ...] | None:
+    def _tunable(
+        self, p: ast.Parameter, type_: Type, default: typed.Constant
+    ) -> typed.Range | tuple[typed.Constant, ...] | None:
         match p.tunable:
             case None:
                 return None
             case ast.Range(low, high, span=span):
                 if type_ not in (INT, FLOAT):
-                    self._reporter.error("E0304", f"a range needs an int or a float, and '{p.name.id}' is {type_}", span, "range")
+                    self._reporter.error(
+                        "E0304", f"a range needs an int or a float, and '{p.name.id}' is {type_}", span, "range"
+                    )
                 elif low > high:
-                    self._reporter.error("E0304", f"the range {low}..{high} is empty", span, "low is above high", f"{high}..{low}?")
+                    self._reporter.error(
+                        "E0304", f"the range {low}..{high} is empty", span, "low is above high", f"{high}..{low}?"
+                    )
                 elif type_ == INT and not (isinstance(low, int) and isinstance(high, int)):
-                    self._reporter.error("E0304", f"'{p.name.id}' is an int, and its range has fractions", span, "range")
+                    self._reporter.error(
+                        "E0304", f"'{p.name.id}' is an int, and its range has fractions", span, "range"
+                    )
                 elif isinstance(default, (int, float)) and not low <= default <= high:
-                    self._reporter.error("E0304", f"the default {default} is outside {low}..{high}", p.span, "default and range")
+                    self._reporter.error(
+                        "E0304", f"the default {default} is outside {low}..{high}", p.span, "default and range"
+                    )
                 return typed.Range(low, high)
             case ast.Choices(values, span=span):
                 for v in values:
@@ -153,7 +189,12 @@ class Declarations:
                         self._reporter.error("E0304", f"'{v.span.text}' is not a {type_}", v.span, f"expected {type_}")
                 choices = tuple(v.value for v in values)
                 if p.default is not None and default not in choices:
-                    self._reporter.error("E0304", f"the default of '{p.name.id}' is not one of its choices", p.span, "default and choices")
+                    self._reporter.error(
+                        "E0304",
+                        f"the default of '{p.name.id}' is not one of its choices",
+                        p.span,
+                        "default and choices",
+                    )
                 return choices
 
     # --- prompts and externs ----------------------------------------------------------------------------------------
@@ -176,9 +217,12 @@ class Declarations:
                 found = variables(template)
             except TemplateInvalid as error:
                 self._reporter.error(
-                    "E0307", f"this template can't be read: {error}", turn.template.span, "Jinja template",
-                    "templates have {{ values }}, {% for %}, {% if %} and filters; write \"{{ '{{' }}\" for literal braces",
-                )  # fmt: skip
+                    "E0307",
+                    f"this template can't be read: {error}",
+                    turn.template.span,
+                    "Jinja template",
+                    "templates have {{ values }}, {% for %}, {% if %} and filters; literal braces are {{ '{{' }}",
+                )
                 continue
             role = cast("Literal['system', 'user', 'assistant']", turn.role)
             turns.append(typed.Turn(role, template, tuple(found), not is_static(template), turn.span))
@@ -189,14 +233,21 @@ class Declarations:
                         f"the prompt's parameters: {', '.join(names)}" if names else "the prompt has no parameters"
                     )
                     self._reporter.error(
-                        "E0208", f"prompt '{prompt.name.id}' uses an undefined variable '{name}'", turn.template.span,
-                        f"'{name}' is not a parameter", hint,
-                    )  # fmt: skip
+                        "E0208",
+                        f"prompt '{prompt.name.id}' uses an undefined variable '{name}'",
+                        turn.template.span,
+                        f"'{name}' is not a parameter",
+                        hint,
+                    )
         for p in parameters:
             if p.name not in used:
-                self._reporter.warning("W0201", f"prompt '{prompt.name.id}' doesn't use '{p.name}'", p.symbol.span, "unused")
+                self._reporter.warning(
+                    "W0201", f"prompt '{prompt.name.id}' doesn't use '{p.name}'", p.symbol.span, "unused"
+                )
         if not prompt.turns:
-            self._reporter.error("E0308", f"prompt '{prompt.name.id}' has no turns", prompt.name.span, hint='add user "…"')
+            self._reporter.error(
+                "E0308", f"prompt '{prompt.name.id}' has no turns", prompt.name.span, hint='add user "…"'
+            )
         for turn in prompt.turns[1:]:
             if turn.role == "system":
                 self._reporter.error("E0309", "a system turn comes first or not at all", turn.span, "not first")
@@ -219,7 +270,9 @@ class Declarations:
         while isinstance(inner, (ListOf, OptionalOf)):
             inner = inner.item
         if inner in (CONTEXT, CANDIDATE):
-            self._reporter.error("E0310", f"{what} is {type_}, which can't leave the program", span, "not data", "pass its text")
+            self._reporter.error(
+                "E0310", f"{what} is {type_}, which can't leave the program", span, "not data", "pass its text"
+            )
 
 
 def literal_type(value: object) -> Type:

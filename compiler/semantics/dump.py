@@ -18,7 +18,10 @@ def print_typed(checked: Checked) -> str:
     for extern in checked.externs:
         parts.append(f"extern {extern.name}({_parameters(extern.parameters)}) -> {extern.returns}")
     for function in checked.functions:
-        parts.append(f"function {function.name}({_parameters(function.parameters)}) -> {function.returns} = {expression(function.body)}")
+        parts.append(
+            f"function {function.name}({_parameters(function.parameters)}) -> {function.returns}"
+            f" = {expression(function.body)}"
+        )
     for program in checked.programs:
         head = f"program {program.name}({_parameters(program.parameters)}) -> {program.returns} {{"
         models = [f"  model {m.name}" + (f" = {json.dumps(m.default)}" if m.default else "") for m in program.models]

@@ -1,6 +1,7 @@
 """Expressions: names resolved, types inferred, sugar removed.
 
-An expression that can't be checked becomes `Const(None, never)`, which fits everywhere, so that one mistake gives one message.
+An expression that can't be checked becomes `Const(None, never)`, which fits everywhere, so that one mistake gives one
+message.
 """
 
 from __future__ import annotations
@@ -42,7 +43,13 @@ COMPARISON = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "g
 class Expressions(Calls):
     """Checks the expressions of one module. `pure` forbids calls of models and externs (inside a function)."""
 
-    def __init__(self, module: Module, declarations: Declarations, reporter: Reporter, functions: dict[int, typed.Function | None]) -> None:
+    def __init__(
+        self,
+        module: Module,
+        declarations: Declarations,
+        reporter: Reporter,
+        functions: dict[int, typed.Function | None],
+    ) -> None:
         self.module = module
         self.declarations = declarations
         self.reporter = reporter
@@ -72,8 +79,13 @@ class Expressions(Calls):
             case ast.Pipe(value, stage):
                 return self._pipe(value, stage, env)
             case ast.Lambda():
-                self.reporter.error("E0311", "a function stands where a value is expected", e.span, "not a value",
-                                    "functions are arguments: xs |> each(x => …)")  # fmt: skip
+                self.reporter.error(
+                    "E0311",
+                    "a function stands where a value is expected",
+                    e.span,
+                    "not a value",
+                    "functions are arguments: xs |> each(x => …)",
+                )
                 return self.unknown(e.span)
             case ast.Unary(op, operand):
                 return self._unary(op, self.check(operand, env), e.span)
@@ -125,7 +137,9 @@ class Expressions(Calls):
             hint = f"call it: {name}(…)" if not isinstance(declaration, ast.Model) else f"give it as model={name}"
             self.reporter.error("E0311", f"'{name}' is a {kind}, not a value", span, "not a value", hint)
         elif name in OPERATORS or name in FUNCTIONS:
-            self.reporter.error("E0311", f"'{name}' is an operator, not a value", span, "not a value", f"call it: value |> {name}(…)")
+            self.reporter.error(
+                "E0311", f"'{name}' is an operator, not a value", span, "not a value", f"call it: value |> {name}(…)"
+            )
         elif name not in self.module.unresolved:
             hint = did_you_mean(name, [*env, *self.module.scope])
             self.reporter.error("E0204", f"unknown name '{name}'", span, "not defined here", hint)
@@ -136,7 +150,9 @@ class Expressions(Calls):
         for item in items:
             wider = join(type_, item.type)
             if wider is None:
-                self.reporter.error("E0302", f"a list of {type_} can't hold a {item.type}", item.span, f"this is {item.type}")
+                self.reporter.error(
+                    "E0302", f"a list of {type_} can't hold a {item.type}", item.span, f"this is {item.type}"
+                )
             else:
                 type_ = wider
         return typed.Pure("list", tuple(items), ListOf(type_), span=span)
@@ -164,7 +180,9 @@ class Expressions(Calls):
         if isinstance(value.type, ListOf):
             return typed.Pure("item", (value, index), value.type.item, span=span)
         if value.type != NEVER:
-            self.reporter.error("E0301", f"a {value.type} can't be indexed", value.span, f"this is {value.type}, expected a list")
+            self.reporter.error(
+                "E0301", f"a {value.type} can't be indexed", value.span, f"this is {value.type}, expected a list"
+            )
         return self.unknown(span)
 
     def _pipe(self, value: ast.Expr, stage: ast.Expr, env: Mapping[str, typed.Symbol]) -> typed.Expr:
@@ -175,9 +193,12 @@ class Expressions(Calls):
             case ast.Call():
                 return self.call(stage, source, env)
         self.reporter.error(
-            "E0312", "this can't stand after '|>'", stage.span, "expected an operator or a call",
+            "E0312",
+            "this can't stand after '|>'",
+            stage.span,
+            "expected an operator or a call",
             "each(x => …) applies an expression to every element",
-        )  # fmt: skip
+        )
         return self.unknown(stage.span)
 
     # --- operators on values ----------------------------------------------------------------------------------------
@@ -202,7 +223,9 @@ class Expressions(Calls):
                 hint = f"it may be none: or_else(…, {_example(optional.item)})"
             elif op == "+" and STR in (a.type, b.type):
                 hint = "to_str(…) makes a number text"
-            self.reporter.error("E0313", f"'{op}' can't take {a.type} and {b.type}", span, f"{a.type} {op} {b.type}", hint)
+            self.reporter.error(
+                "E0313", f"'{op}' can't take {a.type} and {b.type}", span, f"{a.type} {op} {b.type}", hint
+            )
             return self.unknown(span)
         return typed.Pure(ARITHMETIC.get(op) or COMPARISON.get(op) or "in", (a, b), type_, span=span)
 

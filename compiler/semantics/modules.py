@@ -64,13 +64,21 @@ class Loader:
         name = declaration.name
         if name.id in OPERATORS or name.id in FUNCTIONS:
             self._reporter.error(
-                "E0202", f"'{name.id}' is an operator of the language", name.span, "can't be declared", "choose another name"
+                "E0202",
+                f"'{name.id}' is an operator of the language",
+                name.span,
+                "can't be declared",
+                "choose another name",
             )
         elif name.id in module.scope:
             first, _ = module.scope[name.id]
             line, _ = module.source.line_col(first.name.span.start)
             self._reporter.error(
-                "E0201", f"'{name.id}' is declared twice", name.span, "second declaration", notes=(f"the first is on line {line}",)
+                "E0201",
+                f"'{name.id}' is declared twice",
+                name.span,
+                "second declaration",
+                notes=(f"the first is on line {line}",),
             )
         else:
             module.scope[name.id] = (declaration, module)
@@ -79,7 +87,9 @@ class Loader:
         dotted = ".".join(use.path)
         source = self._library.find(use.path, module.source)
         if source is None:
-            hint = did_you_mean(dotted, self._library.names()) or "the library's files: " + ", ".join(self._library.names())
+            hint = did_you_mean(dotted, self._library.names()) or "the library's files: " + ", ".join(
+                self._library.names()
+            )
             self._reporter.error("E0205", f"there is nothing to use at '{dotted}'", use.span, "not found", hint)
             module.unresolved.update(n.id for n in use.names)
             return

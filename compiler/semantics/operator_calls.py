@@ -1,5 +1,4 @@
-"""Calls of the language's operators: arguments matched to the operator's `Spec`, element functions made lambdas, result types.
-"""
+"""Calls of the language's operators: arguments matched to the `Spec`, element functions made lambdas, result types."""
 
 from __future__ import annotations
 
@@ -85,8 +84,13 @@ class OperatorCalls:
         source = piped
         if source is None:
             if not positional:
-                self.reporter.error("E0314", f"'{spec.name}' needs {spec.source}", call.span, "nothing piped in",
-                                    f"value |> {spec.name}(…)")  # fmt: skip
+                self.reporter.error(
+                    "E0314",
+                    f"'{spec.name}' needs {spec.source}",
+                    call.span,
+                    "nothing piped in",
+                    f"value |> {spec.name}(…)",
+                )
                 return self.unknown(call.span)
             source = self.check(positional.pop(0), env)
         if spec.group in ("generation", "judgement"):
@@ -125,7 +129,9 @@ class OperatorCalls:
                 hint = "branch(n) continues candidates; refine(prompt) adds a turn"
             elif item is None and assignable(type_, CANDIDATE):
                 hint = f"'{spec.name}' takes a pool; put it in a list: [candidate] |> {spec.name}(…)"
-            self.reporter.error("E0301", f"'{spec.name}' takes {spec.source}, not {type_}", source.span, f"this is {type_}", hint)
+            self.reporter.error(
+                "E0301", f"'{spec.name}' takes {spec.source}, not {type_}", source.span, f"this is {type_}", hint
+            )
             return None
         return item if item is not None else type_
 
@@ -139,7 +145,13 @@ class OperatorCalls:
         for keyword in call.keywords:
             if keyword.name not in names:
                 hint = did_you_mean(keyword.name, names) or f"it takes: {', '.join(names)}"
-                self.reporter.error("E0315", f"'{spec.name}' has no argument '{keyword.name}'", keyword.name_span, "unknown argument", hint)
+                self.reporter.error(
+                    "E0315",
+                    f"'{spec.name}' has no argument '{keyword.name}'",
+                    keyword.name_span,
+                    "unknown argument",
+                    hint,
+                )
             elif keyword.name in given:
                 self.reporter.error("E0315", f"'{keyword.name}' is given twice", keyword.name_span, "second value")
             else:
@@ -156,15 +168,21 @@ class OperatorCalls:
             case Choice(words):
                 if isinstance(given, ast.Name) and given.id in words:
                     return given.id
-                hint = (did_you_mean(given.id, words) if isinstance(given, ast.Name) else "") or f"one of: {', '.join(words)}"
-                self.reporter.error("E0318", f"{what} must be one of {', '.join(words)}", given.span, "not one of them", hint)
+                hint = (
+                    did_you_mean(given.id, words) if isinstance(given, ast.Name) else ""
+                ) or f"one of: {', '.join(words)}"
+                self.reporter.error(
+                    "E0318", f"{what} must be one of {', '.join(words)}", given.span, "not one of them", hint
+                )
                 return words[0]
             case ModelRoleParameter():
                 return self._model(given)
             case TextFunction(gives):
                 function = self._function_of(given, STR, what, env, allow_value=False)
                 if function is not None and not assignable(function.type, gives):
-                    self.reporter.error("E0301", f"{what} gives {function.type}, expected {gives}", given.span, f"gives {function.type}")
+                    self.reporter.error(
+                        "E0301", f"{what} gives {function.type}, expected {gives}", given.span, f"gives {function.type}"
+                    )
                 return function
             case ElementFunction():
                 if element is None:
@@ -192,7 +210,9 @@ class OperatorCalls:
                 return self._default_model() if spec.group in ("generation", "judgement") else None
             case ElementFunction():
                 if isinstance(p.default, str) and element is not None:
-                    return self._function_of(ast.Name(p.default, call.span), element, f"'{p.name}'", {}, allow_value=False)
+                    return self._function_of(
+                        ast.Name(p.default, call.span), element, f"'{p.name}'", {}, allow_value=False
+                    )
                 return None
             case TextFunction() | SameAsElement():
                 return None
@@ -205,7 +225,9 @@ class OperatorCalls:
             return
         low, high, words = limit
         if not low <= value.value <= high:
-            self.reporter.error("E0403", f"{what} is {value.value}, and must be {words}", value.span, f"must be {words}")
+            self.reporter.error(
+                "E0403", f"{what} is {value.value}, and must be {words}", value.span, f"must be {words}"
+            )
 
     def _model(self, given: ast.Expr) -> str:
         if isinstance(given, ast.Name):
@@ -217,7 +239,13 @@ class OperatorCalls:
             hint = did_you_mean(given.id, roles) or f"declare it: model {given.id}"
             self.reporter.error("E0209", f"unknown model '{given.id}'", given.span, "not a declared model", hint)
         else:
-            self.reporter.error("E0209", "a model is named by its declared role", given.span, "not a role", "model judge, then model=judge")
+            self.reporter.error(
+                "E0209",
+                "a model is named by its declared role",
+                given.span,
+                "not a role",
+                "model judge, then model=judge",
+            )
         return IMPLICIT_MODEL
 
     def _default_model(self) -> str:
@@ -230,12 +258,16 @@ class OperatorCalls:
 
     # --- element functions ------------------------------------------------------------------------------------------
 
-    def _function_of(self, given: ast.Expr, element: Type, what: str, env: Env, *, allow_value: bool) -> typed.Lambda | None:
+    def _function_of(
+        self, given: ast.Expr, element: Type, what: str, env: Env, *, allow_value: bool
+    ) -> typed.Lambda | None:
         """A lambda of one element: as written, or `x => f(x)` for the name of a function, or `x => x.field`."""
         match given:
             case ast.Lambda(params, body):
                 if len(params) != 1:
-                    self.reporter.error("E0319", f"{what} is given one element, not {len(params)}", given.span, "takes one")
+                    self.reporter.error(
+                        "E0319", f"{what} is given one element, not {len(params)}", given.span, "takes one"
+                    )
                     return None
                 symbol = typed.Symbol(params[0].id, element, "element", params[0].span)
                 return typed.Lambda(symbol, self.check(body, {**env, symbol.name: symbol}), given.span)
@@ -243,18 +275,27 @@ class OperatorCalls:
                 symbol = typed.Symbol("x", element, "element", given.span)
                 read = typed.Read(symbol, given.span)
                 if assignable(element, CANDIDATE) and name in CANDIDATE_FIELDS and name not in self.module.scope:
-                    return typed.Lambda(symbol, typed.Pure("field", (read,), CANDIDATE_FIELDS[name], name, given.span), given.span)
+                    return typed.Lambda(
+                        symbol, typed.Pure("field", (read,), CANDIDATE_FIELDS[name], name, given.span), given.span
+                    )
                 return typed.Lambda(symbol, self.call(ast.Call(given, (), (), given.span), read, env), given.span)
         if allow_value:
             return typed.Lambda(typed.Symbol("x", element, "element", given.span), self.check(given, env), given.span)
         self.check(given, env)
-        self.reporter.error("E0319", f"{what} must be a function of one element", given.span, "not a function",
-                            "write x => …, the name of a function, or a field")  # fmt: skip
+        self.reporter.error(
+            "E0319",
+            f"{what} must be a function of one element",
+            given.span,
+            "not a function",
+            "write x => …, the name of a function, or a field",
+        )
         return None
 
     # --- results ----------------------------------------------------------------------------------------------------
 
-    def _result(self, spec: Spec, source: typed.Expr, element: Type, arguments: dict[str, Argument], call: ast.Call) -> Type:
+    def _result(
+        self, spec: Spec, source: typed.Expr, element: Type, arguments: dict[str, Argument], call: ast.Call
+    ) -> Type:
         listed = isinstance(source.type, ListOf)
         match spec.name:
             case "sample" | "branch":
@@ -265,8 +306,13 @@ class OperatorCalls:
                 function = arguments["with"]
                 if isinstance(function, typed.Lambda) and not isinstance(function.body, typed.PromptCall):
                     if function.type != NEVER:
-                        self.reporter.error("E0320", "'refine' takes a call of a prompt", function.span, "not a prompt call",
-                                            "declare the new turns as a prompt: |> refine(fix(task, report.output))")  # fmt: skip
+                        self.reporter.error(
+                            "E0320",
+                            "'refine' takes a call of a prompt",
+                            function.span,
+                            "not a prompt call",
+                            "declare the new turns as a prompt: |> refine(fix(task, report.output))",
+                        )
                 return POOL if listed else CANDIDATE
             case "verify":
                 self._gives(arguments["test"], (BOOL, CONTEXT), "'test' of 'verify'", "a bool, or a judge prompt")
@@ -296,8 +342,13 @@ class OperatorCalls:
                 return ListOf(element)
             case _:
                 if arguments["where"] is None and element != BOOL:
-                    self.reporter.error("E0314", f"'{spec.name}' needs a condition for {element}", call.span, "what must hold?",
-                                        f"{spec.name}(xs, x => …)")  # fmt: skip
+                    self.reporter.error(
+                        "E0314",
+                        f"'{spec.name}' needs a condition for {element}",
+                        call.span,
+                        "what must hold?",
+                        f"{spec.name}(xs, x => …)",
+                    )
                 self._gives(arguments["where"], (BOOL,), f"'where' of '{spec.name}'", "a bool")
                 return BOOL
 
@@ -305,4 +356,6 @@ class OperatorCalls:
         if not isinstance(function, typed.Lambda) or any(assignable(function.type, t) for t in allowed):
             return
         hint = "say what counts if there is none: or_else(…, 0.0)" if isinstance(function.type, OptionalOf) else ""
-        self.reporter.error("E0301", f"{what} gives {function.type}, expected {words}", function.span, f"gives {function.type}", hint)
+        self.reporter.error(
+            "E0301", f"{what} gives {function.type}, expected {words}", function.span, f"gives {function.type}", hint
+        )

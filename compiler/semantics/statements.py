@@ -61,13 +61,25 @@ class Statements:
         elif kind == "var":
             type_ = _widened(type_)
         if type_ == ListOf(NEVER) and kind == "var":
-            self._reporter.error("E0321", f"the type of '{s.name.id}' can't be told from an empty list", s.span, "list of what?",
-                                 f"var {s.name.id}: list[str] = []")  # fmt: skip
+            self._reporter.error(
+                "E0321",
+                f"the type of '{s.name.id}' can't be told from an empty list",
+                s.span,
+                "list of what?",
+                f"var {s.name.id}: list[str] = []",
+            )
         name = s.name.id
         if name in scope:
             line, _ = scope[name].span.source.line_col(scope[name].span.start)
             hint = f"assign without '{kind}': {name} = …" if scope[name].kind == "var" else "choose another name"
-            self._reporter.error("E0201", f"'{name}' is already defined", s.name.span, "second definition", hint, (f"the first is on line {line}",))
+            self._reporter.error(
+                "E0201",
+                f"'{name}' is already defined",
+                s.name.span,
+                "second definition",
+                hint,
+                (f"the first is on line {line}",),
+            )
         symbol = typed.Symbol(name, type_, "let" if kind == "let" else "var", s.name.span)
         scope[name] = symbol
         return typed.Bind(symbol, value, s.span)

@@ -1,7 +1,7 @@
 """The typed program: every name resolved, every expression with its type, every call bound to what it calls.
 
-Sugar is gone here: pipes are calls, bare function names are lambdas, `and`/`or` are conditionals, and a text function applied to
-candidates reads their text. The IR builder reads nothing else.
+Sugar is gone here: pipes are calls, bare function names are lambdas, `and`/`or` are conditionals, and a text function
+applied to candidates reads their text. The IR builder reads nothing else.
 """
 
 from __future__ import annotations
@@ -116,12 +116,12 @@ class FunctionCall:
         return self.function.returns
 
 
-
 @dataclass(frozen=True, slots=True)
 class Operator:
     """A generation, judgement or selection (see `operators.py`). `source` is what is piped in.
 
-    `arguments` holds every parameter: an expression, a lambda, the name of a choice or of a model role, or None (not given).
+    `arguments` holds every parameter: an expression, a lambda, the name of a choice or of a model role, or None (not
+    given).
     """
 
     name: str

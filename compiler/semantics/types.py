@@ -75,8 +75,10 @@ CANDIDATE_FIELDS: dict[str, Type] = {
     "score": FLOAT,
     "model": STR,
 }
-"""Fields of a candidate: generated text; tokens generated since its context; how its last generation ended (`eos`, `stop`,
-`length`); whether it ended by itself; whether it was cut by `max_tokens`; its score (0 until scored); the model role."""
+"""Fields of a candidate: generated text; tokens generated since its context; how its last generation ended (`eos`,
+`stop`, `length`); whether it ended by itself; whether it was cut by `max_tokens`; its score (0 until scored); the
+model role.
+"""
 
 
 def assignable(value: Type, target: Type) -> bool:

@@ -1,4 +1,5 @@
-"""Every program of `programs/` on the real engine: it runs, shares its prefixes, stops its losers, and means the same at every level.
+"""Every program of `programs/` on the real engine: it runs, shares its prefixes, stops its losers, and means the same
+at every level.
 
 Each runs once on a flushed cache at `-O2`, where the server's own counts are checked, and once at `-O0` for the value.
 """
@@ -41,7 +42,9 @@ def first_input(name: str) -> dict[str, object]:
 
 def aborts(url: str) -> float:
     """The server's own count of aborted requests."""
-    return totals(parse_metrics(httpx.get(f"{url}/metrics", timeout=60).text)).get("sglang:num_aborted_requests_total", 0.0)
+    return totals(parse_metrics(httpx.get(f"{url}/metrics", timeout=60).text)).get(
+        "sglang:num_aborted_requests_total", 0.0
+    )
 
 
 @cache
@@ -92,5 +95,7 @@ def test_early_decision_spares_tokens(engine_url: str) -> None:
 
 
 def test_nothing_is_left_running(engine_url: str) -> None:
-    running = totals(parse_metrics(httpx.get(f"{engine_url}/metrics", timeout=60).text)).get("sglang:num_running_reqs", 0.0)
+    running = totals(parse_metrics(httpx.get(f"{engine_url}/metrics", timeout=60).text)).get(
+        "sglang:num_running_reqs", 0.0
+    )
     assert running == 0

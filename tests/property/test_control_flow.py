@@ -1,7 +1,8 @@
-"""Structured control flow against Python: early returns, nested loops and branches become regions and give the same result.
+"""Structured control flow against Python: early returns, nested loops and branches become regions and give the same
+result.
 
-A random body is written twice, in `.tts` and in Python; the compiled program must return what Python returns, at every level.
-No model is called, so nothing here depends on an engine.
+A random body is written twice, in `.tts` and in Python; the compiled program must return what Python returns, at
+every level. No model is called, so nothing here depends on an engine.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ class Writer:
         tts: list[str] = []
         python: list[str] = []
         for _ in range(self._r.randint(1, 3)):
-            kind = self._r.choice(["assign", "assign", "let", "if", "repeat", "return"] if depth else ["assign", "return"])
+            kind = self._r.choice(
+                ["assign", "assign", "let", "if", "repeat", "return"] if depth else ["assign", "return"]
+            )
             if kind == "assign":
                 name, value = self._r.choice(VARIABLES), self._number(names)
                 tts.append(f"{name} = {value}")
@@ -74,7 +77,8 @@ class Writer:
         return tts, python, False
 
     def _number(self, names: tuple[str, ...]) -> str:
-        return f"({self._r.choice(names)} * {self._r.randint(1, 3)} + {self._r.choice(names)} + {self._r.randint(-2, 5)}) % 23"
+        a, b = self._r.choice(names), self._r.choice(names)
+        return f"({a} * {self._r.randint(1, 3)} + {b} + {self._r.randint(-2, 5)}) % 23"
 
     def _condition(self, names: tuple[str, ...]) -> str:
         return f"{self._r.choice(names)} {self._r.choice(['<', '>=', '==', '!='])} {self._r.randint(0, 12)}"

@@ -1,7 +1,7 @@
 """The compiler's central test: `-O0`, `-O1` and `-O2` give the same value for the same seed, whatever the timing.
 
-Every program in `programs/` runs on a stub whose replies depend only on prompt and seed, as a deterministic engine's do, while
-jitter varies the order in which candidates finish.
+Every program in `programs/` runs on a stub whose replies depend only on prompt and seed, as a deterministic engine's
+do, while jitter varies the order in which candidates finish.
 """
 
 from __future__ import annotations
@@ -67,7 +67,9 @@ def test_early_decision_saves_tokens() -> None:
         decoded = []
         for level in (0, 2):
             engine = ScriptedEngine(reply)
-            result = ttsc.compile(PROGRAMS / "first_finish.tts", level=level).run(question="How many?", engine=engine, seed=seed)
+            result = ttsc.compile(PROGRAMS / "first_finish.tts", level=level).run(
+                question="How many?", engine=engine, seed=seed
+            )
             decoded.append(result.usage.decoded_tokens)
         saved += decoded[0] - decoded[1]
     assert saved > 0

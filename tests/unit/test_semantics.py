@@ -29,7 +29,9 @@ from ttsc.grammar.source import Source
 SCALARS = st.sampled_from([STR, INT, FLOAT, BOOL, NONE, CONTEXT, CANDIDATE, RecordType("R", (("a", INT),))])
 TYPES = st.recursive(
     SCALARS,
-    lambda inner: st.one_of(inner.map(ListOf), inner.filter(lambda t: t != NONE and not isinstance(t, OptionalOf)).map(OptionalOf)),
+    lambda inner: st.one_of(
+        inner.map(ListOf), inner.filter(lambda t: t != NONE and not isinstance(t, OptionalOf)).map(OptionalOf)
+    ),
     max_leaves=4,
 )
 
@@ -100,7 +102,8 @@ def test_no_operator_is_also_a_function() -> None:
     ],
 )
 def test_inferred_type(expression: str, type_: str) -> None:
-    text = f"use std.answers (boxed)\nprompt f(q: str) {{ user \"{{{{ q }}}}\" }}\nprogram p(q: str) -> {type_} {{ let x = {expression} return x }}"
+    declarations = 'use std.answers (boxed)\nprompt f(q: str) { user "{{ q }}" }'
+    text = f"{declarations}\nprogram p(q: str) -> {type_} {{ let x = {expression} return x }}"
     from ttsc.compiler.semantics import typed
 
     (bind, _) = compile_source(Source("t.tts", text)).checked.programs[0].body

@@ -1,5 +1,7 @@
-"""Operators to nodes. Judgements are not node kinds of their own: a judge is a generation inside a `Map` over the candidates, so
-that every candidate is judged the moment it is there.
+"""Operators to nodes.
+
+Judgements are not node kinds of their own: a judge is a generation inside a `Map` over the candidates, so that every
+candidate is judged the moment it is there.
 """
 
 from __future__ import annotations
@@ -37,15 +39,27 @@ class OperatorBuilder(ExpressionBuilder):
             case "refine":
                 return self._refine(source, a, env, e.span)
             case "verify":
-                return self.map(source, _lambda(a["test"]), env, lambda v, _: self._verdict(v, a, env, e.span), POOL, e.span, "filter")
+                return self.map(
+                    source,
+                    _lambda(a["test"]),
+                    env,
+                    lambda v, _: self._verdict(v, a, env, e.span),
+                    POOL,
+                    e.span,
+                    "filter",
+                )
             case "score":
-                return self.map(source, _lambda(a["by"]), env, lambda v, x: self._scored(v, x, a, env, e.span), POOL, e.span)
+                return self.map(
+                    source, _lambda(a["by"]), env, lambda v, x: self._scored(v, x, a, env, e.span), POOL, e.span
+                )
             case "vote":
                 return self._vote(source, a, env, e.span)
             case "best" | "keep":
                 return self._greatest(e, source, a, env)
             case "stop_first":
-                rule = ir.FirstFinished(cast("Literal['tokens', 'time']", a["order"]), cast("Literal['exclude', 'include']", a["truncated"]))
+                rule = ir.FirstFinished(
+                    cast("Literal['tokens', 'time']", a["order"]), cast("Literal['exclude', 'include']", a["truncated"])
+                )
                 return self._select("stop_first", source, rule, POOL, e.span, count=self._value(a["n"], env))
             case "one":
                 otherwise = a["otherwise"]
@@ -64,7 +78,13 @@ class OperatorBuilder(ExpressionBuilder):
     # --- generation -------------------------------------------------------------------------------------------------
 
     def generate(
-        self, op: Literal["sample", "branch", "refine", "judge"], source: ir.Value, count: ir.Value, a: Arguments, env: Env, span: Span
+        self,
+        op: Literal["sample", "branch", "refine", "judge"],
+        source: ir.Value,
+        count: ir.Value,
+        a: Arguments,
+        env: Env,
+        span: Span,
     ) -> ir.Value:
         options: list[tuple[str, ir.Value]] = []
         for name in ("temperature", "top_p", "top_k", "min_p", "max_tokens", "until"):
@@ -75,11 +95,17 @@ class OperatorBuilder(ExpressionBuilder):
         result = self.fresh(op, POOL)
         self.emit(
             ir.Generate(
-                result, op, source, count, tuple(options), str(a["model"]),
+                result,
+                op,
+                source,
+                count,
+                tuple(options),
+                str(a["model"]),
                 cast("Literal['keep', 'drop']", a.get("delimiter") or "keep"),
-                cast("Literal['freeze', 'drop', 'continue']", a.get("finished") or "continue"), span=span,
+                cast("Literal['freeze', 'drop', 'continue']", a.get("finished") or "continue"),
+                span=span,
             )
-        )  # fmt: skip
+        )
         return result
 
     def _refine(self, source: ir.Value, a: Arguments, env: Env, span: Span) -> ir.Value:
@@ -122,7 +148,9 @@ class OperatorBuilder(ExpressionBuilder):
                 value = self._read(_lambda(a["read"]), text)
             else:
                 number = self.pure("last_number", (text,), OptionalOf(STR), span=span)
-                value = self.pure("to_float", (self._or_else(number, self.const(""), STR),), OptionalOf(FLOAT), span=span)
+                value = self.pure(
+                    "to_float", (self._or_else(number, self.const(""), STR),), OptionalOf(FLOAT), span=span
+                )
             value = self._or_else(value, self._value(a["otherwise"], env), FLOAT)
         return self.pure("with_score", (candidate, value), CANDIDATE, span=span)
 
@@ -143,7 +171,9 @@ class OperatorBuilder(ExpressionBuilder):
         if a["weight"] is not None:
             weights = self.map(source, _lambda(a["weight"]), env, lambda v, _: v, ListOf(FLOAT), span)
         rule = ir.Majority(
-            cast("Literal['first', 'last']", a["ties"]), cast("Literal['drop', 'count']", a["invalid"]), _number(a["max_weight"])
+            cast("Literal['first', 'last']", a["ties"]),
+            cast("Literal['drop', 'count']", a["invalid"]),
+            _number(a["max_weight"]),
         )
         return self._select("vote", over, rule, STR, span, weights=weights, otherwise=self._value(a["otherwise"], env))
 
@@ -151,13 +181,23 @@ class OperatorBuilder(ExpressionBuilder):
         keys = self.map(source, _lambda(a["by"]), env, lambda v, _: v, ListOf(FLOAT), e.span)
         rule = ir.Greatest(cast("Literal['first', 'last']", a["ties"]), _number(a["maximum"]))
         count = self._value(a["n"], env) if e.name == "keep" else None
-        return self._select(cast("Literal['best', 'keep']", e.name), source, rule, e.type, e.span, keys=keys, count=count)
+        return self._select(
+            cast("Literal['best', 'keep']", e.name), source, rule, e.type, e.span, keys=keys, count=count
+        )
 
     def _select(
-        self, op: Literal["vote", "best", "keep", "stop_first", "any", "all"], over: ir.Value, rule: ir.Rule, type_: Type, span: Span,
-        *, keys: ir.Value | None = None, weights: ir.Value | None = None, count: ir.Value | None = None,
+        self,
+        op: Literal["vote", "best", "keep", "stop_first", "any", "all"],
+        over: ir.Value,
+        rule: ir.Rule,
+        type_: Type,
+        span: Span,
+        *,
+        keys: ir.Value | None = None,
+        weights: ir.Value | None = None,
+        count: ir.Value | None = None,
         otherwise: ir.Value | None = None,
-    ) -> ir.Value:  # fmt: skip
+    ) -> ir.Value:
         result = self.fresh(op, type_)
         self.emit(ir.Select(result, op, over, rule, keys, weights, count, otherwise, span=span))
         return result
@@ -165,9 +205,15 @@ class OperatorBuilder(ExpressionBuilder):
     # --- maps -------------------------------------------------------------------------------------------------------
 
     def map(
-        self, over: ir.Value, function: typed.Lambda, env: Env, finish: Callable[[ir.Value, ir.Value], ir.Value], type_: Type, span: Span,
+        self,
+        over: ir.Value,
+        function: typed.Lambda,
+        env: Env,
+        finish: Callable[[ir.Value, ir.Value], ir.Value],
+        type_: Type,
+        span: Span,
         mode: Literal["map", "filter"] = "map",
-    ) -> ir.Value:  # fmt: skip
+    ) -> ir.Value:
         """`function` for every element; `finish(result, element)` makes what the block yields."""
         assert isinstance(over.type, ListOf)
         element = self.fresh("x", over.type.item)
@@ -176,7 +222,14 @@ class OperatorBuilder(ExpressionBuilder):
         return self._map_node(over, element, nodes, value, type_, span, mode)
 
     def _map_node(
-        self, over: ir.Value, element: ir.Value, nodes: list[ir.Node], value: ir.Value, type_: Type, span: Span, mode: Literal["map", "filter"]
+        self,
+        over: ir.Value,
+        element: ir.Value,
+        nodes: list[ir.Node],
+        value: ir.Value,
+        type_: Type,
+        span: Span,
+        mode: Literal["map", "filter"],
     ) -> ir.Value:
         result = self.fresh("filter" if mode == "filter" else "map", type_)
         self.emit(ir.Map(result, over, ir.Block((element,), tuple(nodes), (value,)), mode, span))

@@ -1,8 +1,9 @@
 """Statements to structured regions.
 
-There is no jump in the IR, so an early `return` becomes data. Lowering a list of statements gives an *exit*: it falls through,
-it returns a value, or it may have returned (a flag and a value). What follows an `if` that always returns on one side moves into the
-other side; what follows a "may have returned" is guarded by the flag; a loop carries flag and value and stops on the flag.
+There is no jump in the IR, so an early `return` becomes data. Lowering a list of statements gives an *exit*: it falls
+through, it returns a value, or it may have returned (a flag and a value). What follows an `if` that always returns on
+one side moves into the other side; what follows a "may have returned" is guarded by the flag; a loop carries flag and
+value and stops on the flag.
 """
 
 from __future__ import annotations
@@ -183,7 +184,8 @@ class StatementBuilder(OperatorBuilder):
 
 def _always_returns(statements: Sequence[typed.Statement]) -> bool:
     return any(
-        isinstance(s, typed.Return) or (isinstance(s, typed.If) and _always_returns(s.then) and _always_returns(s.otherwise))
+        isinstance(s, typed.Return)
+        or (isinstance(s, typed.If) and _always_returns(s.then) and _always_returns(s.otherwise))
         for s in statements
     )
 
