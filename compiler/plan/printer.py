@@ -20,21 +20,24 @@ def print_plan(plan: Plan) -> str:
 
 
 def _tree(prefixes: tuple[Prefix, ...]) -> list[str]:
+    """One line a prefix. An only child stands below its parent at the same depth, so that long prompts stay narrow."""
     children: dict[int | None, list[Prefix]] = {}
     for prefix in prefixes:
         children.setdefault(prefix.parent, []).append(prefix)
     lines: list[str] = []
 
-    def visit(prefix: Prefix, indent: str, last: bool, root: bool) -> None:
-        joint = "" if root else ("└─ " if last else "├─ ")
-        lines.append(f"  {indent}{joint}[{prefix.id}] %{prefix.node}  {prefix.label}")
-        below = indent + ("" if root else "   " if last else "│  ")
+    def visit(prefix: Prefix, joint: str, indent: str) -> None:
+        lines.append(f"  {joint}[{prefix.id}] %{prefix.node}  {prefix.label}")
         inner = children.get(prefix.id, [])
+        if len(inner) == 1:
+            visit(inner[0], f"{indent}└ ", indent)
+            return
         for i, child in enumerate(inner):
-            visit(child, below, i == len(inner) - 1, False)
+            last = i == len(inner) - 1
+            visit(child, indent + ("└─ " if last else "├─ "), indent + ("   " if last else "│  "))
 
     for prefix in children.get(None, []):
-        visit(prefix, "", True, True)
+        visit(prefix, "", "")
     return lines or ["  (empty)"]
 
 

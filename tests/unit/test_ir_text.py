@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ttsc.compiler.ir.printer import print_node, print_program
@@ -100,3 +102,9 @@ def test_errors(old: str, new: str, message: str) -> None:
     with pytest.raises(TextInvalid) as caught:
         read(EVERYTHING.replace(old, new, 1))
     assert message in str(caught.value)
+
+
+def test_the_example_of_the_documentation_reads_back() -> None:
+    page = (Path(__file__).parent.parent.parent / "docs" / "ir.md").read_text(encoding="utf-8")
+    example = page.split("```\n")[1]
+    assert print_program(read(example)) == example

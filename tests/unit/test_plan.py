@@ -137,9 +137,9 @@ plan of p at -O2 (passes: fold_constants, share_prefixes, merge_generations, rem
 prefix tree
   [0] %turn1  system: Reason step by step.
   ├─ [1] %turn2  user: {{ q }}
-  │  └─ [2] %sample1  sample x %n by policy
+  │  └ [2] %sample1  sample x %n by policy
   └─ [3] %turn3  user: {{ d }}
-     └─ [4] %judge1  judge x %one by judge
+     └ [4] %judge1  judge x %one by judge
 
 requests
   node      model   count  after  sampling                       facts
