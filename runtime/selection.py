@@ -143,6 +143,7 @@ class Selection:
             return settled.answer
         if settled.answer is not None:
             return settled.answer
+        self._raise_cause()
         if node.otherwise is not None:
             return await self._job.complete(node.otherwise)
         raise self._nothing_left("no candidate gave an answer to vote for")
