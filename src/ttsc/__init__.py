@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         RequestFailed,
         RequestRefused,
     )
+    from ttsc.compiler.plan.nodes import Level, Plan
     from ttsc.engines import EngineHandle, connect, launch
     from ttsc.errors import InputError, Problem, UsageError
     from ttsc.externs import extern
@@ -58,6 +59,7 @@ _HOMES = {
         "RequestFailed",
         "RequestRefused",
     ),
+    "ttsc.compiler.plan.nodes": ("Level", "Plan"),
     "ttsc.engines": ("EngineHandle", "connect", "launch"),
     "ttsc.errors": ("InputError", "Problem", "UsageError"),
     "ttsc.externs": ("extern",),
@@ -93,7 +95,9 @@ __all__ = [
     "Event",
     "ExternCalled",
     "InputError",
+    "Level",
     "ModelNotFound",
+    "Plan",
     "Problem",
     "RequestEnded",
     "RequestFailed",
