@@ -14,13 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ttsc.compiler.ir.answers import last_boxed, last_number, parse_float, parse_int
-from ttsc.compiler.ir.pattern import MAX_PATTERN, PatternFailed, first_match, last_match, valid_pattern
+from ttsc.compiler.ir.pattern import PatternFailed, first_match, last_match
+from ttsc.compiler.ir.pattern import valid_pattern as valid_pattern
 from ttsc.compiler.semantics.types import BOOL, CANDIDATE, CANDIDATE_FIELDS, FLOAT, INT, STR, OptionalOf, Type
-
-__all__ = [
-    "MAX_INTEGER", "MAX_ITEMS", "MAX_PATTERN", "MAX_TEXT", "OPERATIONS", "EvaluationFailed", "Operation",
-    "cannot_fail", "evaluate", "foldable", "text_of", "valid_pattern",
-]
 
 MAX_INTEGER = 2**63 - 1
 MAX_TEXT = 1_000_000

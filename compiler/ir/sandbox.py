@@ -45,6 +45,7 @@ _FORBIDDEN_NAMES = {
 _RESERVED = frozenset({"self", "super", "caller", "varargs", "kwargs"})
 _MAX_POWER_BITS = 256
 
+
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """A template that passed the checks, the names it takes from outside, and whether it has only text and names."""

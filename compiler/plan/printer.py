@@ -47,9 +47,7 @@ def _table(plan: Plan) -> list[str]:
     for request in plan.requests:
         node = nodes[request.node]
         after = "run time" if request.prefix is None else f"[{request.prefix}]"
-        rows.append(
-            (f"%{request.node}", request.role, f"%{node.count.id}", after, _sampling(request), _facts(request))
-        )
+        rows.append((f"%{request.node}", request.role, f"%{node.count.id}", after, _sampling(request), _facts(request)))
     if len(rows) == 1:
         return ["  (none)"]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
