@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from ttsc.compiler.ir import pure
 from ttsc.compiler.ir.nodes import Block, Extern, If, Map, Node, Program, Pure, Repeat, Select, Turn, Value
-from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_blocks
+from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, walk, with_blocks
 from ttsc.compiler.ir.templates import cannot_fail
 from ttsc.compiler.passes.pass_ import Context
 
@@ -34,6 +34,9 @@ class _Marks:
         self._around: dict[str, tuple[Node, ...]] = {}
         self._waiting: list[Value] = list(program.body.yields)
         self._define(program.body, ())
+        for node in walk(program.body):
+            if isinstance(node, Extern):
+                self._keep(node)
         self._follow()
 
     def _define(self, block: Block, around: tuple[Node, ...]) -> None:
@@ -45,8 +48,6 @@ class _Marks:
                 for i, param in enumerate(inner.params):
                     self._defined[param.id] = (node, i, True)
                 self._define(inner, (*around, node))
-            if isinstance(node, Extern):
-                self._keep(node)
 
     def _follow(self) -> None:
         while self._waiting:
@@ -74,7 +75,7 @@ class _Marks:
         if node_id(node) not in self.kept:
             self.kept.add(node_id(node))
             self._need(node)
-            for outer in self._around.get(node_id(node), ()):
+            for outer in self._around[node_id(node)]:
                 self._keep(outer)
 
 
