@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from ttsc.backends.protocol import EngineError
 from ttsc.compiler.ir.nodes import Block, Node, Value
-from ttsc.compiler.ir.pure import EvaluationFailed
-from ttsc.compiler.ir.templates import TemplateFailed, TemplateInvalid
+from ttsc.compiler.values.pure import EvaluationFailed
+from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid
 from ttsc.runtime.failures import (
     INVALID_ARGUMENT,
     OPERATION_FAILED,

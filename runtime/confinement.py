@@ -210,8 +210,12 @@ def filter_program(machine: str, pid: int) -> bytes:
         "tgkill": [_argument(0), _instruction(_JUMP_EQUAL, pid, 0, 1), allow, deny],
         # Reading limits, not setting them.
         "prlimit64": [
-            _argument(2), _instruction(_JUMP_EQUAL, 0, 0, 3), _argument(2, high=True),
-            _instruction(_JUMP_EQUAL, 0, 0, 1), allow, deny,
+            _argument(2),
+            _instruction(_JUMP_EQUAL, 0, 0, 3),
+            _argument(2, high=True),
+            _instruction(_JUMP_EQUAL, 0, 0, 1),
+            allow,
+            deny,
         ],
         "ioctl": [
             _argument(1),
@@ -220,17 +224,28 @@ def filter_program(machine: str, pid: int) -> bytes:
         ],
         # A Unix stream pair, which event loops wake themselves with.
         "socketpair": [
-            _argument(0), _instruction(_JUMP_EQUAL, 1, 0, 4), _argument(1), _instruction(_AND, 0xF),
-            _instruction(_JUMP_EQUAL, 1, 0, 1), allow, deny,
+            _argument(0),
+            _instruction(_JUMP_EQUAL, 1, 0, 4),
+            _argument(1),
+            _instruction(_AND, 0xF),
+            _instruction(_JUMP_EQUAL, 1, 0, 1),
+            allow,
+            deny,
         ],
         # Without an address.
         "sendto": [
-            _argument(4), _instruction(_JUMP_EQUAL, 0, 0, 3), _argument(4, high=True),
-            _instruction(_JUMP_EQUAL, 0, 0, 1), allow, deny,
+            _argument(4),
+            _instruction(_JUMP_EQUAL, 0, 0, 3),
+            _argument(4, high=True),
+            _instruction(_JUMP_EQUAL, 0, 0, 1),
+            allow,
+            deny,
         ],
     }
     program = [
-        _instruction(_LOAD, 4), _instruction(_JUMP_EQUAL, audit, 1, 0), _instruction(_RETURN, _KILL),
+        _instruction(_LOAD, 4),
+        _instruction(_JUMP_EQUAL, audit, 1, 0),
+        _instruction(_RETURN, _KILL),
         _instruction(_LOAD, 0),
     ]
     for number in _numbers(plain).values():

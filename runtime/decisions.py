@@ -248,8 +248,10 @@ class GreatestDecision(Decision):
         self._ranked.sort()
 
     def result(self) -> Settled | None:
-        if self.complete or self._count == 0 or (
-            self.length is not None and len(self._ranked) >= self._count and len(self.losers()) == self.outstanding
+        if (
+            self.complete
+            or self._count == 0
+            or (self.length is not None and len(self._ranked) >= self._count and len(self.losers()) == self.outstanding)
         ):
             return Settled(tuple(index for _, _, index in self._ranked[: self._count]))
         return None

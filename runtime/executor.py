@@ -17,9 +17,9 @@ from typing import Any, assert_never
 
 from ttsc.backends.protocol import Turn as ChatTurn
 from ttsc.compiler.ir.nodes import Const, Extern, Force, Generate, If, Map, Pure, Repeat, Select, Turn
-from ttsc.compiler.ir.pure import evaluate
-from ttsc.compiler.ir.templates import render
 from ttsc.compiler.plan.nodes import Plan
+from ttsc.compiler.values.pure import evaluate
+from ttsc.compiler.values.templates import render
 from ttsc.runtime.blocks import Job, start_block
 from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult
 from ttsc.runtime.externs import execute_extern
@@ -96,7 +96,13 @@ async def run_events(
     events: asyncio.Queue[Event] = asyncio.Queue()
     task = asyncio.get_running_loop().create_task(
         run_plan(
-            plan, arguments, session, externs, seed=seed, input_index=input_index, emit=events.put_nowait,
+            plan,
+            arguments,
+            session,
+            externs,
+            seed=seed,
+            input_index=input_index,
+            emit=events.put_nowait,
             max_requests=max_requests,
         )
     )

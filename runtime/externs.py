@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ttsc.compiler.ir.nodes import Extern, ExternSignature
-from ttsc.compiler.semantics.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed

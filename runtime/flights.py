@@ -135,7 +135,13 @@ class Flight:
         self._tokens, self._started_s, self._sent = 0, self._session.now_s(), True
         self._emit(
             RequestStarted(
-                request.request_id, ticket.node, ticket.op, ticket.role, ticket.index, len(ticket.ids), ticket.parent,
+                request.request_id,
+                ticket.node,
+                ticket.op,
+                ticket.role,
+                ticket.index,
+                len(ticket.ids),
+                ticket.parent,
                 self._started_s,
             )
         )
@@ -157,11 +163,17 @@ class Flight:
         now = self._session.now_s()
         self._emit(
             RequestEnded(
-                self.request_id, self._ticket.node, finish,
+                self.request_id,
+                self._ticket.node,
+                finish,
                 completion.prompt_tokens if completion else 0,
                 completion.cached_tokens if completion else 0,
                 completion.completion_tokens if completion else self._tokens,
-                text, now, now - self._started_s, self._seen, error,
+                text,
+                now,
+                now - self._started_s,
+                self._seen,
+                error,
             )
         )
 

@@ -216,9 +216,7 @@ async def execute_force(job: Job, node: Force) -> None:
 
     async def produce(index: int) -> None:
         candidate = await slots[index].wait()
-        stream.set(
-            index, candidate if isinstance(candidate, Absent) else _forced(job, as_candidate(candidate), text)
-        )
+        stream.set(index, candidate if isinstance(candidate, Absent) else _forced(job, as_candidate(candidate), text))
 
     async def element(index: int) -> None:
         try:
@@ -243,6 +241,10 @@ def _forced(job: Job, candidate: CandidateValue, text: str) -> CandidateValue:
     added = tuple(tokenizer.encode(text))
     ids = (*open_ids(candidate, tokenizer), *added)
     return replace(
-        candidate, ids=ids, text=tokenizer.decode(ids), tokens=candidate.tokens + len(added), finish="",
+        candidate,
+        ids=ids,
+        text=tokenizer.decode(ids),
+        tokens=candidate.tokens + len(added),
+        finish="",
         tokenizer=tokenizer,
     )

@@ -32,9 +32,7 @@ class Mapping:
         length = len(self._slots)
         self._gone = bytearray(length)
         self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over))
-        self._unwatch = (
-            over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
-        )
+        self._unwatch = over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
         if isinstance(over, Stream) and node.mode == "filter":
             self.stream.progress[:] = over.progress
         self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
@@ -68,9 +66,7 @@ class Mapping:
             return
         job = self._job
         param = resolved(element, job.run.cascade)
-        yields = start_block(
-            job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._execute
-        )
+        yields = start_block(job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._execute)
         param.settle()
         try:
             value = await completed(yields[0])

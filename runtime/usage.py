@@ -5,7 +5,14 @@ from __future__ import annotations
 from ttsc.runtime.events import Event, ExternCalled, RequestEnded, RequestRetried, RequestStarted, Usage
 
 _COUNTS = (
-    "requests", "prefill_tokens", "cached_tokens", "decoded_tokens", "lost_tokens", "aborted", "failed", "retries"
+    "requests",
+    "prefill_tokens",
+    "cached_tokens",
+    "decoded_tokens",
+    "lost_tokens",
+    "aborted",
+    "failed",
+    "retries",
 )
 
 

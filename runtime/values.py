@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any
 
 from ttsc.backends.protocol import Tokenizer, Turn
-from ttsc.compiler.semantics.types import CANDIDATE_FIELDS
+from ttsc.compiler.values.types import CANDIDATE_FIELDS
 from ttsc.runtime.events import RunFailure
 
 Ids = tuple[int, ...]

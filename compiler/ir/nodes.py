@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttsc.compiler.semantics.types import Type
+from ttsc.compiler.values.types import Type
 from ttsc.grammar.source import NOWHERE, Span
 
 Constant = str | int | float | bool | None | tuple["Constant", ...]
@@ -160,7 +160,7 @@ class Extern:
 
 @dataclass(frozen=True, slots=True)
 class Pure:
-    """A deterministic operation on values: arithmetic, text, records, lists (see `pure.py`). `attr` is a static
+    """A deterministic operation on values: arithmetic, text, records, lists (`values/pure.py`). `attr` is a static
     argument.
     """
 

@@ -32,7 +32,7 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )
 from ttsc.compiler.ir.tokens import TextInvalid, TokenReader
-from ttsc.compiler.semantics.types import CONTEXT, RecordType, Type
+from ttsc.compiler.values.types import CONTEXT, RecordType, Type
 
 __all__ = ["TextInvalid", "read"]
 

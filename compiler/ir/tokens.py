@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar, cast
 
 from ttsc.compiler.ir.nodes import Constant, Value
-from ttsc.compiler.semantics.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+|\#[^\n]*)

@@ -9,7 +9,7 @@ import json
 import re
 
 from ttsc.compiler.ir.nodes import Constant, Interval, Program
-from ttsc.compiler.semantics.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VALUE_ID = re.compile(r"[A-Za-z0-9_.$@'~-]+")

@@ -29,10 +29,10 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.pure import OPERATIONS
 from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results
-from ttsc.compiler.ir.templates import TemplateInvalid, variables
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.pure import OPERATIONS
+from ttsc.compiler.values.templates import TemplateInvalid, variables
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CANDIDATE_FIELDS,

@@ -14,12 +14,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ttsc.compiler.ir.nodes import Block, Const, Constant, If, Map, Node, Program, Pure, Repeat, Turn, Value
-from ttsc.compiler.ir.pure import EvaluationFailed, evaluate, foldable
 from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
-from ttsc.compiler.ir.templates import TemplateFailed, render
 from ttsc.compiler.ir.verify import type_of
 from ttsc.compiler.passes.pass_ import Context
-from ttsc.compiler.semantics.types import FLOAT, assignable
+from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable
+from ttsc.compiler.values.templates import TemplateFailed, render
+from ttsc.compiler.values.types import FLOAT, assignable
 
 _MAX_CONSTANT = 20_000
 """Longest text or list that is worth writing into the program."""

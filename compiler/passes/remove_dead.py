@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ttsc.compiler.ir import pure
 from ttsc.compiler.ir.nodes import Block, Extern, If, Map, Node, Program, Pure, Repeat, Select, Turn, Value
 from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, walk, with_blocks
-from ttsc.compiler.ir.templates import cannot_fail
 from ttsc.compiler.passes.pass_ import Context
+from ttsc.compiler.values import pure
+from ttsc.compiler.values.templates import cannot_fail
 
 
 def remove_dead(program: Program, context: Context) -> Program:

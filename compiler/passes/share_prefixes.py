@@ -15,8 +15,8 @@ from dataclasses import replace
 
 from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Program, Turn, Value
 from ttsc.compiler.ir.rewrite import blocks, operands, results, rewrite, substitute, walk, with_blocks
-from ttsc.compiler.ir.templates import cannot_fail
 from ttsc.compiler.passes.pass_ import Context
+from ttsc.compiler.values.templates import cannot_fail
 
 
 def share_prefixes(program: Program, context: Context) -> Program:

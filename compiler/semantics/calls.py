@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ttsc.compiler.ir.pattern import valid_pattern
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.functions import FUNCTIONS, Signature, element_fits, lifts, result_type
@@ -16,7 +15,8 @@ from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.operator_calls import OperatorCalls
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.reporter import Reporter
-from ttsc.compiler.semantics.types import CANDIDATE, NEVER, STR, ListOf
+from ttsc.compiler.values.pattern import valid_pattern
+from ttsc.compiler.values.types import CANDIDATE, NEVER, STR, ListOf
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal, cast
 
-from ttsc.compiler.ir.templates import TemplateInvalid, is_static, variables
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.modules import Module, Named
 from ttsc.compiler.semantics.reporter import Reporter
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.templates import TemplateInvalid, is_static, variables
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CONTEXT,

@@ -15,7 +15,7 @@ from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.reporter import Reporter
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CANDIDATE_FIELDS,

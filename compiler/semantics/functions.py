@@ -1,4 +1,4 @@
-"""The built-in pure functions: names and types. What they compute is in `ir/pure.py`, under the same name.
+"""The built-in pure functions: names and types. What they compute is in `values/pure.py`, under the same name.
 
 To add one: a line here, its evaluation there, a line in the language reference.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     FLOAT,

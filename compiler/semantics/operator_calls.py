@@ -15,7 +15,7 @@ from ttsc.compiler.semantics.operators import (
     Spec,
     TextFunction,
 )
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CANDIDATE_FIELDS,

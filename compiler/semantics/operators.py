@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ttsc.compiler.semantics.types import BOOL, FLOAT, INT, STR, OptionalOf, Type
+from ttsc.compiler.values.types import BOOL, FLOAT, INT, STR, OptionalOf, Type
 
 ANY_NUMBER = FLOAT
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.expressions import Expressions
-from ttsc.compiler.semantics.types import CANDIDATE, CONTEXT, INT, NEVER, ListOf, Type, assignable
+from ttsc.compiler.values.types import CANDIDATE, CONTEXT, INT, NEVER, ListOf, Type, assignable
 from ttsc.grammar import ast
 from ttsc.grammar.spelling import did_you_mean
 

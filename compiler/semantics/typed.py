@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttsc.compiler.semantics.types import CONTEXT, Type
+from ttsc.compiler.values.types import CONTEXT, Type
 from ttsc.grammar.source import NOWHERE, Span
 
 Constant = str | int | float | bool | None | tuple["Constant", ...]
@@ -48,7 +48,7 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Pure:
-    """A deterministic operation of `ir/pure.py`."""
+    """A deterministic operation of `values/pure.py`."""
 
     op: str
     args: tuple[Expr, ...]

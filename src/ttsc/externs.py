@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Generic, ParamSpec, TypeVar, overload
 
 from ttsc.compiler.ir.nodes import ExternSignature
-from ttsc.compiler.semantics.types import BOOL, FLOAT, INT, STR, ListOf, OptionalOf, RecordType, Type
+from ttsc.compiler.values.types import BOOL, FLOAT, INT, STR, ListOf, OptionalOf, RecordType, Type
 from ttsc.errors import Problem, UsageError, did_you_mean
 
 P = ParamSpec("P")

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.nodes import Block, Node, Program
-from ttsc.compiler.ir.pure import EvaluationFailed, evaluate
-from ttsc.compiler.ir.templates import TemplateFailed, render
+from ttsc.compiler.values.pure import EvaluationFailed, evaluate
+from ttsc.compiler.values.templates import TemplateFailed, render
 
 
 @dataclass(frozen=True)

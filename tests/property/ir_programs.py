@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.nodes import Block, Node, Program, Value
 from ttsc.compiler.ir.verify import verify
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CONTEXT,

@@ -27,7 +27,7 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )
 from ttsc.compiler.plan.nodes import Level, Plan, Request
-from ttsc.compiler.semantics.types import CANDIDATE, CONTEXT, INT, POOL, STR, ListOf, Type
+from ttsc.compiler.values.types import CANDIDATE, CONTEXT, INT, POOL, STR, ListOf, Type
 from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.executor import run_plan
 from ttsc.runtime.session import Session
@@ -122,8 +122,15 @@ class Builder:
 def plan(program: Program, level: Level = 2, **changes: Any) -> Plan:
     requests = tuple(
         Request(
-            node.result.id, node.op, node.model, (), (), None, node.stream,
-            changes.get("share_prefix", node.share_prefix), changes.get("abortable", level > 0),
+            node.result.id,
+            node.op,
+            node.model,
+            (),
+            (),
+            None,
+            node.stream,
+            changes.get("share_prefix", node.share_prefix),
+            changes.get("abortable", level > 0),
         )
         for node in generates(program.body)
     )
@@ -164,7 +171,11 @@ def run(
     async def main() -> RunResult:
         session = Session({"default": engine}, **(session_options or {}))
         result = await run_plan(
-            plan(program, level, **changes), arguments or {}, session, externs, seed=seed,
+            plan(program, level, **changes),
+            arguments or {},
+            session,
+            externs,
+            seed=seed,
             emit=None if events is None else events.append,
         )
         await session.close()

@@ -25,7 +25,7 @@ from ttsc.compiler.ir.nodes import (  # noqa: E402
     Value,
 )
 from ttsc.compiler.plan.nodes import Plan, Request  # noqa: E402
-from ttsc.compiler.semantics.types import (  # noqa: E402
+from ttsc.compiler.values.types import (  # noqa: E402
     BOOL,
     CANDIDATE,
     FLOAT,
@@ -210,7 +210,10 @@ def test_if_runs_one_branch() -> None:
         result = Value("%if", STR)
         b.nodes.append(
             If(
-                (result,), "%if0", b.const(flag, BOOL), Block((), tuple(then.nodes), (answers[0],)),
+                (result,),
+                "%if0",
+                b.const(flag, BOOL),
+                Block((), tuple(then.nodes), (answers[0],)),
                 Block((), tuple(other.nodes), (answers[1],)),
             )
         )
@@ -271,9 +274,7 @@ def test_seeds_depend_on_place_and_run_only() -> None:
             return [inner.generate(params[0], 2, op="branch", max_tokens=5)], inner.const(False, BOOL)
 
         (final,) = b.repeat(b.const(2, INT), [b.generate(b.user("what?"), 2, max_tokens=5)], body)
-        mapped = b.map(
-            final, lambda i, x: i.text(i.one(i.generate(i.user("{{ x.text }}", x=x), 1, max_tokens=5)))
-        )
+        mapped = b.map(final, lambda i, x: i.text(i.one(i.generate(i.user("{{ x.text }}", x=x), 1, max_tokens=5))))
         engine = ScriptedEngine({}, jitter=0.5 if jitter_seed else 0.0, jitter_seed=jitter_seed)
         run(b.program(mapped), engine, seed=seed)
         return sorted(record.request.sampling.seed or 0 for record in engine.records)
@@ -291,8 +292,15 @@ def test_sampling_parameters_come_from_the_plan() -> None:
     program = b.program(b.texts(pool), [Parameter(temperature, "t")])
     node = generates(program.body)[0]
     request = Request(
-        node.result.id, "sample", "default", (("max_tokens", 7), ("top_p", 0.9), ("top_k", 5)),
-        (("temperature", temperature.id),), None, False, False, True,
+        node.result.id,
+        "sample",
+        "default",
+        (("max_tokens", 7), ("top_p", 0.9), ("top_k", 5)),
+        (("temperature", temperature.id),),
+        None,
+        False,
+        False,
+        True,
     )
     engine = ScriptedEngine({})
 
@@ -335,7 +343,12 @@ def test_candidates_in_results_and_templates_are_plain() -> None:
     result = run(b.program(final), engine)
     assert result.value == [
         {
-            "text": "ok", "tokens": 2, "finish": "eos", "finished": True, "truncated": False, "score": 0.0,
+            "text": "ok",
+            "tokens": 2,
+            "finish": "eos",
+            "finished": True,
+            "truncated": False,
+            "score": 0.0,
             "model": "default",
         }
     ]
@@ -350,9 +363,7 @@ def test_many_inputs_share_a_session() -> None:
 
     async def main() -> None:
         session = Session({"default": engine}, concurrency=4)
-        results = await asyncio.gather(
-            *(run_plan(program, {"q": f"q{i}"}, session, input_index=i) for i in range(10))
-        )
+        results = await asyncio.gather(*(run_plan(program, {"q": f"q{i}"}, session, input_index=i) for i in range(10)))
         assert [r.value for r in results] == [f"q{i}" for i in range(10)]
         assert [r.input for r in results] == list(range(10))
         assert engine.most_at_once <= 4

@@ -22,7 +22,7 @@ from ttsc.compiler.ir.nodes import (  # noqa: E402
     Quantified,
     Value,
 )
-from ttsc.compiler.semantics.types import BOOL, CANDIDATE, FLOAT, INT, POOL, STR  # noqa: E402
+from ttsc.compiler.values.types import BOOL, CANDIDATE, FLOAT, INT, POOL, STR  # noqa: E402
 from ttsc.runtime.events import Decided, Event, RequestEnded  # noqa: E402
 from ttsc.runtime.executor import run_events, run_plan  # noqa: E402
 from ttsc.runtime.session import Session  # noqa: E402
@@ -214,15 +214,11 @@ def test_an_unneeded_otherwise_is_never_sent_or_aborted() -> None:
 def test_the_branch_not_taken_releases_what_it_captured() -> None:
     b = Builder()
     slow = b.text(b.one(b.generate(b.user("slow?"), 1, max_tokens=200)))
-    condition = b.pure(
-        "eq", b.text(b.one(b.generate(b.user("quick?"), 1, max_tokens=200))), b.const("yes"), kind=BOOL
-    )
+    condition = b.pure("eq", b.text(b.one(b.generate(b.user("quick?"), 1, max_tokens=200))), b.const("yes"), kind=BOOL)
     inner = Builder("then.")
     const = inner.const("done")
     result = Value("%if", STR)
-    b.nodes.append(
-        If((result,), "%if0", condition, Block((), tuple(inner.nodes), (const,)), Block((), (), (slow,)))
-    )
+    b.nodes.append(If((result,), "%if0", condition, Block((), tuple(inner.nodes), (const,)), Block((), (), (slow,))))
 
     def reply(prompt: str, seed: int, sampling: object) -> str:
         return "late " * 60 if "slow?" in prompt else "yes"

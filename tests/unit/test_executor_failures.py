@@ -24,7 +24,7 @@ from ttsc.compiler.ir.nodes import (  # noqa: E402
     Quantified,
     Value,
 )
-from ttsc.compiler.semantics.types import (  # noqa: E402
+from ttsc.compiler.values.types import (  # noqa: E402
     BOOL,
     CANDIDATE,
     FLOAT,
@@ -282,7 +282,10 @@ def extern_program(returns: Type = STR, over_pool: bool = False) -> Program:
 def call(function: Any, returns: Type = STR, **options: Any) -> Any:
     events: list[Event] = []
     result = run(
-        extern_program(returns), ScriptedEngine({}), externs={"check": function}, events=events,
+        extern_program(returns),
+        ScriptedEngine({}),
+        externs={"check": function},
+        events=events,
         session_options=options,
     )
     assert sum(isinstance(e, ExternCalled) for e in events) == result.usage.extern_calls

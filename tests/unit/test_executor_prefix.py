@@ -12,7 +12,7 @@ from executor_programs import Builder, lengths, plan, run, voices  # noqa: E402
 from ttsc.backends.protocol import EngineError, EngineInfo, GenerateRequest, RequestRefused  # noqa: E402
 from ttsc.backends.scripted import ScriptedEngine  # noqa: E402
 from ttsc.compiler.ir.nodes import Parameter, Program, Value  # noqa: E402
-from ttsc.compiler.semantics.types import STR  # noqa: E402
+from ttsc.compiler.values.types import STR  # noqa: E402
 from ttsc.runtime.executor import run_plan  # noqa: E402
 from ttsc.runtime.limiter import Limiter  # noqa: E402
 from ttsc.runtime.prefix import PrefixGate, default_threshold  # noqa: E402
@@ -72,6 +72,7 @@ def test_a_leader_that_fails_hands_over() -> None:
 
 def test_a_leader_that_is_cancelled_hands_over() -> None:
     """The first branch's candidate is dropped before its first token; the other's goes on."""
+
     async def main() -> None:
         gate = PrefixGate(threshold=4)
         ids = tuple(range(50))
@@ -103,9 +104,7 @@ def test_a_tree_of_prefixes_is_warmed_level_by_level_across_inputs() -> None:
 
     async def main() -> None:
         session = Session({"default": engine})
-        await asyncio.gather(
-            *(run_plan(shared, {"q": f"{'x y z ' * 9}{i}"}, session, input_index=i) for i in range(3))
-        )
+        await asyncio.gather(*(run_plan(shared, {"q": f"{'x y z ' * 9}{i}"}, session, input_index=i) for i in range(3)))
         await engine.close()
 
     asyncio.run(main())
@@ -171,4 +170,3 @@ def test_the_limit_serves_by_ticket_and_survives_cancellation() -> None:
         return order
 
     assert asyncio.run(main()) in ([2, 5, 9], [5, 9])
-

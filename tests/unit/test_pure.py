@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttsc.compiler.ir.pure import OPERATIONS, EvaluationFailed, evaluate, foldable, valid_pattern
 from ttsc.compiler.semantics.functions import FUNCTIONS
+from ttsc.compiler.values.pure import OPERATIONS, EvaluationFailed, evaluate, foldable, valid_pattern
 
 
 @dataclass(frozen=True)

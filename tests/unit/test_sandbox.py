@@ -182,7 +182,7 @@ def test_ctypes_meets_the_kernels_no(call: str, tmp_path: Path) -> None:
     numbers = {"socket": 198, "kill": 129, "unshare": 97} if arm else {"socket": 41, "kill": 62, "unshare": 272}
     result = run_python(
         f"import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\nPARENT = {os.getpid()}\n"
-        f"NUMBER = {({**numbers, 'io_uring_setup': 425})!r}\nTARGET = {os.fsencode(target)!r}\n"
+        f"NUMBER = { ({**numbers, 'io_uring_setup': 425})!r}\nTARGET = {os.fsencode(target)!r}\n"
         f"done = {call}\nassert done not in (0, 1) and done < 2**31, done",
         [],
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.operators import OPERATORS
-from ttsc.compiler.semantics.types import (
+from ttsc.compiler.values.types import (
     BOOL,
     CANDIDATE,
     CONTEXT,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ttsc.compiler.ir.templates import TemplateFailed, TemplateInvalid, is_static, render, variables
+from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid, is_static, render, variables
 
 
 def test_text_without_syntax_is_its_own_result() -> None:

@@ -9,7 +9,7 @@ import pytest
 from ttsc.compiler.ir.nodes import Block, Program
 from ttsc.compiler.ir.reader import read
 from ttsc.compiler.ir.verify import type_of, verify, violations
-from ttsc.compiler.semantics.types import FLOAT, INT, ListOf
+from ttsc.compiler.values.types import FLOAT, INT, ListOf
 from ttsc.grammar.diagnostics import InternalError
 
 VALID = """

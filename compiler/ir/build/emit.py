@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.semantics.types import BOOL, FLOAT, INT, NONE, STR, Type
+from ttsc.compiler.values.types import BOOL, FLOAT, INT, NONE, STR, Type
 from ttsc.grammar.source import NOWHERE, Span
 
 

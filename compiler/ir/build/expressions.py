@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.emit import Emitter
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.semantics.types import CONTEXT, STR, Type
+from ttsc.compiler.values.types import CONTEXT, STR, Type
 from ttsc.grammar.source import Span
 
 Env = dict[typed.Symbol, ir.Value]

@@ -12,7 +12,7 @@ from typing import Literal, cast
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.expressions import Env, ExpressionBuilder
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.semantics.types import BOOL, CANDIDATE, CONTEXT, FLOAT, POOL, STR, ListOf, OptionalOf, Type
+from ttsc.compiler.values.types import BOOL, CANDIDATE, CONTEXT, FLOAT, POOL, STR, ListOf, OptionalOf, Type
 from ttsc.grammar.diagnostics import InternalError
 from ttsc.grammar.source import Span
 

@@ -15,7 +15,7 @@ from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.expressions import Env
 from ttsc.compiler.ir.build.operators import OperatorBuilder
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.semantics.types import BOOL, Type
+from ttsc.compiler.values.types import BOOL, Type
 from ttsc.grammar.source import Span
 
 

@@ -21,7 +21,8 @@ def program_option(function: Decorated) -> Decorated:
 def level_option(function: Decorated) -> Decorated:
     """`-O0`, `-O1`, `-O2`"""
     text = (
-        "0: the program as written; 1: shared prefixes, no early decisions; 2: all passes (default). The value is the same."
+        "0: the program as written; 1: shared prefixes, no early decisions; 2: all passes (default)."
+        " The value is the same."
     )
     kind = click.IntRange(0, 2)
     return click.option("-O", "level", type=kind, default=2, metavar="0|1|2", help=text)(function)

@@ -21,11 +21,11 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context, LoopContext
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ttsc.compiler.ir.filters import FILTERS, METERED, TESTS
-from ttsc.compiler.ir.metering import MAX_NESTING, MAX_TEMPLATE, Budget, Exhausted, Unsuitable, measured, spend, use
-from ttsc.compiler.ir.pure import EvaluationFailed, text_of
-from ttsc.compiler.ir.templates import TemplateFailed, TemplateInvalid
-from ttsc.compiler.semantics.types import CANDIDATE_FIELDS
+from ttsc.compiler.values.filters import FILTERS, METERED, TESTS
+from ttsc.compiler.values.metering import MAX_NESTING, MAX_TEMPLATE, Budget, Exhausted, Unsuitable, measured, spend, use
+from ttsc.compiler.values.pure import EvaluationFailed, text_of
+from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid
+from ttsc.compiler.values.types import CANDIDATE_FIELDS
 
 _LOOP_FIELDS = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "depth", "depth0"}

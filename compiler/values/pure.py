@@ -13,10 +13,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ttsc.compiler.ir.answers import last_boxed, last_number, parse_float, parse_int
-from ttsc.compiler.ir.pattern import PatternFailed, first_match, last_match
-from ttsc.compiler.ir.pattern import valid_pattern as valid_pattern
-from ttsc.compiler.semantics.types import BOOL, CANDIDATE, CANDIDATE_FIELDS, FLOAT, INT, STR, OptionalOf, Type
+from ttsc.compiler.values.answers import last_boxed, last_number, parse_float, parse_int
+from ttsc.compiler.values.pattern import PatternFailed, first_match, last_match
+from ttsc.compiler.values.pattern import valid_pattern as valid_pattern
+from ttsc.compiler.values.types import BOOL, CANDIDATE, CANDIDATE_FIELDS, FLOAT, INT, STR, OptionalOf, Type
 
 MAX_INTEGER = 2**63 - 1
 MAX_TEXT = 1_000_000

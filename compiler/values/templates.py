@@ -13,7 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ttsc.compiler.ir.sandbox import Compiled
+    from ttsc.compiler.values.sandbox import Compiled
 
 MAX_OUTPUT = 1_000_000
 """Longest rendered message, in characters."""
@@ -58,13 +58,13 @@ def render(template: str, args: Mapping[str, object]) -> str:
         if len(template) > MAX_OUTPUT:
             raise TemplateFailed(f"the text is longer than {MAX_OUTPUT} characters")
         return template
-    from ttsc.compiler.ir.sandbox import rendered
+    from ttsc.compiler.values.sandbox import rendered
 
     return rendered(_compiled(template), args, MAX_OUTPUT)
 
 
 @lru_cache(maxsize=512)
 def _compiled(template: str) -> Compiled:
-    from ttsc.compiler.ir.sandbox import compiled
+    from ttsc.compiler.values.sandbox import compiled
 
     return compiled(template)

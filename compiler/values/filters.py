@@ -12,9 +12,9 @@ from typing import Any
 
 from jinja2 import Undefined
 
-from ttsc.compiler.ir.metering import Exhausted, Unsuitable, measured, size_of, spend
-from ttsc.compiler.ir.pure import text_of
-from ttsc.compiler.semantics.types import CANDIDATE_FIELDS
+from ttsc.compiler.values.metering import Exhausted, Unsuitable, measured, size_of, spend
+from ttsc.compiler.values.pure import text_of
+from ttsc.compiler.values.types import CANDIDATE_FIELDS
 
 _MAX_REPEATED = 1_000_000
 _MAX_INDENT = 1_000

@@ -1,0 +1,1 @@
+"""Values without a model: types, pure operations, sandboxed templates, regular expressions."""
