@@ -44,19 +44,24 @@ class CpuAttentionBackend(TorchNativeAttnBackend):
             prefix = torch.repeat_interleave(forward_batch.extend_prefix_lens.to(torch.int64), new)
             self._lengths = prefix + torch.arange(len(starts)) - starts + 1
 
+    def step_metadata(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Request and visible length of each token of the current batch, for `step.py`."""
+        return self._requests, self._lengths
+
     def forward_extend(self, q: Any, k: Any, v: Any, layer: Any, forward_batch: Any, save_kv_cache: bool = True) -> Any:
         """Attention of new prompt tokens over the cached prefix and themselves."""
-        if self._fits(q, layer):
+        if self.fits(q, layer):
             return self._run(q, k, v, layer, forward_batch, save_kv_cache)
         return super().forward_extend(q, k, v, layer, forward_batch, save_kv_cache)
 
     def forward_decode(self, q: Any, k: Any, v: Any, layer: Any, forward_batch: Any, save_kv_cache: bool = True) -> Any:
         """Attention of one new token per sequence."""
-        if self._fits(q, layer):
+        if self.fits(q, layer):
             return self._run(q, k, v, layer, forward_batch, save_kv_cache)
         return super().forward_decode(q, k, v, layer, forward_batch, save_kv_cache)
 
-    def _fits(self, q: torch.Tensor, layer: Any) -> bool:
+    def fits(self, q: torch.Tensor, layer: Any) -> bool:
+        """Whether the kernel computes what this layer asks for."""
         keys = self.token_to_kv_pool.get_key_buffer(layer.layer_id)
         window = layer.sliding_window_size
         return bool(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import multiprocessing
 from typing import Any
 
 from sglang.srt.arg_groups import choices
@@ -21,6 +23,19 @@ def register() -> None:
     sampler.register(HookRegistry, HookType)
     invariant_mode = "sglang.srt.model_executor.model_runner.ModelRunner.maybe_enable_batch_invariant_mode"
     HookRegistry.register(invariant_mode, _keep_batch_invariant, HookType.REPLACE)
+    HookRegistry.register("sglang.srt.entrypoints.engine._set_envs_and_config", _fork_workers, HookType.AFTER)
+
+
+def _fork_workers(result: Any, *args: Any, **kwargs: Any) -> Any:
+    """Let the scheduler and the detokenizer be forks of the server instead of fresh interpreters.
+
+    SGLang spawns them because a process that has used CUDA must not fork; each then imports torch and SGLang again,
+    most of the time to the first answer. Here the server has started no thread, event loop or socket yet when it forks.
+    """
+    gc.collect()
+    gc.freeze()  # a collection in a child would write to, and so copy, every page of the shared objects
+    multiprocessing.set_start_method("fork", force=True)
+    return result
 
 
 def _make_attention_backend(model_runner: Any) -> Any:

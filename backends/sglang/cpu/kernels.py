@@ -27,8 +27,8 @@ SWITCH = "TTSC_CPU_KERNELS"
 """Environment variable; "0" leaves the engine on PyTorch's operations (for comparison)."""
 THREADS = "TTSC_CPU_THREADS"
 """Environment variable; how many threads the kernels use. Default: all cores this process may run on."""
-_SOURCES = ("kernels.cpp", "sampling.cpp")
-_HEADERS = ("pool.cpp",)
+_SOURCES = ("kernels.cpp", "sampling.cpp", "step.cpp")
+_HEADERS = ("pool.cpp", "vectors.cpp")
 _FLAGS = ("-O3", "-march=native", "-std=c++17", "-fPIC", "-pthread", "-fopenmp-simd")
 
 
@@ -44,13 +44,16 @@ def library() -> ctypes.CDLL | None:
         )
         return None
     try:
-        lib = ctypes.CDLL(str(_build(compiler)))
-        lib.ttsc_threads(_size(int(os.environ.get(THREADS, "0")) or len(os.sched_getaffinity(0))))
-        return lib
+        return ctypes.CDLL(str(_build(compiler)))
     except (OSError, subprocess.CalledProcessError) as error:
         reason = error.stderr.strip()[-400:] if isinstance(error, subprocess.CalledProcessError) else str(error)
         logger.warning("the CPU engine's kernels could not be built; it runs without them: %s", reason)
         return None
+
+
+def start_threads(lib: Any) -> None:
+    """Start the kernels' threads; only where a model runs, because the server forks before (`hooks.py`)."""
+    lib.ttsc_threads(_size(int(os.environ.get(THREADS, "0")) or len(os.sched_getaffinity(0))))
 
 
 def _build(compiler: str) -> Path:
@@ -91,7 +94,8 @@ def _compile(compiler: str, sources: list[Path], target: Path) -> None:
             compiled.unlink(missing_ok=True)
 
 
-def _at(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+def address(tensor: torch.Tensor | None) -> ctypes.c_void_p:
+    """Pointer to a tensor's first element; null for None."""
     return ctypes.c_void_p(None if tensor is None else tensor.data_ptr())
 
 
@@ -109,7 +113,11 @@ class PackedWeight:
         panels = (self.rows + self.PANEL - 1) // self.PANEL
         self._lib = lib
         self._packed = torch.empty(panels * self.PANEL * self.depth, dtype=torch.float32)
-        lib.ttsc_pack(_at(weight.contiguous()), _size(self.rows), _size(self.depth), _at(self._packed))
+        lib.ttsc_pack(address(weight.contiguous()), _size(self.rows), _size(self.depth), address(self._packed))
+
+    def data_ptr(self) -> int:
+        """Where the packed weight lies."""
+        return self._packed.data_ptr()
 
     def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """x @ weight.T + bias for x of any leading shape; each row's result is independent of the others."""
@@ -118,14 +126,14 @@ class PackedWeight:
             flat = flat.contiguous()
         out = torch.empty(flat.shape[0], self.rows, dtype=torch.float32)
         self._lib.ttsc_linear(
-            _at(flat),
+            address(flat),
             _size(flat.stride(0)),
             _size(flat.shape[0]),
             _size(self.depth),
-            _at(self._packed),
+            address(self._packed),
             _size(self.rows),
-            _at(bias),
-            _at(out),
+            address(bias),
+            address(out),
         )
         return out.view(*x.shape[:-1], self.rows)
 
@@ -145,9 +153,9 @@ def attention(
     tokens, heads, size = q.shape
     out = torch.empty(tokens, heads * size, dtype=torch.float32)
     lib.ttsc_attention(
-        _at(q), _size(q.stride(0)), _at(keys), _at(values), _at(req_to_token), _size(req_to_token.stride(0)),
-        _at(requests), _at(lengths), _size(tokens), _size(heads), _size(keys.shape[1]), _size(size),
-        ctypes.c_float(scale), _at(out),
+        address(q), _size(q.stride(0)), address(keys), address(values), address(req_to_token),
+        _size(req_to_token.stride(0)), address(requests), address(lengths), _size(tokens), _size(heads), _size(keys.shape[1]), _size(size),
+        ctypes.c_float(scale), address(out),
     )  # fmt: skip
     return out
 
@@ -157,15 +165,15 @@ def store(k: torch.Tensor, v: torch.Tensor, slots: torch.Tensor, keys: torch.Ten
     lib: Any = library()
     width = keys.shape[1] * keys.shape[2]
     lib.ttsc_store(
-        _at(k),
+        address(k),
         _size(k.stride(0)),
-        _at(v),
+        address(v),
         _size(v.stride(0)),
-        _at(slots),
+        address(slots),
         _size(k.shape[0]),
         _size(width),
-        _at(keys),
-        _at(values),
+        address(keys),
+        address(values),
     )
 
 
@@ -174,13 +182,13 @@ def rms_norm(x: torch.Tensor, residual: torch.Tensor | None, weight: torch.Tenso
     lib: Any = library()
     out = torch.empty_like(x)
     lib.ttsc_rms_norm(
-        _at(x),
-        _at(residual),
-        _at(weight),
+        address(x),
+        address(residual),
+        address(weight),
         ctypes.c_float(eps),
         _size(x.numel() // x.shape[-1]),
         _size(x.shape[-1]),
-        _at(out),
+        address(out),
     )
     return out
 
@@ -189,8 +197,8 @@ def rope(x: torch.Tensor, positions: torch.Tensor, cos_sin: torch.Tensor, head_s
     """Rotary embedding in place on [tokens, heads * head_size]; the rows may be strided."""
     lib: Any = library()
     lib.ttsc_rope(
-        _at(x), _size(x.stride(0)), _size(x.shape[0]), _size(x.shape[1] // head_size), _size(head_size),
-        _at(positions), _at(cos_sin), _size(cos_sin.shape[1]),
+        address(x), _size(x.stride(0)), _size(x.shape[0]), _size(x.shape[1] // head_size), _size(head_size),
+        address(positions), address(cos_sin), _size(cos_sin.shape[1]),
     )  # fmt: skip
 
 
@@ -199,29 +207,33 @@ def silu_mul(x: torch.Tensor) -> torch.Tensor:
     lib: Any = library()
     size = x.shape[-1] // 2
     out = torch.empty(*x.shape[:-1], size, dtype=torch.float32)
-    lib.ttsc_silu_mul(_at(x), _size(x.numel() // x.shape[-1]), _size(size), _at(out))
+    lib.ttsc_silu_mul(address(x), _size(x.numel() // x.shape[-1]), _size(size), address(out))
     return out
 
 
 def sample(
-    probs: torch.Tensor,
+    logits: torch.Tensor,
+    temperatures: torch.Tensor,
     seeds: torch.Tensor,
     positions: torch.Tensor,
     filters: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None,
 ) -> torch.Tensor:
-    """One token per row; `filters` are (top_k int32, top_p, min_p) per row."""
+    """One token per row of softmax(logits / temperature); `filters` are (top_k int32, top_p, min_p) per row."""
     lib: Any = library()
     top_k, top_p, min_p = filters if filters is not None else (None, None, None)
-    tokens = torch.empty(probs.shape[0], dtype=torch.int32)
+    rows, size = logits.shape
+    tokens = torch.empty(rows, dtype=torch.int32)
     lib.ttsc_sample(
-        _at(probs),
-        _size(probs.shape[0]),
-        _size(probs.shape[1]),
-        _at(seeds),
-        _at(positions),
-        _at(top_k),
-        _at(top_p),
-        _at(min_p),
-        _at(tokens),
-    )
+        address(logits), _size(logits.stride(0)), _size(rows), _size(size), address(temperatures), address(seeds),
+        address(positions), address(top_k), address(top_p), address(min_p), address(tokens),
+    )  # fmt: skip
+    return tokens
+
+
+def argmax(logits: torch.Tensor) -> torch.Tensor:
+    """The index of each row's largest entry."""
+    lib: Any = library()
+    rows, size = logits.shape
+    tokens = torch.empty(rows, dtype=torch.int64)
+    lib.ttsc_argmax(address(logits), _size(logits.stride(0)), _size(rows), _size(size), address(tokens))
     return tokens

@@ -15,7 +15,7 @@ from sglang.srt.layers.layernorm import RMSNorm
 from sglang.srt.layers.quantization.unquant import UnquantizedEmbeddingMethod, UnquantizedLinearMethod
 from sglang.srt.layers.rotary_embedding.base import RotaryEmbedding
 
-from ttsc.backends.sglang.cpu import kernels
+from ttsc.backends.sglang.cpu import kernels, step
 
 
 class PackedLinearMethod(UnquantizedLinearMethod):
@@ -23,10 +23,10 @@ class PackedLinearMethod(UnquantizedLinearMethod):
 
     def __init__(self, packed: kernels.PackedWeight) -> None:
         super().__init__()
-        self._packed = packed
+        self.packed = packed
 
     def apply(self, layer: Any, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
-        return self._packed.apply(x, bias)
+        return self.packed.apply(x, bias)
 
 
 class PackedEmbeddingMethod(UnquantizedEmbeddingMethod):
@@ -49,6 +49,7 @@ def install(model: torch.nn.Module) -> None:
     lib = kernels.library()
     if lib is None:
         return
+    kernels.start_threads(lib)
     # What is left to PyTorch is small. Its OpenMP threads would only compete with the kernels' own (see pool.cpp).
     torch.set_num_threads(1)
     output_projection: Any = getattr(model, "lm_head", None)
@@ -69,6 +70,7 @@ def install(model: torch.nn.Module) -> None:
             module.quant_method = PackedEmbeddingMethod(kernels.PackedWeight(weight, lib))
         elif type(module) is RMSNorm and module.variance_size_override is None:
             _replace_forward(module, _Norm(module))
+    step.install(model, lib)
 
 
 class _Norm:
