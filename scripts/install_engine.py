@@ -25,6 +25,8 @@ from pathlib import Path
 SGLANG = "sglang==0.5.23"
 TORCH_VERSION = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
+COMPILER = "ziglang==0.17.1"
+"""A C++ compiler as a Python package, for machines that have none: the engine's CPU kernels are compiled at first start."""
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements" / "engine-cpu.txt"
 
 
@@ -42,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail("the engine needs Python 3.11 or newer on Linux")
     started = time.monotonic()
     gpu = _has_nvidia_gpu() and not options.cpu
-    missing = _missing([SGLANG]) if gpu else _missing(_read_requirements()) + _missing_torch()
+    missing = _missing([SGLANG]) if gpu else _missing(_cpu_packages()) + _missing_torch()
     if not missing:
         print(f"engine: all installed ({'GPU' if gpu else 'CPU'} set)")
         return 0
@@ -65,6 +67,9 @@ def _install_cpu_set() -> None:
     if _missing_torch():
         _install_torch()
     _pip(["install", "--no-deps", "--requirement", str(REQUIREMENTS)])
+    if _needs_compiler():
+        print("engine: no C++ compiler here (g++); taking one from the Python package index (100 MB)", flush=True)
+        _pip(["install", "--no-deps", COMPILER])
 
 
 def _install_torch() -> None:
@@ -91,6 +96,15 @@ def _pip(arguments: list[str]) -> None:
 def _read_requirements() -> list[str]:
     lines = REQUIREMENTS.read_text(encoding="utf-8").splitlines()
     return [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+
+
+def _cpu_packages() -> list[str]:
+    return [*_read_requirements(), *([COMPILER] if _needs_compiler() else [])]
+
+
+def _needs_compiler() -> bool:
+    """Whether the machine has no C++ compiler: gcc alone is none."""
+    return not any(shutil.which(name) for name in ("g++", "c++", "clang++"))
 
 
 def _missing(requirements: list[str]) -> list[str]:
