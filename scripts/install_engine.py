@@ -26,7 +26,7 @@ SGLANG = "sglang==0.5.23"
 TORCH_VERSION = "2.13.0"
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 COMPILER = "ziglang==0.17.1"
-"""A C++ compiler as a Python package, for machines that have none: the engine's CPU kernels are compiled at first start."""
+"""A C++ compiler as a Python package, where there is none: the CPU kernels are compiled at the engine's first start."""
 REQUIREMENTS = Path(__file__).resolve().parent.parent / "requirements" / "engine-cpu.txt"
 
 

@@ -11,6 +11,7 @@ PLATFORM_NAME = "ttsc_cpu"
 ATTENTION_BACKEND = "ttsc_cpu"
 SERVE_MODULE = "ttsc.backends.sglang.cpu.serve"
 """Run as `python -m SERVE_MODULE <argv>`."""
+MODEL_PACKAGE = "ttsc.backends.sglang.cpu.models"
 DEFAULT_MAX_TOTAL_TOKENS = 32768
 """Size of the key-value cache in tokens; about 46 kB each for a 135M-parameter model in float32."""
 
@@ -43,6 +44,7 @@ def cpu_server_args(
         SWITCH: "1",
         "SGLANG_PLATFORM": PLATFORM_NAME,
         "SGLANG_PLUGINS": PLATFORM_NAME,
+        "SGLANG_EXTERNAL_MODEL_PACKAGE": MODEL_PACKAGE,
         "TORCHDYNAMO_DISABLE": "1",
     }
     environment["TTSC_CPU_THREADS"] = str(threads or available_cores())

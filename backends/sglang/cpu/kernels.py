@@ -117,7 +117,7 @@ class PackedWeight:
 
     def data_ptr(self) -> int:
         """Where the packed weight lies."""
-        return self._packed.data_ptr()
+        return int(self._packed.data_ptr())
 
     def apply(self, x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
         """x @ weight.T + bias for x of any leading shape; each row's result is independent of the others."""
@@ -154,8 +154,8 @@ def attention(
     out = torch.empty(tokens, heads * size, dtype=torch.float32)
     lib.ttsc_attention(
         address(q), _size(q.stride(0)), address(keys), address(values), address(req_to_token),
-        _size(req_to_token.stride(0)), address(requests), address(lengths), _size(tokens), _size(heads), _size(keys.shape[1]), _size(size),
-        ctypes.c_float(scale), address(out),
+        _size(req_to_token.stride(0)), address(requests), address(lengths), _size(tokens), _size(heads),
+        _size(keys.shape[1]), _size(size), ctypes.c_float(scale), address(out),
     )  # fmt: skip
     return out
 

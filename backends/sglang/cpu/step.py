@@ -35,7 +35,7 @@ class _Shape(ctypes.Structure):
 
 def install(model: torch.nn.Module, lib: Any) -> bool:
     """Give `model` the fused forward if it is of the kind; its layers must have been packed. Says whether it did."""
-    inner = getattr(model, "model", None)
+    inner: Any = getattr(model, "model", None)
     if type(inner) is not LlamaModel or not all(_is_plain(layer) for layer in inner.layers):
         return False
     if type(inner.norm) is not RMSNorm or inner.start_layer != 0 or inner.end_layer != len(inner.layers):
