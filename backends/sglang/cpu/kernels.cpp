@@ -28,16 +28,39 @@ constexpr int ROWS = 4;      // rows of one register tile
 constexpr int DEPTH = 192;   // part of the inner dimension kept in L1 (24 * 192 floats = 18 kB)
 constexpr int BLOCK = 64;    // rows of one task
 
-template <int R>
-inline void tile(const float* x, int64_t ldx, const float* w, int64_t depth, float* acc_mem) {
+// One tile of R rows over a slice of a panel; meanwhile LINES cache lines per eight steps of what is multiplied next are asked for.
+// Without that, computing waits for memory at each new slice and then memory waits for computing.
+template <int R, int LINES>
+inline void tile(const float* x, int64_t ldx, const float* w, int64_t depth, float* acc_mem, const char* ahead) {
   __m256 acc[R][3];
   for (int r = 0; r < R; r++)
     for (int c = 0; c < 3; c++) acc[r][c] = _mm256_loadu_ps(acc_mem + r * PANEL + c * 8);
-  for (int64_t i = 0; i < depth; i++) {
+  const float* row[R];
+  for (int r = 0; r < R; r++) row[r] = x + r * ldx;
+  int64_t i = 0;
+  for (; i + 8 <= depth; i += 8) {
+#pragma GCC unroll 12
+    for (int l = 0; l < LINES; l++) _mm_prefetch(ahead + l * 64, _MM_HINT_T0);
+    ahead += LINES * 64;
+#pragma GCC unroll 8
+    for (int u = 0; u < 8; u++) {
+      const float* at = w + u * PANEL;
+      __m256 w0 = _mm256_loadu_ps(at), w1 = _mm256_loadu_ps(at + 8), w2 = _mm256_loadu_ps(at + 16);
+      asm("" : "+x"(w0), "+x"(w1), "+x"(w2));  // keep them in registers: the compiler would load them again for each row
+#pragma GCC unroll 4
+      for (int r = 0; r < R; r++) {
+        const __m256 a = _mm256_broadcast_ss(row[r] + i + u);
+        acc[r][0] = _mm256_fmadd_ps(a, w0, acc[r][0]);
+        acc[r][1] = _mm256_fmadd_ps(a, w1, acc[r][1]);
+        acc[r][2] = _mm256_fmadd_ps(a, w2, acc[r][2]);
+      }
+    }
+    w += 8 * PANEL;
+  }
+  for (; i < depth; i++, w += PANEL) {
     const __m256 w0 = _mm256_loadu_ps(w), w1 = _mm256_loadu_ps(w + 8), w2 = _mm256_loadu_ps(w + 16);
-    w += PANEL;
     for (int r = 0; r < R; r++) {
-      const __m256 a = _mm256_broadcast_ss(x + r * ldx + i);
+      const __m256 a = _mm256_broadcast_ss(row[r] + i);
       acc[r][0] = _mm256_fmadd_ps(a, w0, acc[r][0]);
       acc[r][1] = _mm256_fmadd_ps(a, w1, acc[r][1]);
       acc[r][2] = _mm256_fmadd_ps(a, w2, acc[r][2]);
@@ -47,16 +70,35 @@ inline void tile(const float* x, int64_t ldx, const float* w, int64_t depth, flo
     for (int c = 0; c < 3; c++) _mm256_storeu_ps(acc_mem + r * PANEL + c * 8, acc[r][c]);
 }
 
+template <int LINES>
+inline void slice(const float* x, int64_t ldx, int64_t rows, const float* w, int64_t depth, float* acc) {
+  const char* ahead = reinterpret_cast<const char*>(w + depth * PANEL);  // panels follow each other in memory
+  const char* end = ahead + depth * PANEL * 4;
+  int64_t r = 0;
+  for (; r + ROWS <= rows; r += ROWS, ahead += depth / 8 * LINES * 64) {
+    if (LINES > 0 && ahead < end)
+      tile<4, LINES>(x + r * ldx, ldx, w, depth, acc + r * PANEL, ahead);
+    else
+      tile<4, 0>(x + r * ldx, ldx, w, depth, acc + r * PANEL, ahead);
+  }
+  const float* rest = x + r * ldx;
+  if (rows - r == 3) tile<3, LINES>(rest, ldx, w, depth, acc + r * PANEL, ahead);
+  if (rows - r == 2) tile<2, LINES>(rest, ldx, w, depth, acc + r * PANEL, ahead);
+  if (rows - r == 1) tile<1, LINES>(rest, ldx, w, depth, acc + r * PANEL, ahead);
+}
+
 void linear_block(const float* x, int64_t ldx, int64_t rows, int64_t k, const float* w, float* acc) {
+  const int64_t tiles = (rows + ROWS - 1) / ROWS;
   for (int64_t d = 0; d < k; d += DEPTH) {
     const int64_t depth = std::min<int64_t>(DEPTH, k - d);
     const float* wd = w + d * PANEL;
-    int64_t r = 0;
-    for (; r + ROWS <= rows; r += ROWS) tile<4>(x + r * ldx + d, ldx, wd, depth, acc + r * PANEL);
-    const float* rest = x + r * ldx + d;
-    if (rows - r == 3) tile<3>(rest, ldx, wd, depth, acc + r * PANEL);
-    if (rows - r == 2) tile<2>(rest, ldx, wd, depth, acc + r * PANEL);
-    if (rows - r == 1) tile<1>(rest, ldx, wd, depth, acc + r * PANEL);
+    // Eight steps use twelve lines; the more tiles share a slice, the fewer each has to ask for. One row only streams.
+    if (tiles >= 12) slice<1>(x + d, ldx, rows, wd, depth, acc);
+    else if (tiles >= 6) slice<2>(x + d, ldx, rows, wd, depth, acc);
+    else if (tiles >= 4) slice<3>(x + d, ldx, rows, wd, depth, acc);
+    else if (tiles >= 2) slice<6>(x + d, ldx, rows, wd, depth, acc);
+    else if (rows >= 2) slice<12>(x + d, ldx, rows, wd, depth, acc);
+    else slice<0>(x + d, ldx, rows, wd, depth, acc);
   }
 }
 
