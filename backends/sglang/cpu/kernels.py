@@ -10,10 +10,13 @@ import ctypes
 import fcntl
 import functools
 import hashlib
+import importlib.util
 import logging
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +40,7 @@ def library() -> ctypes.CDLL | None:
     """The compiled kernels, or None if this machine cannot have them; the reason is logged once."""
     if os.environ.get(SWITCH) == "0":
         return None
-    compiler = os.environ.get("CXX") or shutil.which("g++") or shutil.which("c++")
+    compiler = _compiler()
     if compiler is None:
         logger.warning(
             "no C++ compiler found: the CPU engine runs without its own kernels, slower and not batch-invariant"
@@ -56,10 +59,23 @@ def start_threads(lib: Any) -> None:
     lib.ttsc_threads(_size(int(os.environ.get(THREADS, "0")) or len(os.sched_getaffinity(0))))
 
 
-def _build(compiler: str) -> Path:
+def _compiler() -> list[str] | None:
+    """The command of a C++ compiler: CXX, the machine's own, or the one that `ziglang` from the package index holds.
+
+    gcc alone compiles no C++; `scripts/install_engine.py` adds `ziglang` where nothing else is there.
+    """
+    if os.environ.get("CXX"):
+        return shlex.split(os.environ["CXX"])
+    found = next(filter(None, map(shutil.which, ("g++", "c++", "clang++"))), None)
+    if found is not None:
+        return [found]
+    return [sys.executable, "-m", "ziglang", "c++"] if importlib.util.find_spec("ziglang") else None
+
+
+def _build(compiler: list[str]) -> Path:
     """Compile into the cache, under a name that changes with sources, flags, compiler and processor."""
     sources = [Path(__file__).with_name(name) for name in _SOURCES]
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True, check=True).stdout
+    version = subprocess.run([*compiler, "--version"], capture_output=True, text=True, check=True).stdout
     processor = next(
         (line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith(("flags", "Features"))), ""
     )
@@ -78,15 +94,15 @@ def _build(compiler: str) -> Path:
     return target
 
 
-def _compile(compiler: str, sources: list[Path], target: Path) -> None:
+def _compile(compiler: list[str], sources: list[Path], target: Path) -> None:
     objects = [target.with_suffix(f".{source.stem}.o") for source in sources]
     try:
         for source, compiled in zip(sources, objects, strict=True):
             subprocess.run(
-                [compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)], capture_output=True, text=True, check=True
+                [*compiler, *_FLAGS, "-c", str(source), "-o", str(compiled)], capture_output=True, text=True, check=True
             )
         partial = target.with_suffix(".partial")
-        command = [compiler, "-shared", "-pthread", *map(str, objects), "-o", str(partial)]
+        command = [*compiler, "-shared", "-pthread", *map(str, objects), "-o", str(partial)]
         subprocess.run(command, capture_output=True, text=True, check=True)
         partial.replace(target)
     finally:
