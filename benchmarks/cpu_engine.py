@@ -3,9 +3,9 @@
     python benchmarks/cpu_engine.py --repeats 5 --json out.json
 
 Each arm is one server; they run one after the other, in turns, `--repeats` times each, so that a busy minute of the
-machine hits both. Decode: n sequences with a common prompt and a last token of their own, 64 new tokens each at
-temperature 1; tokens per second from first submission to last answer. Prefill: one prompt of 1024 tokens that is not
-cached. Median and range go to standard output.
+machine hits both. Ours is deterministic, as ttsc launches it; stock cannot be. Decode: n sequences with a common prompt
+and a last token of their own, 32 new tokens each at temperature 1; tokens per second from first submission to last
+answer. Prefill: one prompt of 1024 tokens that is not cached. Median and range go to standard output.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ import httpx
 from ttsc.backends.sglang.cpu.arguments import SERVE_MODULE, cpu_server_args
 from ttsc.backends.sglang.models import resolve_model
 
-BATCHES = (1, 8, 16, 64)
-NEW_TOKENS = 64
+BATCHES = (1, 8, 64)
+NEW_TOKENS = 32
 PROMPT_TOKENS = 64
 PREFILL_TOKENS = 1024
 ARMS = ("ours", "stock")
@@ -57,11 +57,16 @@ def main() -> int:
             load = os.getloadavg()[0]
             samples[arm].setdefault("load_average", []).append(round(load, 2))
             print(f"# repeat {repeat + 1}, {arm}: {measured} (load {load:.1f})", file=sys.stderr, flush=True)
-    report = {"model": model.name, "date": time.strftime("%Y-%m-%d"), "cores": os.cpu_count(), "samples": samples}
-    if options.json:
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+            _write(options.json, {"model": model.name, "cores": os.cpu_count(), "samples": samples})
     _print_table(samples)
     return 0
+
+
+def _write(path: Path | None, report: dict[str, Any]) -> None:
+    """Write what there is so far, so that an interrupted run leaves its samples."""
+    if path is not None:
+        text = json.dumps({"date": time.strftime("%Y-%m-%d"), **report}, indent=2)
+        path.write_text(text + "\n", encoding="utf-8")
 
 
 @contextmanager
@@ -69,7 +74,7 @@ def _server(model_path: str, arm: str) -> Iterator[tuple[str, float]]:
     """A server of one arm, with the seconds from its start to its first answer; gone with all its processes
     afterwards."""
     port = _free_port()
-    argv, environment = cpu_server_args(model_path, port)
+    argv, environment = cpu_server_args(model_path, port, deterministic=arm == "ours")
     if arm == "stock":
         argv[argv.index("--attention-backend") + 1] = "torch_native"
         environment["TTSC_CPU_KERNELS"] = "0"

@@ -44,7 +44,7 @@ def jobs() -> list[tuple[str, dict[str, Any]]]:
     result = []
     for index in range(24):
         sampling: dict[str, Any] = {
-            "max_new_tokens": 160 if index == 1 else 24,
+            "max_new_tokens": 256 if index == 1 else 24,
             "temperature": (0.0, 1.0, 0.7)[index % 3],
             "sampling_seed": 7 * index + 1,
             "ignore_eos": True,
@@ -71,6 +71,22 @@ async def test_concurrent_requests_equal_the_same_requests_alone(engine_url: str
         cached = await together()
     assert batched == alone
     assert cached == alone
+
+
+async def test_cutting_a_prompt_into_chunks_changes_nothing(engine_url: str) -> None:
+    """Three prompts at once do not fit one chunk, so that one of them is cut; alone each fits."""
+    async with client(engine_url) as http:
+        chunk = int((await http.get("/server_info")).json().get("chunked_prefill_size") or 0)
+        if not 0 < chunk <= 4096:
+            pytest.skip(f"the server's prefill chunks of {chunk} tokens are too long to fill here")
+        size = chunk * 2 // 5
+        prompts = [[(index * 37 + start) % 40000 + 100 for index in range(size)] for start in (1, 2, 3)]
+        options = {"max_new_tokens": 8, "temperature": 1.0, "sampling_seed": 11, "ignore_eos": True}
+        await http.post("/flush_cache")
+        together = await asyncio.gather(*[generate(http, prompt, **options) for prompt in prompts])
+        await http.post("/flush_cache")
+        alone = [await generate(http, prompt, **options) for prompt in prompts]
+    assert [reply["output_ids"] for reply in together] == [reply["output_ids"] for reply in alone]
 
 
 async def test_seeds_are_honoured(engine_url: str) -> None:
