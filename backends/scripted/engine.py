@@ -140,8 +140,14 @@ class ScriptedEngine:
             raise error
         planned, finish, matched = self._plan(request)
         live = _Running(
-            request, planned, finish, matched, 0, on_progress if request.stream else None,
-            asyncio.get_running_loop().create_future(), record,
+            request,
+            planned,
+            finish,
+            matched,
+            0,
+            on_progress if request.stream else None,
+            asyncio.get_running_loop().create_future(),
+            record,
         )
         assert request.request_id not in self._live, "request ids must be unique"
         self._live[request.request_id] = live
