@@ -7,6 +7,7 @@ of the language: declarations, statements, expressions, types, in this order.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal as Literal_
 
 from ttsc.grammar.source import Span
 
@@ -28,10 +29,11 @@ class NamedType:
 
 @dataclass(frozen=True, slots=True)
 class ListType:
-    """`list[T]`"""
+    """`list[T]`, or `list[T, limit]`: at most so many."""
 
     item: TypeExpr
     span: Span = _span()
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,14 @@ class Conditional:
     span: Span = _span()
 
 
-Expr = Literal | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Unary | Binary | Conditional
+@dataclass(frozen=True, slots=True)
+class Abstain:
+    """`abstain`: the answer of one who gives none."""
+
+    span: Span = _span()
+
+
+Expr = Literal | Abstain | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Unary | Binary | Conditional
 
 
 # --- statements -----------------------------------------------------------------------------------------------------
@@ -160,27 +169,37 @@ Expr = Literal | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Un
 
 @dataclass(frozen=True, slots=True)
 class Let:
-    """`let name[: type] = value`: bound once."""
+    """`let name[: type] = value`: bound once. `offline let`: computed once per distinct inputs and kept."""
 
     name: Name
     type: TypeExpr | None
     value: Expr
     span: Span = _span()
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Var:
-    """`var name[: type] = value`: may be assigned again."""
+    """`var name[: type] = value`: may be assigned again. Without a value it must be assigned before it is read."""
 
     name: Name
     type: TypeExpr | None
-    value: Expr
+    value: Expr | None
     span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
 class Assign:
     """`name = value`"""
+
+    name: Name
+    value: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """`name += value`: a variable becomes longer or greater, or a store gets an item."""
 
     name: Name
     value: Expr
@@ -208,12 +227,23 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class For:
+    """`for x in xs { … } [until condition]`: a round for each element, in order; `for a, b in pairs` takes pairs apart."""
+
+    names: tuple[Name, ...]
+    over: Expr
+    body: tuple[Statement, ...]
+    until: Expr | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Return:
     value: Expr
     span: Span = _span()
 
 
-Statement = Let | Var | Assign | If | Repeat | Return
+Statement = Let | Var | Assign | Add | If | Repeat | For | Return
 
 
 # --- declarations ---------------------------------------------------------------------------------------------------
@@ -256,13 +286,14 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`name: type [= default] [in low..high | in [a, b]]`; with `in` it is a tunable."""
+    """`name: type [= default] [in low..high | in [a, b]]`; with `in` it is a tunable. `oracle`: known in evaluation only."""
 
     name: Name
     type: TypeExpr
     default: Expr | None
     tunable: Range | Choices | None
     span: Span = _span()
+    oracle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,11 +316,12 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """`name: type` of a record."""
+    """`name: type [in low..high | in [a, b]]` of a record; `allowed` are the values it may have."""
 
     name: Name
     type: TypeExpr
     span: Span = _span()
+    allowed: Range | Choices | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,13 +334,18 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Extern:
-    """`extern name(params) -> type`: a typed function that the host supplies."""
+    """`[environment | oracle] extern name(params) -> type`: a typed function that the host supplies.
+
+    An `environment` has side effects: its calls keep their order and are never made twice or in vain. An `oracle` knows
+    the answer: evaluation only.
+    """
 
     name: Name
     parameters: tuple[Parameter, ...]
     returns: TypeExpr
     doc: str | None
     span: Span = _span()
+    modifier: Literal_["environment", "oracle"] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,6 +361,16 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """One clause of a budget: `tokens <= 20k`, `latency <= 30s`, `cost <= $0.05`. `unit` as written, or ""."""
+
+    resource: Name
+    amount: int | float
+    unit: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     name: Name
     parameters: tuple[Parameter, ...]
@@ -331,9 +378,70 @@ class Program:
     body: tuple[Statement, ...]
     doc: str | None
     span: Span = _span()
+    budget: tuple[Limit, ...] = ()
 
 
-Declaration = Use | Model | Prompt | Record | Extern | Function | Program
+@dataclass(frozen=True, slots=True)
+class Store:
+    """`store name: type`: items that outlive a run."""
+
+    name: Name
+    item: TypeExpr
+    doc: str | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """`model role ["pattern"] => replies`: what a role says in a test, to prompts that hold the pattern."""
+
+    role: Name
+    pattern: str | None
+    replies: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """`extern name(a, b) = value`: what an extern gives in a test."""
+
+    name: Name
+    parameters: tuple[Name, ...]
+    value: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class StubStore:
+    """`store name = items`: what a store holds when a test begins."""
+
+    name: Name
+    items: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`expect condition`"""
+
+    condition: Expr
+    span: Span = _span()
+
+
+TestItem = Scripted | Stub | StubStore | Let | Expect
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`test "title" { … }`: a scripted model, calls of programs, and what must hold."""
+
+    title: str
+    items: tuple[TestItem, ...]
+    doc: str | None
+    span: Span = _span()
+
+
+Declaration = Use | Model | Prompt | Record | Extern | Function | Program | Store | Test
 
 
 @dataclass(frozen=True, slots=True)

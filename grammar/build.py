@@ -117,20 +117,58 @@ class Builder:
         return ast.Record(self._name(v[2]), tuple(v[4]), v[0], span)
 
     def field(self, v: Values, span: Span) -> ast.Field:
-        return ast.Field(self._name(v[0]), v[2], span)
+        return ast.Field(self._name(v[0]), v[2], span, _values(v[3]))
+
+    def word(self, v: Values, span: Span) -> str:
+        return v[0].text  # type: ignore[no-any-return]
 
     def extern(self, v: Values, span: Span) -> ast.Extern:
-        return ast.Extern(self._name(v[2]), tuple(v[3]), v[5], v[0], span)
+        return ast.Extern(self._name(v[3]), tuple(v[4]), v[6], v[0], span, v[1])
+
+    def store(self, v: Values, span: Span) -> ast.Store:
+        return ast.Store(self._name(v[2]), v[4], v[0], span)
 
     def function(self, v: Values, span: Span) -> ast.Function:
         return ast.Function(self._name(v[2]), tuple(v[3]), v[5], v[7], v[0], span)
 
     def program(self, v: Values, span: Span) -> ast.Program:
-        return ast.Program(self._name(v[2]), tuple(v[3]), v[5], tuple(v[6]), v[0], span)
+        return ast.Program(self._name(v[2]), tuple(v[3]), v[5], tuple(v[7]), v[0], span, tuple(v[6]))
+
+    def limit(self, v: Values, span: Span) -> ast.Limit:
+        return ast.Limit(self._name(v[0]), v[2].value, "", span)
+
+    def limit_quantity(self, v: Values, span: Span) -> ast.Limit:
+        amount, unit = v[2].value
+        return ast.Limit(self._name(v[0]), amount, unit, span)
 
     def parameter(self, v: Values, span: Span) -> ast.Parameter:
-        tunable = v[4] if isinstance(v[4], ast.Range | ast.Choices) else None
-        return ast.Parameter(self._name(v[0]), v[2], v[3], tunable, span)
+        return ast.Parameter(self._name(v[0]), v[2], v[3], _values(v[4]), span)
+
+    def oracle_parameter(self, v: Values, span: Span) -> ast.Parameter:
+        return ast.Parameter(self._name(v[1]), v[3], v[4], _values(v[5]), span, oracle=True)
+
+    # --- tests
+
+    def test(self, v: Values, span: Span) -> ast.Test:
+        return ast.Test(v[2].value, tuple(v[4]), v[0], span)
+
+    def scripted(self, v: Values, span: Span) -> ast.Scripted:
+        return ast.Scripted(self._name(v[1]), None, v[3], span)
+
+    def scripted_pattern(self, v: Values, span: Span) -> ast.Scripted:
+        return ast.Scripted(self._name(v[1]), v[2].value, v[4], span)
+
+    def stub(self, v: Values, span: Span) -> ast.Stub:
+        return ast.Stub(self._name(v[1]), (), v[5], span)
+
+    def stub_with_parameters(self, v: Values, span: Span) -> ast.Stub:
+        return ast.Stub(self._name(v[1]), tuple(v[3]), v[6], span)
+
+    def stub_store(self, v: Values, span: Span) -> ast.StubStore:
+        return ast.StubStore(self._name(v[1]), v[3], span)
+
+    def expect(self, v: Values, span: Span) -> ast.Expect:
+        return ast.Expect(v[1], span)
 
     def range(self, v: Values, span: Span) -> ast.Range:
         return ast.Range(v[1].value, v[3].value, v[1].span.to(v[3].span))
@@ -150,7 +188,9 @@ class Builder:
         if v[0].text != "list":
             hint = "a record gathers named values of several types; a list is written list[str]"
             self._report("E0139", f"'{v[0].text}' takes no type in brackets", span, "only 'list' does", hint)
-        return ast.ListType(v[2], span)
+        return ast.ListType(v[2], span, v[4].value if len(v) > 4 else None)
+
+    bounded_list_type = list_type
 
     # --- statements
 
@@ -159,6 +199,15 @@ class Builder:
 
     def var(self, v: Values, span: Span) -> ast.Var:
         return ast.Var(self._name(v[1]), v[2], v[4], span)
+
+    def offline(self, v: Values, span: Span) -> ast.Let:
+        return ast.Let(self._name(v[2]), v[3], v[5], span, offline=True)
+
+    def unset(self, v: Values, span: Span) -> ast.Var:
+        return ast.Var(self._name(v[1]), v[3], None, span)
+
+    def add(self, v: Values, span: Span) -> ast.Add:
+        return ast.Add(self._name(v[0]), v[2], span)
 
     def assign(self, v: Values, span: Span) -> ast.Assign:
         return ast.Assign(self._name(v[0]), v[2], span)
@@ -177,6 +226,18 @@ class Builder:
 
     def repeat_until(self, v: Values, span: Span) -> ast.Repeat:
         return ast.Repeat(v[1], tuple(v[2]), v[4], span)
+
+    def for_(self, v: Values, span: Span) -> ast.For:
+        return ast.For(self._loop_names(v[1]), v[3], tuple(v[4]), None, span)
+
+    def for_until(self, v: Values, span: Span) -> ast.For:
+        return ast.For(self._loop_names(v[1]), v[3], tuple(v[4]), v[6], span)
+
+    def _loop_names(self, names: Values) -> tuple[ast.Name, ...]:
+        if len(names) > 2:
+            hint = "for a, b in zip(as, bs) takes pairs apart; nothing has three parts"
+            self._report("E0147", "a loop takes one name, or two for pairs", names[2].span, "a third name", hint)
+        return tuple(names)
 
     def return_(self, v: Values, span: Span) -> ast.Return:
         return ast.Return(v[1], span)
@@ -249,8 +310,16 @@ class Builder:
     def none(self, v: Values, span: Span) -> ast.Literal:
         return ast.Literal(None, span)
 
+    def abstain(self, v: Values, span: Span) -> ast.Abstain:
+        return ast.Abstain(span)
+
     def empty_list(self, v: Values, span: Span) -> ast.ListExpr:
         return ast.ListExpr((), span)
 
     def list_expr(self, v: Values, span: Span) -> ast.ListExpr:
         return ast.ListExpr(tuple(v[1]), span)
+
+
+def _values(v: Any) -> ast.Range | ast.Choices | None:
+    """What `in` allows; None where there is none, or where it could not be read."""
+    return v if isinstance(v, ast.Range | ast.Choices) else None

@@ -29,7 +29,7 @@ def _node(node: Any, label: str, depth: int, spans: bool, lines: list[str]) -> N
             continue
         if is_dataclass(value) or (isinstance(value, tuple) and any(is_dataclass(item) for item in value)):
             children.append((field.name, value))
-        elif value is not None and value != ():
+        elif value is not None and value != () and (value is not False or type(node).__name__ == "Literal"):
             plain.append(f"{field.name}={_plain(value)}")
         elif type(node).__name__ == "Literal":
             plain.append("none")

@@ -19,11 +19,15 @@ from ttsc.grammar.numbers import read_number
 from ttsc.grammar.source import Source, Span
 from ttsc.grammar.strings import decode
 
-STATEMENT_WORDS = frozenset({"let", "var", "if", "else", "repeat", "until", "return"})
+STATEMENT_WORDS = frozenset({"let", "var", "if", "else", "repeat", "for", "until", "return", "expect"})
 OPERATOR_WORDS = frozenset({"or", "and", "not", "in"})
-VALUE_WORDS = frozenset({"true", "false", "none"})
-DECLARATION_WORDS = frozenset({"use", "model", "prompt", "record", "extern", "function", "program"})
-LATER_WORDS = frozenset({"for", "while"})
+VALUE_WORDS = frozenset({"true", "false", "none", "abstain"})
+DECLARATION_WORDS = frozenset(
+    "use model prompt record extern environment oracle function program store test".split()
+)
+PLACED_WORDS = frozenset({"budget", "offline"})
+"""Words of the language in one place only, and names elsewhere."""
+LATER_WORDS = frozenset({"while"})
 """Reserved without a meaning yet, so that programs written today keep theirs."""
 RESERVED_WORDS = STATEMENT_WORDS | OPERATOR_WORDS | VALUE_WORDS | LATER_WORDS
 
@@ -36,8 +40,8 @@ CLOSERS = frozenset({")", "]", "}"})
 _FOREIGN_VALUES = {"None": "none", "null": "none", "nil": "none", "True": "true", "False": "false"}
 _FOREIGN_OPERATORS = {"&&": "and", "||": "or", "!": "not", ":=": "=", "===": "==", "!==": "!=", "<>": "!="}
 EXPECTS_OPERAND = DECLARATION_WORDS | frozenset(
-    "( [ LAMBDA , = == != < <= > >= => |> : -> . .. + - * / // % |"
-    " let var if COND_IF else repeat until return or and not in".split()
+    "( [ LAMBDA , = += == != < <= > >= => |> : -> . .. + - * / // % |"
+    " let var if COND_IF else repeat for until return expect or and not in".split()
 )
 """What is incomplete without something after it."""
 
@@ -48,8 +52,9 @@ _TOKEN = re.compile(
     | (?P<number>[0-9](?:[0-9_])*(?:\.[0-9][0-9_]*)?(?:[eE][+-]?[0-9][0-9_]*)?[A-Za-z0-9_]*)
     | (?P<block>\"\"\")
     | (?P<string>")
+    | (?P<money>\$[0-9][A-Za-z0-9_.]*)
     | (?P<foreign>===|!==|&&|\|\||:=|<>|!(?!=))
-    | (?P<symbol>\|>?|=>|->|==|!=|<=|>=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
+    | (?P<symbol>\|>?|=>|->|==|!=|<=|>=|\+=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
     | (?P<single>')
     | (?P<semicolons>;[; \t]*)
     """,
@@ -75,7 +80,8 @@ class Token(NamedTuple):
     first: bool
     """Is it the first of its line?"""
     column: int = 0
-    value: str | int | float | None = None
+    value: str | int | float | tuple[int | float, str] | None = None
+    """What the text stands for; of a QUANTITY an amount and its unit (`30s`, `$0.05`)."""
 
 
 class Lexer:
@@ -101,7 +107,14 @@ class Lexer:
         if len(self.diagnostics) < MAX_REPORTS:
             self.diagnostics.append(Diagnostic(code, message, Span(self.source, start, end), label, hint))
 
-    def _add(self, kind: str, text: str, start: int, first: bool, value: str | int | float | None = None) -> None:
+    def _add(
+        self,
+        kind: str,
+        text: str,
+        start: int,
+        first: bool,
+        value: str | int | float | tuple[int | float, str] | None = None,
+    ) -> None:
         self.tokens.append(Token(kind, text, start, start + len(text), first, start - self._line_start, value))
 
     # --- one pass over the text
@@ -137,9 +150,10 @@ class Lexer:
             self._add("NAME", raw, start, first)
         elif kind == "symbol":
             self._add(raw, raw, start, first)
-        elif kind == "number":
+        elif kind == "number" or kind == "money":
             value = read_number(raw, lambda code, message, hint: self._report(code, start, end, message, "", hint))
-            self._add("FLOAT" if isinstance(value, float) else "INT", raw, start, first, value)
+            kinds = {tuple: "QUANTITY", float: "FLOAT", int: "INT"}
+            self._add(kinds[type(value)], raw, start, first, value)
         elif kind == "foreign":
             ours = _FOREIGN_OPERATORS[raw]
             self.doubts.append(start)
@@ -263,6 +277,9 @@ class Lexer:
                 following = tokens[i + 1]
                 if following.kind == "=" and previous in {"(", ","} and depth:
                     pass
+                elif self._placed(i, previous):
+                    kind = word
+                    tokens[i] = token._replace(kind=word)
                 elif word in RESERVED_WORDS or (word in DECLARATION_WORDS and self._declares(i, previous, depth)):
                     kind = word
                     tokens[i] = token._replace(kind=word)
@@ -285,9 +302,22 @@ class Lexer:
         for i in sorted(mended + dropped, reverse=True):
             tokens[i : i + 1] = [] if i in dropped else [tokens[i]._replace(kind="else"), tokens[i]]
 
+    def _placed(self, i: int, previous: str) -> bool:
+        """Is the word at `i` one that means something in this place alone, and is this the place?"""
+        word, following = self.tokens[i].text, self.tokens[i + 1]
+        if word == "offline":
+            return following.text == "let" and previous not in EXPECTS_OPERAND
+        if word == "budget":
+            return following.kind == "NAME" and self.tokens[i + 2].kind in {"<=", "<"}
+        return word == "oracle" and previous in {"(", ","} and following.kind == "NAME"
+
     def _declares(self, i: int, previous: str, depth: int) -> bool:
         """Does a declaration begin with the word at `i`?"""
         following = self.tokens[i + 1]
+        if self.tokens[i].text in {"environment", "oracle"} and following.text != "extern":
+            return False
+        if previous in {"environment", "oracle"}:
+            return self.tokens[i].text == "extern"
         if previous not in EXPECTS_OPERAND:
             return following.kind == "NAME" or (depth == 0 and following.kind not in {"=", ":"})
         if following.kind != "NAME" or not self.tokens[i].first:

@@ -1,4 +1,4 @@
-"""The values of number literals: `16`, `1_000`, `20k`, `2M`, `0.7`, `1e15`."""
+"""The values of number literals: `16`, `1_000`, `20k`, `2M`, `0.7`, `1e15`; with a unit, `30s`, `500ms`, `$0.05`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,19 @@ MAX_INT = 2**63 - 1
 _INT = re.compile(r"(0|[1-9][0-9]*(?:_[0-9]+)*)([kM]?)")
 _FLOAT = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?")
 _SUFFIXES = {"": 1, "k": 1_000, "M": 1_000_000}
+_DURATION = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)(ms|s|min|h)")
+_MONEY = re.compile(r"\$([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)")
 
 Report = Callable[[str, str, str], None]
 """(code, message, hint)"""
 
 
-def read_number(raw: str, report: Report) -> int | float:
-    """The value of a literal. A bad one is reported, and read as 0."""
+def read_number(raw: str, report: Report) -> int | float | tuple[int | float, str]:
+    """The value of a literal, and its unit if it has one. A bad one is reported, and read as 0."""
+    quantity = _DURATION.fullmatch(raw) or _MONEY.fullmatch(raw)
+    if quantity and len(raw) <= 24:
+        amount = float(quantity[1].replace("_", ""))
+        return (int(amount) if amount.is_integer() else amount), "$" if raw[0] == "$" else quantity[2]
     match = _INT.fullmatch(raw)
     if match:
         # 20 digits are over the limit already; more of them are not worth converting.

@@ -4,7 +4,7 @@
 
 The parser keeps three stacks side by side: states, values, and the extents and depths of the values. Nothing here is
 recursive, and the depth of the tree is bounded, so later stages may recurse over it. After an error `messages` words
-it and `recovery` says where to go on; the tree of such a file is never handed out.
+it and `recovery` says where to go on; the tree of such a file is for editors only.
 """
 
 from __future__ import annotations
@@ -31,16 +31,21 @@ MAX_ERRORS = 20
 
 def parse(source: Source) -> ast.Module:
     """The module that the text denotes. Raises CompileError, and nothing else, if there is none."""
-    if len(source.text) > MAX_SOURCE:
-        message = f"this file is too large: {len(source.text):,} characters of at most {MAX_SOURCE:,}"
-        raise CompileError((Diagnostic("E0110", message, Span(source, 0, 0)),))
-    lexer = Lexer(source)
-    parser = _Parser(lexer)
-    module = parser.run()
-    if parser.diagnostics:
-        raise CompileError(_presentable(parser.diagnostics))
+    module, diagnostics = parse_with_errors(source)
+    if diagnostics:
+        raise CompileError(diagnostics)
     assert module is not None
     return module
+
+
+def parse_with_errors(source: Source) -> tuple[ast.Module | None, tuple[Diagnostic, ...]]:
+    """The errors, and with them what was read nevertheless: a tree with stand-ins (`partial.py` removes them), or None."""
+    if len(source.text) > MAX_SOURCE:
+        message = f"this file is too large: {len(source.text):,} characters of at most {MAX_SOURCE:,}"
+        return None, (Diagnostic("E0110", message, Span(source, 0, 0)),)
+    parser = _Parser(Lexer(source))
+    module = parser.run()
+    return module, _presentable(parser.diagnostics)
 
 
 def _presentable(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:

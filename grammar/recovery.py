@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, LATER_WORDS, OPENERS, Token
 from ttsc.grammar.stack import Stack
 
-STATEMENT_STARTS = frozenset({"let", "var", "if", "repeat", "return"})
-OPERAND_STARTS = frozenset({"NAME", "INT", "FLOAT", "STRING", "true", "false", "none", "(", "[", "LAMBDA", "not"})
+STATEMENT_STARTS = frozenset({"let", "offline", "var", "if", "repeat", "for", "return", "expect"})
+OPERAND_STARTS = frozenset(
+    {"NAME", "INT", "FLOAT", "STRING", "true", "false", "none", "abstain", "(", "[", "LAMBDA", "not"}
+)
 _LINE_STARTS = (OPERAND_STARTS | LATER_WORDS | {"else", "until"}) - {"(", "[", "LAMBDA"}
 _STANDS = ("BAD_BRACKET", "BAD_HEADER", "BAD_STATEMENT", "BAD_ENTRY", "BAD_DECLARATION")
 _BRACKETS_TRIED = 8
@@ -215,12 +217,12 @@ def _scan_statement(tokens: list[Token], start: int, position: int, column: int)
             return None
         elif kind in STATEMENT_STARTS or kind == "}":
             return i
-        elif token.first and depth <= 0 and kind == "NAME" and tokens[i + 1].kind == "=":
+        elif token.first and depth <= 0 and kind == "NAME" and tokens[i + 1].kind in {"=", "+="}:
             return i
         elif token.first and i > position and token.column == column and kind in _LINE_STARTS:
             return i
         elif kind == "{":
-            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat"}:
+            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat", "for"}:
                 return i
             i = _skip_braces(tokens, i)
             continue
