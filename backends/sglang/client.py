@@ -32,9 +32,10 @@ from ttsc.backends.sglang.metrics import parse_metrics, totals
 from ttsc.backends.sglang.serverinfo import engine_info
 from ttsc.backends.sglang.stream import Decoded, EventParser
 
-# When to repeat an abort, in seconds after the first: quickly at first, for one that overtook its request.
+# When to repeat an abort, in seconds after the first: quickly at first, for one that overtook its request. One whose
+# tokens have been seen can't be overtaken, and a server that is about to stop it has other things to do.
 _ABORT_AGAIN_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
-
+_ABORT_SEEN_AGAIN_S = _ABORT_AGAIN_S[4:]
 
 # An abort is a round trip of a millisecond: a few connections, kept open, carry more of them than one for each would.
 _ABORTS_AT_ONCE = 16
@@ -45,6 +46,8 @@ class _Flight:
     """A request that the server has not ended yet."""
 
     aborted: bool = False
+    seen: bool = False
+    """Whether a token of it has arrived."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -108,7 +111,7 @@ class SGLangEngine:
         flight = self._flights[request.request_id] = _Flight()
         try:
             if request.stream:
-                decoded = await self._stream(request, on_progress)
+                decoded = await self._stream(request, flight, on_progress)
             else:
                 decoded = await self._await(request)
             return completion(request, decoded, self._tokenizer.eos_ids, aborted=flight.aborted)
@@ -117,7 +120,7 @@ class SGLangEngine:
         except BaseException:
             # Cancelled, or the caller's own `on_progress` failed. Nobody waits any more: the server would go on
             # decoding for seconds after the connection closed.
-            self._spawn(self._insist(request.request_id, flight, first=True))
+            self._spawn(self._abort_unseen(request.request_id))
             raise
         finally:
             if self._flights.get(request.request_id) is flight:
@@ -130,10 +133,11 @@ class SGLangEngine:
         fresh = [(rid, flight) for rid, flight in flights if not flight.aborted]
         for _rid, flight in fresh:
             flight.aborted = True
-        await asyncio.gather(*(self._send_abort(rid) for rid, _flight in fresh))
-        for rid, flight in fresh:
+        told = await asyncio.gather(*(self._send_abort(rid) for rid, _flight in fresh))
+        for (rid, flight), arrived in zip(fresh, told, strict=True):
             if not flight.ended.is_set():
-                self._spawn(self._insist(rid, flight))
+                again = _ABORT_SEEN_AGAIN_S if arrived and flight.seen else _ABORT_AGAIN_S
+                self._spawn(self._insist(rid, flight, again))
 
     async def close(self) -> None:
         """Wait for aborts under way, then close the connections. The server goes on."""
@@ -165,7 +169,9 @@ class SGLangEngine:
         _add(decoded, json_object(body))
         return decoded
 
-    async def _stream(self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None) -> Decoded:
+    async def _stream(
+        self, request: GenerateRequest, flight: _Flight, on_progress: Callable[[Progress], None] | None
+    ) -> Decoded:
         parser, decoded = EventParser(), Decoded()
         async with contextlib.aclosing(self._connection.decode(request, self._tokenizer.eos_ids)) as chunks:
             async for data in chunks:
@@ -176,6 +182,7 @@ class SGLangEngine:
                     if "error" in event:
                         raise self._event_error(event["error"], request)
                     fresh = _add(decoded, event)
+                    flight.seen = flight.seen or bool(fresh)
                     if fresh and on_progress is not None:
                         on_progress(Progress(request.request_id, len(decoded.ids), fresh))
         if not decoded.finished:
@@ -188,23 +195,27 @@ class SGLangEngine:
         code = facts.get("code")
         return refusal(code if isinstance(code, int) else 500, str(facts.get("message", "")), request)
 
-    async def _send_abort(self, request_id: str) -> None:
-        # A server that cannot be reached decodes for nobody; whoever waits for the request learns of it.
+    async def _send_abort(self, request_id: str) -> bool:
+        """Whether the server took note. One that can't be reached decodes for nobody; who waits for it learns of it."""
         with contextlib.suppress(EngineError):
             async with self._abort_slots:
-                await self._connection.post_control("/abort_request", {"rid": request_id})
+                reply = await self._connection.post_control("/abort_request", {"rid": request_id})
+                return reply.status_code == 200
+        return False
 
-    async def _insist(self, request_id: str, flight: _Flight, *, first: bool = False) -> None:
-        """Repeat an abort until the request has ended. For a cancelled one, whose end nobody sees, a few times."""
-        if first:
+    async def _insist(self, request_id: str, flight: _Flight, again_s: Sequence[float]) -> None:
+        """Repeat an abort until the request has ended."""
+        for delay_s in again_s:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(flight.ended.wait(), delay_s)
+                return
             await self._send_abort(request_id)
-        for delay_s in _ABORT_AGAIN_S[:3] if first else _ABORT_AGAIN_S:
-            if first:
-                await asyncio.sleep(delay_s)
-            else:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(flight.ended.wait(), delay_s)
-                    return
+
+    async def _abort_unseen(self, request_id: str) -> None:
+        """Abort a request whose end nobody will see, because its connection is closed: a few times."""
+        await self._send_abort(request_id)
+        for delay_s in _ABORT_AGAIN_S[:3]:
+            await asyncio.sleep(delay_s)
             await self._send_abort(request_id)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

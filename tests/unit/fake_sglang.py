@@ -58,6 +58,7 @@ class Behaviour:
     model_path: str = "stub/model"
     eos_after: int | None = None
     abort_ignored_first: int = 0
+    abort_fails_first: int = 0
     waiting_first: int = 0
     server_info: bool = True
 
@@ -139,6 +140,10 @@ class StubServer:
             await self._generate(body, writer)
         elif path == "/abort_request":
             self.abort_bodies.append(body)
+            if self.behaviour.abort_fails_first > 0:
+                self.behaviour.abort_fails_first -= 1
+                await self._json(writer, 503, {"error": {"message": "busy"}})
+                return
             if self.behaviour.abort_ignored_first > 0:
                 self.behaviour.abort_ignored_first -= 1  # as when the abort overtakes its request
             elif body.get("rid") in self.running:

@@ -151,6 +151,37 @@ async def test_an_abort_that_overtakes_its_request_is_repeated() -> None:
     assert len(stub.abort_bodies) == 3
 
 
+async def test_an_abort_of_a_request_that_has_spoken_is_not_repeated_at_once() -> None:
+    with StubServer(Behaviour(token_delay_s=0.15)) as stub:
+        engine = await attach(stub)
+        spoken = asyncio.Event()
+        running = asyncio.create_task(
+            engine.generate(request(max_tokens=1000, stream=True), lambda progress: spoken.set())
+        )
+        await spoken.wait()
+        await engine.abort(["r0001"])
+        result = await asyncio.wait_for(running, 5)
+        await engine.close()
+    assert result.finish == "abort"
+    assert len(stub.abort_bodies) == 1
+
+
+async def test_an_abort_that_was_lost_is_repeated() -> None:
+    with StubServer(Behaviour(token_delay_s=0.15, abort_fails_first=1)) as stub:
+        engine = await attach(stub)
+        spoken = asyncio.Event()
+        running = asyncio.create_task(
+            engine.generate(request(max_tokens=1000, stream=True), lambda progress: spoken.set())
+        )
+        await spoken.wait()
+        await engine.abort(["r0001"])
+        result = await asyncio.wait_for(running, 5)
+        await engine.close()
+    assert result.finish == "abort"
+    assert len(stub.abort_bodies) == 2
+    assert result.completion_tokens <= 4, "repeated before the second that a request that has spoken is left in peace"
+
+
 async def test_a_waiting_request_that_is_aborted_has_cost_nothing() -> None:
     with StubServer(Behaviour(waiting_first=1)) as stub:
         engine = await attach(stub)
