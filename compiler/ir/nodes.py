@@ -14,10 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttsc.compiler.values.types import Type
+from ttsc.compiler.values.abstain import Abstain
+from ttsc.compiler.values.types import Interval, Type
 from ttsc.grammar.source import NOWHERE, Span
 
-Constant = str | int | float | bool | None | tuple["Constant", ...]
+Constant = str | int | float | bool | None | Abstain | tuple["Constant", ...]
 
 
 def _span() -> Span:
@@ -46,7 +47,7 @@ class Majority:
     `max_weight`.
     """
 
-    ties: Literal["first", "last"] = "first"
+    ties: Literal["first", "last", "random"] = "first"
     invalid: Literal["drop", "count"] = "drop"
     max_weight: float | None = None
 
@@ -64,12 +65,14 @@ class FirstFinished:
 
 @dataclass(frozen=True, slots=True)
 class Greatest:
-    """The k greatest keys, greatest first; ties by lowest ("first") or highest ("last") index.
+    """The k greatest keys, greatest first; ties by lowest ("first") or highest ("last") index, or drawn ("random": by
+    a permutation that depends on the run's seed and the node alone). A key is a float or a list of them, which compare
+    one after the other.
 
     Decided early once k candidates have reached `maximum` and, under `ties="first"`, no earlier one is outstanding.
     """
 
-    ties: Literal["first", "last"] = "first"
+    ties: Literal["first", "last", "random"] = "first"
     maximum: float | None = None
 
 
@@ -115,7 +118,10 @@ class Generate:
     """`count` continuations of `source` (a Context or Candidate, or a list of them: count each, in order):
     list[Candidate].
 
-    `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str: generation stops at it), each a value.
+    `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str: generation stops at it), each a value, and
+    `engine` (a record: the engine's own options by name). An option that is a list is a grid: continuation i of each
+    source takes element i modulo its length. `schema`: the JSON schema (its text, or "") that constrains the output.
+    `logprobs`: the candidates know the log-probability of each of their tokens.
     `delimiter`: whether the `until` text stays in the candidate ("keep") or is cut off ("drop").
     `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left
     out ("drop"), or continued like any other ("continue"). `op` is the operation in the source: sample, branch,
@@ -131,6 +137,8 @@ class Generate:
     model: str
     delimiter: Literal["keep", "drop"] = "keep"
     finished: Literal["freeze", "drop", "continue"] = "continue"
+    schema: str = ""
+    logprobs: bool = False
     stream: bool = False
     share_prefix: bool = False
     span: Span = _span()
@@ -138,8 +146,8 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Force:
-    """`text` appended to what each source candidate has generated, as if the model had said it: Candidate or list of
-    them.
+    """`text` (a str, or a list of token ids) appended to what each source candidate has generated, as if the model had
+    said it: Candidate or list of them.
     """
 
     result: Value
@@ -149,12 +157,61 @@ class Force:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """The beginning of what a source candidate has generated, open again: Candidate or list of them.
+
+    `at`: an int, so many tokens; or a str, everything before the first token at whose end the text holds it.
+    """
+
+    result: Value
+    source: Value
+    at: Value
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What a model makes of given text, without decoding: list[float].
+
+    logprob: the log-probability of each token of `given` (a str) after `source`; without `given`, of what the candidate
+    generated. choices: for each of `given` (list[str]), the sum of its tokens' log-probabilities after `source`.
+    reward: a reward model's raw output for the candidate cut at the end of each step (`given`: the delimiter, a str),
+    or without `given` for the whole. embed: the vector of `source` (a str).
+    """
+
+    result: Value
+    kind: Literal["logprob", "choices", "reward", "embed"]
+    source: Value
+    given: Value | None
+    model: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A seeded random operation on values (`values/draws.py`): like `Pure`, with random numbers that depend on the
+    run's seed, the node and its rounds alone. resample: (pool, weights, count) -> pool. select: (Tree, count) -> list[Node].
+    shuffle: (list) -> list. `attr`: the method and its settings, as words.
+    """
+
+    result: Value
+    op: Literal["resample", "select", "shuffle"]
+    args: tuple[Value, ...]
+    attr: str = ""
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Extern:
-    """A call of a host function by its declared name, arguments in declared order."""
+    """A call of a host function by its declared name, arguments in declared order.
+
+    `after`: a bool that orders the calls of environment externs: the call begins when it is there.
+    """
 
     result: Value
     name: str
     args: tuple[Value, ...]
+    after: Value | None = None
     span: Span = _span()
 
 
@@ -187,12 +244,45 @@ class Map:
 
 
 @dataclass(frozen=True, slots=True)
+class Dag:
+    """`body` for each element of `over` as soon as those it needs are done: list of what the body yields, in the order
+    of `over`.
+
+    `needs` (list[list[int]]): for each element the indices of the others. `body.params`: the element, and the list of
+    the values of those it needs, in the order it names them. `invalid`: what is done about an index that does not
+    exist, a self-reference, or the edge that closes a cycle ("fail": the run fails; "drop": the edge is left out).
+    An element fails with one that it needs.
+    """
+
+    result: Value
+    over: Value
+    needs: Value
+    body: Block
+    invalid: Literal["fail", "drop"] = "fail"
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Offline:
+    """`body` (no params) computed once for each distinct set of values it captures, and kept between runs.
+
+    Results are data: no candidates or contexts. `id` and the printed body are part of the key.
+    """
+
+    results: tuple[Value, ...]
+    id: str
+    body: Block
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Select:
     """A named reduction of a list, with its decision rule.
 
-    vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is
-    no vote. best: over candidates and `keys` (list[float]) -> Candidate. keep: the same and `count` ->
-    list[Candidate]. stop_first: over candidates and `count` -> list[Candidate]. any, all: over list[bool] -> bool.
+    vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is no
+    vote (of its type, which may be optional). best: over a list and `keys` (list[float] or list[list[float]]) -> an
+    element. keep: the same and `count` -> list. stop_first: over candidates and `count` -> list[Candidate]. any, all:
+    over list[bool] -> bool.
     `early`, set by a pass: stop what is outstanding as soon as the rule is decided; otherwise wait for all.
     """
 
@@ -235,7 +325,7 @@ class Repeat:
     span: Span = _span()
 
 
-Node = Const | Turn | Generate | Force | Extern | Pure | Map | Select | If | Repeat
+Node = Const | Turn | Generate | Force | Cut | Score | Draw | Extern | Pure | Map | Dag | Offline | Select | If | Repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,22 +336,18 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
-class Interval:
-    """`low..high`, both included."""
-
-    low: int | float
-    high: int | float
-
-
-@dataclass(frozen=True, slots=True)
 class Parameter:
-    """A program's parameter. Without default it must be given; with `tunable` an optimizer may choose it."""
+    """A program's parameter. Without default it must be given; with `tunable` an optimizer may choose it.
+
+    `oracle`: it knows the answer, and may be given in evaluation only.
+    """
 
     value: Value
     name: str
     default: Constant = None
     required: bool = True
     tunable: Interval | tuple[Constant, ...] | None = None
+    oracle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,16 +360,38 @@ class ModelRole:
 
 @dataclass(frozen=True, slots=True)
 class ExternSignature:
-    """What the host must supply: parameter names and types, and the result's type."""
+    """What the host must supply: parameter names and types, and the result's type.
+
+    "environment": calls have side effects, are made in order and never in vain. "oracle": evaluation only.
+    """
 
     name: str
     parameters: tuple[tuple[str, Type], ...]
     returns: Type
+    kind: Literal["plain", "environment", "oracle"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSlot:
+    """A store the program reads or appends to. `value`: what it holds at the start (list of the item type)."""
+
+    name: str
+    value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One clause of a budget, in the unit of its resource: tokens, calls, seconds, FLOPs, US dollars."""
+
+    resource: Literal["tokens", "calls", "latency", "flops", "eflops", "cost"]
+    amount: float
 
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """One compiled program. `body` has the parameters' values as its params and yields one value."""
+    """One compiled program. `body.params`: the parameters' values, then the stores'. `body.yields`: the result, then
+    what each store holds at the end, then, if it calls environments, a bool that is there when the last call has ended.
+    """
 
     name: str
     doc: str
@@ -291,4 +399,6 @@ class Program:
     models: tuple[ModelRole, ...]
     externs: tuple[ExternSignature, ...]
     body: Block
+    stores: tuple[StoreSlot, ...] = ()
+    budget: tuple[Limit, ...] = ()
     span: Span = _span()

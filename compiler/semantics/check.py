@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.expressions import Expressions
+from ttsc.compiler.semantics.index import Index
 from ttsc.compiler.semantics.modules import Library, Loader, Module
 from ttsc.compiler.semantics.reporter import Reporter
 from ttsc.compiler.semantics.statements import Statements, always_returns
@@ -29,10 +30,14 @@ class Checked:
     warnings: tuple[Diagnostic, ...]
 
 
-def check(source: Source, library: Library) -> Checked:
-    """Parse, resolve and type a file. Raises CompileError with every error of the stage that failed."""
-    reporter = Reporter()
-    module = Loader(library, reporter).load(source)
+def check(source: Source, library: Library, index: Index | None = None) -> Checked:
+    """Parse, resolve and type a file. Raises CompileError with every error of the stage that failed. `index` is told what
+    was found out, in any case; the tree it holds is taken for the file's.
+    """
+    reporter = Reporter(index)
+    module = Loader(library, reporter).load(source, None if index is None else index.tree)
+    if index is not None:
+        index.module = module
     declarations = Declarations(reporter)
     functions: dict[int, typed.Function | None] = {}
     programs: list[typed.Program] = []

@@ -161,7 +161,7 @@ class Declarations:
 
     def _tunable(
         self, p: ast.Parameter, type_: Type, default: typed.Constant
-    ) -> typed.Range | tuple[typed.Constant, ...] | None:
+    ) -> Interval | tuple[typed.Constant, ...] | None:
         match p.tunable:
             case None:
                 return None
@@ -182,7 +182,7 @@ class Declarations:
                     self._reporter.error(
                         "E0304", f"the default {default} is outside {low}..{high}", p.span, "default and range"
                     )
-                return typed.Range(low, high)
+                return Interval(low, high)
             case ast.Choices(values, span=span):
                 for v in values:
                     if not assignable(literal_type(v.value), type_):

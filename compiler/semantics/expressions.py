@@ -63,6 +63,12 @@ class Expressions(Calls):
     # --- expressions ------------------------------------------------------------------------------------------------
 
     def check(self, e: ast.Expr, env: Mapping[str, typed.Symbol]) -> typed.Expr:
+        checked = self._check(e, env)
+        if self.reporter.index is not None:
+            self.reporter.index.expression(e, checked.type, env)
+        return checked
+
+    def _check(self, e: ast.Expr, env: Mapping[str, typed.Symbol]) -> typed.Expr:
         match e:
             case ast.Literal(value):
                 return typed.Const(value, literal_type(value), e.span)

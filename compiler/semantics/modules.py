@@ -48,9 +48,11 @@ class Loader:
         self._reporter = reporter
         self._modules: dict[str, Module] = {}
 
-    def load(self, source: Source) -> Module:
-        """The module of `source`. Raises CompileError if it can't be parsed; other errors are reported."""
-        module = Module(source, parse(source))
+    def load(self, source: Source, tree: ast.Module | None = None) -> Module:
+        """The module of `source`, whose `tree` may be known. Raises CompileError if it can't be parsed; other errors are
+        reported.
+        """
+        module = Module(source, tree or parse(source))
         self._modules[source.path] = module
         for declaration in module.tree.declarations:
             if not isinstance(declaration, ast.Use):

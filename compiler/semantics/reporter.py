@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from ttsc.compiler.semantics.index import Index
 from ttsc.grammar.diagnostics import CompileError, Diagnostic, Severity
 from ttsc.grammar.source import Span
 
 
 class Reporter:
-    """Collects diagnostics; the same message at the same place is kept once."""
+    """Collects diagnostics; the same message at the same place is kept once. `index`: told what is found out, if anybody asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Index | None = None) -> None:
+        self.index = index
         self._found: dict[tuple[str, str, int, int], Diagnostic] = {}
 
     def error(

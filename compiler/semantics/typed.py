@@ -9,10 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ttsc.compiler.values.types import CONTEXT, Type
+from ttsc.compiler.values.abstain import Abstain
+from ttsc.compiler.values.types import CONTEXT, Interval, RecordType, Type
 from ttsc.grammar.source import NOWHERE, Span
 
-Constant = str | int | float | bool | None | tuple["Constant", ...]
+Constant = str | int | float | bool | None | Abstain | tuple["Constant", ...]
+
+
+Effect = Literal["model", "extern", "environment", "store", "oracle", "random"]
+"""What an expression does besides giving a value: asks a model, calls a host function, changes the world, reads or
+appends to a store, sees a gold answer, draws random numbers.
+"""
 
 
 def _span() -> Span:
@@ -21,11 +28,15 @@ def _span() -> Span:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Symbol:
-    """A named value. Two symbols of one name are different symbols."""
+    """A named value. Two symbols of one name are different symbols.
+
+    Stores and environments are variables that programs change where they stand: a store's symbol is what it holds so
+    far (a list), an environment's is a bool that is there when its last call has ended.
+    """
 
     name: str
     type: Type
-    kind: Literal["parameter", "let", "var", "element"]
+    kind: Literal["parameter", "let", "var", "element", "store", "environment"]
     span: Span = _span()
 
 
@@ -68,11 +79,14 @@ class Conditional:
 
 @dataclass(frozen=True, slots=True)
 class Lambda:
-    """`body` with one element bound. Its type is that of what it gives."""
+    """`body` with one element bound, or two (`others`: what a comparison or a dependency adds). Its type is that of
+    what it gives. In a lambda that takes pairs apart, `param` is the pair and the body reads its fields.
+    """
 
     param: Symbol
     body: Expr
     span: Span = _span()
+    others: tuple[Symbol, ...] = ()
 
     @property
     def type(self) -> Type:
@@ -104,6 +118,28 @@ class ExternCall:
 
 
 @dataclass(frozen=True, slots=True)
+class ProgramCall:
+    """A call of a program from another; the builder inlines it."""
+
+    program: Program
+    args: tuple[Expr, ...]
+    span: Span = _span()
+
+    @property
+    def type(self) -> Type:
+        return self.program.returns
+
+
+@dataclass(frozen=True, slots=True)
+class RecordValue:
+    """A record made of its fields' values, in declared order."""
+
+    fields: tuple[Expr, ...]
+    type: Type
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class FunctionCall:
     """A call of a pure function; the builder inlines it."""
 
@@ -120,18 +156,18 @@ class FunctionCall:
 class Operator:
     """A generation, judgement or selection (see `operators.py`). `source` is what is piped in.
 
-    `arguments` holds every parameter: an expression, a lambda, the name of a choice or of a model role, or None (not
-    given).
+    `arguments` holds every parameter: an expression, a lambda, the name of a choice or of a model role, a record type,
+    or None (not given).
     """
 
     name: str
     source: Expr
-    arguments: tuple[tuple[str, Expr | Lambda | str | None], ...]
+    arguments: tuple[tuple[str, Expr | Lambda | str | RecordType | None], ...]
     type: Type
     span: Span = _span()
 
 
-Expr = Const | Read | Pure | Conditional | PromptCall | ExternCall | FunctionCall | Operator
+Expr = Const | Read | Pure | Conditional | PromptCall | ExternCall | ProgramCall | RecordValue | FunctionCall | Operator
 
 
 # --- statements -----------------------------------------------------------------------------------------------------
@@ -139,11 +175,12 @@ Expr = Const | Read | Pure | Conditional | PromptCall | ExternCall | FunctionCal
 
 @dataclass(frozen=True, slots=True)
 class Bind:
-    """`let` or `var`: the symbol's first value."""
+    """`let` or `var`: the symbol's first value. `offline`: computed once per distinct inputs, and kept."""
 
     symbol: Symbol
     value: Expr
     span: Span = _span()
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,21 +207,26 @@ class Repeat:
 
 
 @dataclass(frozen=True, slots=True)
+class For:
+    """`body` for each element of `over` in order, with `element` bound; stops when `until` holds after a round."""
+
+    element: Symbol
+    over: Expr
+    body: tuple[Statement, ...]
+    until: Expr | None
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
 class Return:
     value: Expr
     span: Span = _span()
 
 
-Statement = Bind | Assign | If | Repeat | Return
+Statement = Bind | Assign | If | Repeat | For | Return
 
 
 # --- declarations ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    low: int | float
-    high: int | float
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +236,8 @@ class Parameter:
     symbol: Symbol
     required: bool
     default: Constant
-    tunable: Range | tuple[Constant, ...] | None
+    tunable: Interval | tuple[Constant, ...] | None
+    oracle: bool = False
 
     @property
     def name(self) -> str:
@@ -232,6 +275,27 @@ class Extern:
     returns: Type
     doc: str
     span: Span = _span()
+    kind: Literal["plain", "environment", "oracle"] = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Items that outlive a run. `symbol` is shared by all programs that name the store."""
+
+    name: str
+    item: Type
+    symbol: Symbol
+    doc: str
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """One clause of a budget, in the unit of its resource: tokens, calls, seconds, FLOPs, US dollars."""
+
+    resource: Literal["tokens", "calls", "latency", "flops", "eflops", "cost"]
+    amount: float
+    span: Span = _span()
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,4 +324,65 @@ class Program:
     returns: Type
     models: tuple[Model, ...]
     body: tuple[Statement, ...]
+    span: Span = _span()
+    effects: frozenset[Effect] = frozenset()
+    stores: tuple[Store, ...] = ()
+    environment: Symbol | None = None
+    budget: tuple[Limit, ...] = ()
+
+
+# --- tests ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Scripted:
+    """What a role says to prompts that hold `pattern` (to all, with None): texts in turn, or numbers for a judge of
+    rewards; the last one again and again.
+    """
+
+    role: str
+    pattern: str | None
+    replies: tuple[str | float, ...]
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Stub:
+    """What an extern gives in a test: a pure function of its parameters."""
+
+    extern: Extern
+    parameters: tuple[Symbol, ...]
+    value: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class StubStore:
+    store: Store
+    items: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    """`condition` is pure, over the test's names and `measures` (`calls`, `tokens`, …: ints known after the run)."""
+
+    condition: Expr
+    span: Span = _span()
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """`body` binds names to what programs give (data only); `expects` must hold of them. `measures`: the symbols of the
+    counters an expectation may read, by name.
+    """
+
+    title: str
+    scripted: tuple[Scripted, ...]
+    stubs: tuple[Stub, ...]
+    stores: tuple[StubStore, ...]
+    body: tuple[Bind, ...]
+    expects: tuple[Expect, ...]
+    measures: tuple[Symbol, ...]
+    models: tuple[Model, ...]
     span: Span = _span()

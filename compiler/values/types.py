@@ -1,15 +1,17 @@
 """The types of `.tts` values.
 
 `Context <: Candidate`: a prompt is a candidate after which nothing was generated yet. A pool is `list[Candidate]`.
-`int <: float`, `T <: T?`, lists are covariant (values are immutable).
+`int <: float`, `T <: T?`, lists and pairs are covariant (values are immutable). `abstain` fits every `T?`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-ScalarName = Literal["str", "int", "float", "bool", "none", "Context", "Candidate", "never"]
+ScalarName = Literal[
+    "str", "int", "float", "bool", "none", "abstain", "Context", "Candidate", "Tree", "Node", "Image", "never"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +26,27 @@ class Scalar:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
+    """`list[T]`, or `list[T, limit]`: declared to hold at most so many, which is checked where values come in.
+
+    The limit is no part of the type's identity: it is what bounds of loops are known from.
+    """
+
     item: Type
+    limit: int | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return f"list[{self.item}]"
+
+
+@dataclass(frozen=True, slots=True)
+class PairOf:
+    """What `zip`, `cross` and `enumerate` give: fields `first` and `second`."""
+
+    first: Type
+    second: Type
+
+    def __str__(self) -> str:
+        return f"({self.first}, {self.second})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +60,24 @@ class OptionalOf:
 
 
 @dataclass(frozen=True, slots=True)
+class Interval:
+    """`low..high`, both included."""
+
+    low: int | float
+    high: int | float
+
+
+Allowed = Interval | tuple[str | int | float | bool | None, ...]
+"""The values a field may have: a range of numbers, or these."""
+
+
+@dataclass(frozen=True, slots=True)
 class RecordType:
-    """A declared record; records are equal by name and fields."""
+    """A declared record; records are equal by name and fields. `allowed`: fields that may not have every value."""
 
     name: str
     fields: tuple[tuple[str, Type], ...]
+    allowed: tuple[tuple[str, Allowed], ...] = field(default=(), compare=False)
 
     def __str__(self) -> str:
         return self.name
@@ -54,15 +86,19 @@ class RecordType:
         return dict(self.fields).get(name)
 
 
-Type = Scalar | ListOf | OptionalOf | RecordType
+Type = Scalar | ListOf | OptionalOf | PairOf | RecordType
 
 STR = Scalar("str")
 INT = Scalar("int")
 FLOAT = Scalar("float")
 BOOL = Scalar("bool")
 NONE = Scalar("none")
+ABSTAIN = Scalar("abstain")
 CONTEXT = Scalar("Context")
 CANDIDATE = Scalar("Candidate")
+TREE = Scalar("Tree")
+NODE = Scalar("Node")
+IMAGE = Scalar("Image")
 NEVER = Scalar("never")
 POOL = ListOf(CANDIDATE)
 
@@ -73,12 +109,33 @@ CANDIDATE_FIELDS: dict[str, Type] = {
     "finished": BOOL,
     "truncated": BOOL,
     "score": FLOAT,
+    "scores": ListOf(FLOAT),
+    "answer": OptionalOf(STR),
+    "logprob": FLOAT,
+    "logprobs": ListOf(FLOAT),
+    "temperature": FLOAT,
+    "index": INT,
     "model": STR,
 }
 """Fields of a candidate: generated text; tokens generated since its context; how its last generation ended (`eos`,
-`stop`, `length`); whether it ended by itself; whether it was cut by `max_tokens`; its score (0 until scored); the
-model role.
+`stop`, `length`); whether it ended by itself; whether it was cut by `max_tokens`; its score (0 until scored) and the
+step rewards it came from; its extracted answer; the sum of its tokens' log-probabilities (natural logarithm, forced
+tokens left out) and each of them; the temperature it was last sampled at; its place among the candidates it was
+generated with; the model role.
 """
+
+NODE_FIELDS: dict[str, Type] = {
+    "candidate": CANDIDATE,
+    "visits": INT,
+    "value": FLOAT,
+    "depth": INT,
+    "index": INT,
+}
+"""Fields of a search tree's node: the candidate there; how often a value was propagated through it; the mean of those
+values; its distance from the root; its number, in order of expansion.
+"""
+
+PAIR_FIELDS = ("first", "second")
 
 
 def assignable(value: Type, target: Type) -> bool:
@@ -94,7 +151,9 @@ def assignable(value: Type, target: Type) -> bool:
             return assignable(a, b)
         case OptionalOf(a), OptionalOf(b):
             return assignable(a, b)
-        case Scalar("none"), OptionalOf(_):
+        case PairOf(a, b), PairOf(c, d):
+            return assignable(a, c) and assignable(b, d)
+        case Scalar("none" | "abstain"), OptionalOf(_):
             return True
         case _, OptionalOf(b):
             return assignable(value, b)
@@ -108,9 +167,11 @@ def join(a: Type, b: Type) -> Type | None:
     if assignable(b, a):
         return a
     match a, b:
-        case Scalar("none"), _:
+        case Scalar("none" | "abstain"), Scalar("none" | "abstain"):
+            return OptionalOf(NEVER)
+        case Scalar("none" | "abstain"), _:
             return OptionalOf(b)
-        case _, Scalar("none"):
+        case _, Scalar("none" | "abstain"):
             return OptionalOf(a)
         case OptionalOf(x), y:
             inner = join(x, y.item if isinstance(y, OptionalOf) else y)
@@ -118,6 +179,9 @@ def join(a: Type, b: Type) -> Type | None:
         case x, OptionalOf(y):
             inner = join(x, y)
             return None if inner is None else OptionalOf(inner)
+        case PairOf(x, y), PairOf(v, w):
+            first, second = join(x, v), join(y, w)
+            return None if first is None or second is None else PairOf(first, second)
         case ListOf(x), ListOf(y):
             inner = join(x, y)
             return None if inner is None else ListOf(inner)

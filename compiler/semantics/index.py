@@ -1,0 +1,69 @@
+"""What the checker found out, by place, for editors: which expression has which type, which value a name stands for.
+
+The checker fills an index while it works and asks it nothing, so an index says what is known of the parts of a file that
+are right even if others are wrong. Only places of the indexed source are kept; what is computed here is computed when
+somebody asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ttsc.compiler.semantics import typed
+from ttsc.compiler.values.types import Type
+from ttsc.grammar import ast
+from ttsc.grammar.source import Source, Span
+
+if TYPE_CHECKING:
+    from ttsc.compiler.semantics.modules import Module
+
+Place = tuple[int, int]
+"""Start and end in the source."""
+
+
+class Index:
+    """An empty index of one source. `tree`: the source's tree where it is known already, with errors or without; `module`: the
+    source with what is in scope there, None until it was loaded.
+    """
+
+    def __init__(self, source: Source, tree: ast.Module | None = None) -> None:
+        self.source = source
+        self.tree = tree
+        self.module: Module | None = None
+        self._types: dict[Place, Type] = {}
+        self._environments: dict[int, Mapping[str, typed.Symbol]] = {}
+        self._symbols: dict[Place, typed.Symbol] | None = None
+
+    def expression(self, e: ast.Expr, type_: Type, environment: Mapping[str, typed.Symbol]) -> None:
+        """Called for every expression that was checked, with its type and the names it could use."""
+        if e.span.source is self.source:
+            self._types[e.span.start, e.span.end] = type_
+            self._environments.setdefault(id(environment), environment)
+
+    def type_of(self, span: Span) -> Type | None:
+        """The type of the expression at exactly this place."""
+        return self._types.get((span.start, span.end))
+
+    def symbol(self, span: Span) -> typed.Symbol | None:
+        """The value whose name is defined at exactly this place."""
+        if self._symbols is None:
+            self._symbols = {
+                (symbol.span.start, symbol.span.end): symbol
+                for environment in self._environments.values()
+                for symbol in environment.values()
+                if symbol.span.source is self.source
+            }
+        return self._symbols.get((span.start, span.end))
+
+    def modules(self) -> Iterator[Module]:
+        """The indexed file and every file that it uses, directly or not, the nearest first."""
+        todo = [] if self.module is None else [self.module]
+        seen = {id(module) for module in todo}
+        while todo:
+            module = todo.pop(0)
+            yield module
+            for _, home in module.scope.values():
+                if id(home) not in seen:
+                    seen.add(id(home))
+                    todo.append(home)
