@@ -39,7 +39,7 @@ def parse(source: Source) -> ast.Module:
 
 
 def parse_with_errors(source: Source) -> tuple[ast.Module | None, tuple[Diagnostic, ...]]:
-    """The errors, and with them what was read nevertheless: a tree with stand-ins (`partial.py` removes them), or None."""
+    """The errors, and what was read in spite of them: a tree with stand-ins (`partial.py` removes them), or None."""
     if len(source.text) > MAX_SOURCE:
         message = f"this file is too large: {len(source.text):,} characters of at most {MAX_SOURCE:,}"
         return None, (Diagnostic("E0110", message, Span(source, 0, 0)),)

@@ -31,8 +31,9 @@ class Checked:
 
 
 def check(source: Source, library: Library, index: Index | None = None) -> Checked:
-    """Parse, resolve and type a file. Raises CompileError with every error of the stage that failed. `index` is told what
-    was found out, in any case; the tree it holds is taken for the file's.
+    """Parse, resolve and type a file. Raises CompileError with every error of the stage that failed.
+
+    `index` is told what was found out, in any case; the tree it holds is taken for the file's.
     """
     reporter = Reporter(index)
     module = Loader(library, reporter).load(source, None if index is None else index.tree)

@@ -1,8 +1,7 @@
 """What the checker found out, by place, for editors: which expression has which type, which value a name stands for.
 
-The checker fills an index while it works and asks it nothing, so an index says what is known of the parts of a file that
-are right even if others are wrong. Only places of the indexed source are kept; what is computed here is computed when
-somebody asks.
+The checker fills an index while it works and asks it nothing, so an index says what is known of the parts of a file
+that are right even if others are wrong. Only places of the indexed source are kept.
 """
 
 from __future__ import annotations
@@ -23,8 +22,9 @@ Place = tuple[int, int]
 
 
 class Index:
-    """An empty index of one source. `tree`: the source's tree where it is known already, with errors or without; `module`: the
-    source with what is in scope there, None until it was loaded.
+    """An empty index of one source. `tree`: the source's tree where it is known already, with errors or without.
+
+    `module`: the source with what is in scope there; None until it was loaded.
     """
 
     def __init__(self, source: Source, tree: ast.Module | None = None) -> None:

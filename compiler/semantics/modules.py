@@ -49,8 +49,9 @@ class Loader:
         self._modules: dict[str, Module] = {}
 
     def load(self, source: Source, tree: ast.Module | None = None) -> Module:
-        """The module of `source`, whose `tree` may be known. Raises CompileError if it can't be parsed; other errors are
-        reported.
+        """The module of `source`; `tree` is its tree, if known.
+
+        Raises CompileError if it can't be parsed; other errors are reported.
         """
         module = Module(source, tree or parse(source))
         self._modules[source.path] = module

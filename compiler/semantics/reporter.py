@@ -8,7 +8,7 @@ from ttsc.grammar.source import Span
 
 
 class Reporter:
-    """Collects diagnostics; the same message at the same place is kept once. `index`: told what is found out, if anybody asked."""
+    """Collects diagnostics; the same message at the same place is kept once. `index`: told what else is found out."""
 
     def __init__(self, index: Index | None = None) -> None:
         self.index = index
