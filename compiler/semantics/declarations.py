@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Literal, cast
 
 from ttsc.compiler.semantics import typed
+from ttsc.compiler.semantics.constraints import allowed_values, check_default
+from ttsc.compiler.semantics.literals import constant
 from ttsc.compiler.semantics.modules import Module, Named
 from ttsc.compiler.semantics.reporter import Reporter
 from ttsc.compiler.values.templates import TemplateInvalid, is_static, variables
@@ -13,10 +15,13 @@ from ttsc.compiler.values.types import (
     CANDIDATE,
     CONTEXT,
     FLOAT,
+    IMAGE,
     INT,
     NEVER,
-    NONE,
+    NODE,
     STR,
+    TREE,
+    Allowed,
     ListOf,
     OptionalOf,
     RecordType,
@@ -34,8 +39,12 @@ BASIC: dict[str, Type] = {
     "bool": BOOL,
     "Context": CONTEXT,
     "Candidate": CANDIDATE,
+    "Tree": TREE,
+    "Node": NODE,
+    "Image": IMAGE,
 }
-DATA = (STR, INT, FLOAT, BOOL)
+INNER = (CONTEXT, CANDIDATE, TREE, NODE)
+"""Types whose values mean something inside of a program only."""
 
 
 class Declarations:
@@ -46,14 +55,17 @@ class Declarations:
         self._records: dict[int, RecordType] = {}
         self._prompts: dict[int, typed.Prompt] = {}
         self._externs: dict[int, typed.Extern] = {}
+        self._stores: dict[int, typed.Store] = {}
         self._open: set[int] = set()
 
     # --- types ------------------------------------------------------------------------------------------------------
 
     def type(self, expr: ast.TypeExpr, module: Module) -> Type:
         match expr:
-            case ast.ListType(item):
-                return ListOf(self.type(item, module))
+            case ast.ListType(item, limit=limit):
+                if limit is not None and limit < 1:
+                    self._reporter.error("E0354", "a list of at most 0", expr.span, "nothing fits", "list[str, 8]")
+                return ListOf(self.type(item, module), limit)
             case ast.OptionalType(item):
                 inner = self.type(item, module)
                 return inner if isinstance(inner, OptionalOf) else OptionalOf(inner)
@@ -81,21 +93,26 @@ class Declarations:
             return RecordType(record.name.id, ())
         self._open.add(id(record))
         fields: dict[str, Type] = {}
+        allowed: dict[str, Allowed] = {}
         for f in record.fields:
             if f.name.id in fields:
                 self._reporter.error(
                     "E0201", f"field '{f.name.id}' is declared twice", f.name.span, "second declaration"
                 )
             fields[f.name.id] = self.type(f.type, module)
+            values = allowed_values(self._reporter, f.name.id, f.allowed, fields[f.name.id])
+            if values is not None:
+                allowed[f.name.id] = values
+            self._data_only(fields[f.name.id], f.type.span, f"field '{f.name.id}' of record '{record.name.id}'")
         self._open.discard(id(record))
-        result = RecordType(record.name.id, tuple(fields.items()))
+        result = RecordType(record.name.id, tuple(fields.items()), tuple(allowed.items()))
         self._records[id(record)] = result
         return result
 
     # --- parameters -------------------------------------------------------------------------------------------------
 
     def parameters(self, owner: Named, module: Module) -> tuple[typed.Parameter, ...]:
-        parameters = () if isinstance(owner, (ast.Model, ast.Record)) else owner.parameters
+        parameters = () if isinstance(owner, (ast.Model, ast.Record, ast.Store)) else owner.parameters
         result: dict[str, typed.Parameter] = {}
         optional_seen = False
         for p in parameters:
@@ -108,6 +125,21 @@ class Declarations:
                 self._reporter.error(
                     "E0304", "only a program's parameter can be tunable", p.tunable.span, "range not allowed here"
                 )
+            if p.oracle and not isinstance(owner, ast.Program):
+                self._reporter.error(
+                    "E0355",
+                    "only a program's parameter can be an oracle",
+                    p.span,
+                    "oracle not allowed here",
+                    "a function that knows the answer is an oracle extern",
+                )
+            if isinstance(owner, ast.Program) and _holds(type_, INNER):
+                self._reporter.error(
+                    "E0310",
+                    f"parameter '{p.name.id}' is {type_}, which can't come from outside",
+                    p.type.span,
+                    "not data",
+                )
             default = self._default(p, type_)
             if optional_seen and p.default is None:
                 self._reporter.error(
@@ -118,13 +150,15 @@ class Declarations:
                 )
             optional_seen = optional_seen or p.default is not None
             symbol = typed.Symbol(p.name.id, type_, "parameter", p.name.span)
-            result[p.name.id] = typed.Parameter(symbol, p.default is None, default, self._tunable(p, type_, default))
+            tunable = allowed_values(self._reporter, p.name.id, p.tunable, type_)
+            check_default(self._reporter, p.name.id, tunable, default, p.default is not None, p.span)
+            result[p.name.id] = typed.Parameter(symbol, p.default is None, default, tunable, p.oracle)
         return tuple(result.values())
 
     def _default(self, p: ast.Parameter, type_: Type) -> typed.Constant:
         if p.default is None:
             return None
-        found, value, value_type = self._constant(p.default)
+        found, value, value_type = constant(p.default)
         if not found:
             self._reporter.error(
                 "E0306",
@@ -141,61 +175,6 @@ class Declarations:
                 f"expected {type_}",
             )
         return float(value) if type_ == FLOAT and isinstance(value, int) and not isinstance(value, bool) else value
-
-    def _constant(self, e: ast.Expr) -> tuple[bool, typed.Constant, Type]:
-        match e:
-            case ast.Literal(value):
-                return True, value, literal_type(value)
-            case ast.Unary("-", ast.Literal(value)) if isinstance(value, (int, float)) and not isinstance(value, bool):
-                return True, -value, literal_type(value)
-            case ast.ListExpr(items):
-                parts = [self._constant(i) for i in items]
-                types = [t for _, _, t in parts]
-                uniform = all(assignable(t, types[0]) for t in types)
-                return (
-                    all(ok for ok, _, _ in parts) and uniform,
-                    tuple(v for _, v, _ in parts),
-                    ListOf(types[0] if types else NEVER),
-                )
-        return False, None, NEVER
-
-    def _tunable(
-        self, p: ast.Parameter, type_: Type, default: typed.Constant
-    ) -> Interval | tuple[typed.Constant, ...] | None:
-        match p.tunable:
-            case None:
-                return None
-            case ast.Range(low, high, span=span):
-                if type_ not in (INT, FLOAT):
-                    self._reporter.error(
-                        "E0304", f"a range needs an int or a float, and '{p.name.id}' is {type_}", span, "range"
-                    )
-                elif low > high:
-                    self._reporter.error(
-                        "E0304", f"the range {low}..{high} is empty", span, "low is above high", f"{high}..{low}?"
-                    )
-                elif type_ == INT and not (isinstance(low, int) and isinstance(high, int)):
-                    self._reporter.error(
-                        "E0304", f"'{p.name.id}' is an int, and its range has fractions", span, "range"
-                    )
-                elif isinstance(default, (int, float)) and not low <= default <= high:
-                    self._reporter.error(
-                        "E0304", f"the default {default} is outside {low}..{high}", p.span, "default and range"
-                    )
-                return Interval(low, high)
-            case ast.Choices(values, span=span):
-                for v in values:
-                    if not assignable(literal_type(v.value), type_):
-                        self._reporter.error("E0304", f"'{v.span.text}' is not a {type_}", v.span, f"expected {type_}")
-                choices = tuple(v.value for v in values)
-                if p.default is not None and default not in choices:
-                    self._reporter.error(
-                        "E0304",
-                        f"the default of '{p.name.id}' is not one of its choices",
-                        p.span,
-                        "default and choices",
-                    )
-                return choices
 
     # --- prompts and externs ----------------------------------------------------------------------------------------
 
@@ -261,22 +240,33 @@ class Declarations:
             for p in parameters:
                 self._data_only(p.type, p.symbol.span, f"parameter '{p.name}' of extern '{extern.name.id}'")
             self._data_only(returns, extern.returns.span, f"the result of extern '{extern.name.id}'")
-            known = typed.Extern(extern.name.id, parameters, returns, extern.doc or "", extern.span)
+            kind = extern.modifier or "plain"
+            known = typed.Extern(extern.name.id, parameters, returns, extern.doc or "", extern.span, kind)
             self._externs[id(extern)] = known
         return known
 
     def _data_only(self, type_: Type, span: Span, what: str) -> None:
-        inner = type_
-        while isinstance(inner, (ListOf, OptionalOf)):
-            inner = inner.item
-        if inner in (CONTEXT, CANDIDATE):
+        if _holds(type_, INNER):
             self._reporter.error(
                 "E0310", f"{what} is {type_}, which can't leave the program", span, "not data", "pass its text"
             )
 
+    def store(self, store: ast.Store, module: Module) -> typed.Store:
+        known = self._stores.get(id(store))
+        if known is None:
+            item = self.type(store.item, module)
+            self._data_only(item, store.item.span, f"an item of store '{store.name.id}'")
+            symbol = typed.Symbol(store.name.id, ListOf(item), "store", store.name.span)
+            known = typed.Store(store.name.id, item, symbol, store.doc or "", store.span)
+            self._stores[id(store)] = known
+        return known
 
-def literal_type(value: object) -> Type:
-    """The type of a literal."""
-    if value is None:
-        return NONE
-    return {bool: BOOL, int: INT, float: FLOAT, str: STR}[type(value)]
+
+def _holds(type_: Type, kinds: tuple[Type, ...]) -> bool:
+    """Whether a value of the type may hold one of `kinds`."""
+    match type_:
+        case ListOf(item) | OptionalOf(item):
+            return _holds(item, kinds)
+        case RecordType(fields=fields):
+            return any(_holds(t, kinds) for _, t in fields)
+    return type_ in kinds

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.check import Checked
+from ttsc.compiler.values.types import Interval
 
 
 def print_typed(checked: Checked) -> str:
@@ -36,7 +37,7 @@ def _parameters(parameters: Sequence[typed.Parameter]) -> str:
         if not p.required:
             text += f" = {json.dumps(p.default)}"
         match p.tunable:
-            case typed.Range(low, high):
+            case Interval(low, high):
                 text += f" in {low}..{high}"
             case tuple() as choices:
                 text += f" in {json.dumps(choices)}"

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.calls import Calls
-from ttsc.compiler.semantics.declarations import Declarations, literal_type
+from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.functions import FUNCTIONS
+from ttsc.compiler.semantics.literals import literal_type
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.reporter import Reporter

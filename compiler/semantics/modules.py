@@ -14,7 +14,7 @@ from ttsc.grammar.parser import parse
 from ttsc.grammar.source import Source
 from ttsc.grammar.spelling import did_you_mean
 
-Named = ast.Model | ast.Prompt | ast.Record | ast.Extern | ast.Function | ast.Program
+Named = ast.Model | ast.Prompt | ast.Record | ast.Extern | ast.Function | ast.Program | ast.Store
 
 
 class Library(Protocol):
@@ -56,7 +56,7 @@ class Loader:
         module = Module(source, tree or parse(source))
         self._modules[source.path] = module
         for declaration in module.tree.declarations:
-            if not isinstance(declaration, ast.Use):
+            if not isinstance(declaration, ast.Use | ast.Test):
                 self._declare(module, declaration)
         for declaration in module.tree.declarations:
             if isinstance(declaration, ast.Use):

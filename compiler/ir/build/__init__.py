@@ -6,6 +6,7 @@ from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.statements import Returns, StatementBuilder
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.check import Checked
+from ttsc.compiler.values.types import Interval
 from ttsc.grammar.diagnostics import InternalError
 
 
@@ -33,9 +34,9 @@ def build(checked: Checked, name: str) -> ir.Program:
 
 
 def _parameter(p: typed.Parameter) -> ir.Parameter:
-    tunable: ir.Interval | tuple[ir.Constant, ...] | None
-    if isinstance(p.tunable, typed.Range):
-        tunable = ir.Interval(p.tunable.low, p.tunable.high)
+    tunable: Interval | tuple[ir.Constant, ...] | None
+    if isinstance(p.tunable, Interval):
+        tunable = Interval(p.tunable.low, p.tunable.high)
     else:
         tunable = p.tunable
     return ir.Parameter(ir.Value(p.name, p.type), p.name, p.default, p.required, tunable)
