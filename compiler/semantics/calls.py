@@ -10,13 +10,16 @@ from collections.abc import Mapping, Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
+from ttsc.compiler.semantics.effects import changed
 from ttsc.compiler.semantics.functions import FUNCTIONS, Signature, element_fits, lifts, result_type
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.operator_calls import OperatorCalls
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.reporter import Reporter
+from ttsc.compiler.semantics.shared import Shared
+from ttsc.compiler.semantics.state import State
 from ttsc.compiler.values.pattern import valid_pattern
-from ttsc.compiler.values.types import CANDIDATE, NEVER, STR, ListOf
+from ttsc.compiler.values.types import CANDIDATE, NEVER, STR, ListOf, OptionalOf
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
@@ -28,8 +31,11 @@ class Calls(OperatorCalls):
     """Binds calls. `check` and `expect` are those of `Expressions`."""
 
     module: Module
+    shared: Shared
     declarations: Declarations
     reporter: Reporter
+    state: State
+    stores: dict[typed.Symbol, typed.Store]
     functions: dict[int, typed.Function | None]
     pure: str
 
@@ -141,20 +147,21 @@ class Calls(OperatorCalls):
             case ast.Extern():
                 extern = self.declarations.extern(d, home)
                 self.impure(f"extern '{extern.name}'", call.callee.span)
+                if extern.kind == "environment":
+                    self.state.change(f"a call of environment '{extern.name}'", call.callee.span)
                 return typed.ExternCall(
                     extern, self._bind(extern.name, extern.parameters, call, source, env), call.span
                 )
             case ast.Function():
                 return self._function(d, home, call, source, env)
             case ast.Program():
-                message, hint = (
-                    f"'{d.name.id}' is a program, which only a run can start",
-                    "share prompts and functions instead",
-                )
-                self.reporter.error("E0317", message, call.callee.span, "can't be called", hint)
+                return self._program(d, home, call, source, env)
             case ast.Record():
+                return self._record(d, home, call, source, env)
+            case ast.Store():
+                hint = f"{d.name.id} |> nearest(query, 3) reads it, {d.name.id} += item appends to it"
                 self.reporter.error(
-                    "E0312", f"'{d.name.id}' is a record: a type, not a function", call.callee.span, "can't be called"
+                    "E0312", f"'{d.name.id}' is a store and can't be called", call.callee.span, "not a function", hint
                 )
             case ast.Model():
                 hint = f"generate with it: |> sample(n, model={d.name.id})"
@@ -162,6 +169,28 @@ class Calls(OperatorCalls):
                     "E0312", f"'{d.name.id}' is a model and can't be called", call.callee.span, "not a function", hint
                 )
         return self.unknown(call.span)
+
+    def _program(self, d: ast.Program, home: Module, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
+        self.impure(f"program '{d.name.id}'", call.callee.span)
+        program = self.shared.programs.program(d, home, call.callee.span)
+        if program is None:
+            return self.unknown(call.span)
+        if changed(program.body) & {s.symbol for s in program.stores} or program.environment is not None:
+            self.state.change(f"a call of '{program.name}', which changes a store or the world,", call.callee.span)
+        for model in program.models:
+            self.models.setdefault(model.name, model)
+        self.stores.update((store.symbol, store) for store in program.stores)
+        args = self._bind(program.name, program.parameters, call, source, env)
+        return typed.ProgramCall(program, args, call.span)
+
+    def _record(self, d: ast.Record, home: Module, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
+        """A record is made by calling it; optional fields may be left out."""
+        type_ = self.declarations.record(d, home)
+        fields = tuple(
+            typed.Parameter(typed.Symbol(name, t, "parameter", d.name.span), not isinstance(t, OptionalOf), None, None)
+            for name, t in type_.fields
+        )
+        return typed.RecordValue(self._bind(type_.name, fields, call, source, env), type_, call.span)
 
     def _function(
         self, d: ast.Function, home: Module, call: ast.Call, source: typed.Expr | None, env: Env

@@ -8,9 +8,10 @@ from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.expressions import Expressions
 from ttsc.compiler.semantics.index import Index
-from ttsc.compiler.semantics.modules import Library, Loader, Module
+from ttsc.compiler.semantics.modules import Library, Loader
+from ttsc.compiler.semantics.programs import Programs
 from ttsc.compiler.semantics.reporter import Reporter
-from ttsc.compiler.semantics.statements import Statements, always_returns
+from ttsc.compiler.semantics.test_blocks import check_test
 from ttsc.grammar import ast
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Source
@@ -27,6 +28,8 @@ class Checked:
     functions: tuple[typed.Function, ...]
     prompts: tuple[typed.Prompt, ...]
     externs: tuple[typed.Extern, ...]
+    stores: tuple[typed.Store, ...]
+    tests: tuple[typed.Test, ...]
     warnings: tuple[Diagnostic, ...]
 
 
@@ -40,10 +43,13 @@ def check(source: Source, library: Library, index: Index | None = None) -> Check
     if index is not None:
         index.module = module
     declarations = Declarations(reporter)
-    functions: dict[int, typed.Function | None] = {}
+    checker = Programs(declarations, reporter)
+    shared = checker.shared
     programs: list[typed.Program] = []
     prompts: list[typed.Prompt] = []
     externs: list[typed.Extern] = []
+    stores: list[typed.Store] = []
+    tests: list[typed.Test] = []
     for d in module.tree.declarations:
         match d:
             case ast.Record():
@@ -53,40 +59,25 @@ def check(source: Source, library: Library, index: Index | None = None) -> Check
             case ast.Extern():
                 externs.append(declarations.extern(d, module))
             case ast.Function():
-                Expressions(module, declarations, reporter, functions).function(d, module, d.name.span)
+                Expressions(module, shared).function(d, module, d.name.span)
             case ast.Program():
-                programs.append(_program(d, module, declarations, reporter, functions))
+                program = checker.program(d, module, d.name.span)
+                if program is not None:
+                    programs.append(program)
+            case ast.Store():
+                stores.append(declarations.store(d, module))
+            case ast.Test():
+                tests.append(check_test(d, module, shared))
     reporter.raise_errors()
     return Checked(
         source,
         module.tree,
         module.tree.doc or "",
         tuple(programs),
-        tuple(f for f in functions.values() if f is not None),
+        tuple(f for f in shared.functions.values() if f is not None),
         tuple(prompts),
         tuple(externs),
+        tuple(stores),
+        tuple(tests),
         reporter.of("warning"),
     )
-
-
-def _program(
-    d: ast.Program,
-    module: Module,
-    declarations: Declarations,
-    reporter: Reporter,
-    functions: dict[int, typed.Function | None],
-) -> typed.Program:
-    parameters = declarations.parameters(d, module)
-    returns = declarations.type(d.returns, module)
-    expressions = Expressions(module, declarations, reporter, functions)
-    body = Statements(expressions, returns).body(d.body, {p.name: p.symbol for p in parameters})
-    if not always_returns(d.body):
-        reporter.error(
-            "E0404",
-            f"program '{d.name.id}' can end without returning",
-            d.name.span,
-            "not every way returns",
-            "end it with a return",
-        )
-    doc = d.doc or module.tree.doc or ""
-    return typed.Program(d.name.id, doc, parameters, returns, tuple(expressions.models.values()), body, d.span)

@@ -103,7 +103,7 @@ class Declarations:
             values = allowed_values(self._reporter, f.name.id, f.allowed, fields[f.name.id])
             if values is not None:
                 allowed[f.name.id] = values
-            self._data_only(fields[f.name.id], f.type.span, f"field '{f.name.id}' of record '{record.name.id}'")
+            self.data_only(fields[f.name.id], f.type.span, f"field '{f.name.id}' of record '{record.name.id}'")
         self._open.discard(id(record))
         result = RecordType(record.name.id, tuple(fields.items()), tuple(allowed.items()))
         self._records[id(record)] = result
@@ -238,14 +238,14 @@ class Declarations:
             parameters = self.parameters(extern, module)
             returns = self.type(extern.returns, module)
             for p in parameters:
-                self._data_only(p.type, p.symbol.span, f"parameter '{p.name}' of extern '{extern.name.id}'")
-            self._data_only(returns, extern.returns.span, f"the result of extern '{extern.name.id}'")
+                self.data_only(p.type, p.symbol.span, f"parameter '{p.name}' of extern '{extern.name.id}'")
+            self.data_only(returns, extern.returns.span, f"the result of extern '{extern.name.id}'")
             kind = extern.modifier or "plain"
             known = typed.Extern(extern.name.id, parameters, returns, extern.doc or "", extern.span, kind)
             self._externs[id(extern)] = known
         return known
 
-    def _data_only(self, type_: Type, span: Span, what: str) -> None:
+    def data_only(self, type_: Type, span: Span, what: str) -> None:
         if _holds(type_, INNER):
             self._reporter.error(
                 "E0310", f"{what} is {type_}, which can't leave the program", span, "not data", "pass its text"
@@ -255,7 +255,7 @@ class Declarations:
         known = self._stores.get(id(store))
         if known is None:
             item = self.type(store.item, module)
-            self._data_only(item, store.item.span, f"an item of store '{store.name.id}'")
+            self.data_only(item, store.item.span, f"an item of store '{store.name.id}'")
             symbol = typed.Symbol(store.name.id, ListOf(item), "store", store.name.span)
             known = typed.Store(store.name.id, item, symbol, store.doc or "", store.span)
             self._stores[id(store)] = known

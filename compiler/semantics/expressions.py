@@ -10,13 +10,16 @@ from collections.abc import Mapping
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.calls import Calls
-from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.literals import literal_type
 from ttsc.compiler.semantics.modules import Module
+from ttsc.compiler.semantics.narrowing import known, narrowed, read
 from ttsc.compiler.semantics.operators import OPERATORS
-from ttsc.compiler.semantics.reporter import Reporter
+from ttsc.compiler.semantics.shared import Shared
+from ttsc.compiler.semantics.state import State
+from ttsc.compiler.values.abstain import ABSTAINED
 from ttsc.compiler.values.types import (
+    ABSTAIN,
     BOOL,
     CANDIDATE,
     CANDIDATE_FIELDS,
@@ -24,10 +27,13 @@ from ttsc.compiler.values.types import (
     FLOAT,
     INT,
     NEVER,
+    NODE,
+    NODE_FIELDS,
     NONE,
     STR,
     ListOf,
     OptionalOf,
+    PairOf,
     RecordType,
     Type,
     assignable,
@@ -44,22 +50,21 @@ COMPARISON = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "g
 class Expressions(Calls):
     """Checks the expressions of one module. `pure` forbids calls of models and externs (inside a function)."""
 
-    def __init__(
-        self,
-        module: Module,
-        declarations: Declarations,
-        reporter: Reporter,
-        functions: dict[int, typed.Function | None],
-    ) -> None:
+    def __init__(self, module: Module, shared: Shared) -> None:
         self.module = module
-        self.declarations = declarations
-        self.reporter = reporter
-        self.functions = functions
+        self.shared = shared
+        self.declarations = shared.declarations
+        self.reporter = shared.reporter
+        self.functions = shared.functions
+        self.state = State(shared.reporter)
         self.pure = ""
         self.models: dict[str, typed.Model] = {}
+        self.stores: dict[typed.Symbol, typed.Store] = {}
+        self.unassigned: set[typed.Symbol] = set()
+        """Variables that may have no value yet where the checker is."""
 
     def child(self, home: Module) -> Expressions:
-        return Expressions(home, self.declarations, self.reporter, self.functions)
+        return Expressions(home, self.shared)
 
     # --- expressions ------------------------------------------------------------------------------------------------
 
@@ -73,6 +78,8 @@ class Expressions(Calls):
         match e:
             case ast.Literal(value):
                 return typed.Const(value, literal_type(value), e.span)
+            case ast.Abstain():
+                return typed.Const(ABSTAINED, ABSTAIN, e.span)
             case ast.Name(name):
                 return self._name(name, e.span, env)
             case ast.ListExpr(items):
@@ -97,20 +104,27 @@ class Expressions(Calls):
             case ast.Unary(op, operand):
                 return self._unary(op, self.check(operand, env), e.span)
             case ast.Binary("and", left, right):
-                a, b = self.condition(left, env, "'and'"), self.condition(right, env, "'and'")
+                a, b = self.condition(left, env, "'and'"), self._side(right, env, left, True, "'and'")
                 return typed.Conditional(a, b, typed.Const(False, BOOL, e.span), BOOL, e.span)
             case ast.Binary("or", left, right):
-                a, b = self.condition(left, env, "'or'"), self.condition(right, env, "'or'")
+                a, b = self.condition(left, env, "'or'"), self._side(right, env, left, False, "'or'")
                 return typed.Conditional(a, typed.Const(True, BOOL, e.span), b, BOOL, e.span)
+            case ast.Binary("==" | "!=" as op, left, ast.Literal(None)) | ast.Binary(
+                "==" | "!=" as op, ast.Literal(None), left
+            ):
+                return self._missing(op, self.check(left, env), e.span)
             case ast.Binary(op, left, right):
                 return self._binary(op, self.check(left, env), self.check(right, env), e.span)
             case ast.Conditional(then, condition, otherwise):
-                a, b = self.check(then, env), self.check(otherwise, env)
+                test = self.condition(condition, env, "'if'")
+                holds, fails = known(condition)
+                with self.state.forked("one side of 'if … else'"):
+                    a, b = self.check(then, narrowed(env, holds)), self.check(otherwise, narrowed(env, fails))
                 type_ = join(a.type, b.type)
                 if type_ is None:
                     self.reporter.error("E0302", f"the two sides are {a.type} and {b.type}", e.span, "no common type")
                     type_ = NEVER
-                return typed.Conditional(self.condition(condition, env, "'if'"), a, b, type_, e.span)
+                return typed.Conditional(test, a, b, type_, e.span)
 
     def unknown(self, span: Span) -> typed.Expr:
         """What stands for an expression that was reported as wrong."""
@@ -127,6 +141,8 @@ class Expressions(Calls):
             hint = f"it may be none: say what then, with or_else(…, {_example(target)})"
         elif e.type == ListOf(CANDIDATE) and target in (CANDIDATE, STR):
             hint = "take one of the pool: |> one, |> best(by=…), |> vote(by=…)"
+        elif e.type == ABSTAIN:
+            hint = f"only what may have no value can abstain: declare {target}?"
         elif target == STR and e.type in (INT, FLOAT, BOOL):
             hint = "to_str(…) makes it text"
         self.reporter.error(code, f"{what} is {e.type}, expected {target}", e.span, f"this is {e.type}", hint)
@@ -135,9 +151,42 @@ class Expressions(Calls):
     def condition(self, e: ast.Expr, env: Mapping[str, typed.Symbol], what: str) -> typed.Expr:
         return self.expect(self.check(e, env), BOOL, f"the condition of {what}")
 
+    def _side(
+        self, e: ast.Expr, env: Mapping[str, typed.Symbol], before: ast.Expr, held: bool, what: str
+    ) -> typed.Expr:
+        """The second part of `and` and `or`, read only if the first held or did not."""
+        holds, fails = known(before)
+        with self.state.forked(f"the right side of {what}"):
+            return self.condition(e, narrowed(env, holds if held else fails), what)
+
+    def _missing(self, op: str, value: typed.Expr, span: Span) -> typed.Expr:
+        """`x == none`: whether it has no value, be it none or withheld."""
+        if not (isinstance(value.type, OptionalOf) or value.type in (NONE, ABSTAIN, NEVER)):
+            self.reporter.warning(
+                "W0202", f"a {value.type} is never none", span, f"always {'false' if op == '==' else 'true'}"
+            )
+        missing = typed.Pure("missing", (value,), BOOL, span=span)
+        return missing if op == "==" else typed.Pure("not", (missing,), BOOL, span=span)
+
+    def store(self, name: str) -> typed.Store | None:
+        """The store that a name stands for, noted as used."""
+        found = self.module.scope.get(name)
+        if found is None or not isinstance(found[0], ast.Store):
+            return None
+        store = self.declarations.store(found[0], found[1])
+        self.stores[store.symbol] = store
+        return store
+
     def _name(self, name: str, span: Span, env: Mapping[str, typed.Symbol]) -> typed.Expr:
         if name in env:
-            return typed.Read(env[name], span)
+            if env[name] in self.unassigned:
+                hint = "assign it on every way that leads here, or give it a first value"
+                self.reporter.error("E0409", f"'{name}' may have no value yet", span, "read here", hint)
+            return read(env[name], span)
+        store = self.store(name)
+        if store is not None:
+            self.impure(f"store '{name}'", span)
+            return typed.Read(store.symbol, span)
         if name in self.module.scope:
             declaration, _ = self.module.scope[name]
             kind = type(declaration).__name__.lower()
@@ -170,6 +219,10 @@ class Expressions(Calls):
                 fields = dict(record.fields)
             case t if t in (CANDIDATE, CONTEXT):
                 fields = CANDIDATE_FIELDS
+            case t if t == NODE:
+                fields = NODE_FIELDS
+            case PairOf(first, second):
+                fields = {"first": first, "second": second}
             case t if t == NEVER:
                 return self.unknown(span)
             case t:

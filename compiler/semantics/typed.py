@@ -38,6 +38,8 @@ class Symbol:
     type: Type
     kind: Literal["parameter", "let", "var", "element", "store", "environment"]
     span: Span = _span()
+    narrows: Symbol | None = None
+    """The variable that this is, where it is known to have a value (`narrowing.py`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -386,3 +388,4 @@ class Test:
     measures: tuple[Symbol, ...]
     models: tuple[Model, ...]
     span: Span = _span()
+    used_stores: tuple[Store, ...] = ()

@@ -1,0 +1,127 @@
+"""What a checked program does besides giving a value, read off its tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ttsc.compiler.semantics import typed
+from ttsc.compiler.semantics.operators import OPERATORS
+from ttsc.compiler.semantics.state import ENVIRONMENT
+from ttsc.compiler.values.types import RecordType
+
+_RANDOM = frozenset({"resample", "shuffle", "select"})
+"""Operators that draw random numbers of their own; what a model samples is the model's."""
+
+
+def effects_of(statements: Sequence[typed.Statement]) -> frozenset[typed.Effect]:
+    """The effects of a body, those of the programs it calls included."""
+    found: set[typed.Effect] = set()
+    for e in expressions(statements):
+        found |= _effects(e)
+    if any(s.kind == "store" for s in changed(statements)):
+        found.add("store")
+    return frozenset(found)
+
+
+def _effects(e: typed.Expr | typed.Lambda) -> frozenset[typed.Effect]:
+    match e:
+        case typed.Read(symbol) if symbol.kind == "store":
+            return frozenset({"store"})
+        case typed.ExternCall(extern):
+            kinds: dict[str, frozenset[typed.Effect]] = {
+                "plain": frozenset({"extern"}),
+                "environment": frozenset({"extern", "environment"}),
+                "oracle": frozenset({"extern", "oracle"}),
+            }
+            return kinds[extern.kind]
+        case typed.ProgramCall(program):
+            return program.effects
+        case typed.Operator(name):
+            drawn: frozenset[typed.Effect] = frozenset({"random"}) if name in _RANDOM else frozenset()
+            asks = OPERATORS[name].group in ("generation", "judgement") and name not in (
+                "force",
+                "cut",
+                "verify",
+                "score",
+            )
+            judged = name in ("verify", "score") and any(a == "model" and v is not None for a, v in e.arguments)
+            return drawn | (frozenset({"model"}) if asks or judged else frozenset())
+    return frozenset()
+
+
+def stores_of(
+    statements: Sequence[typed.Statement], known: Mapping[typed.Symbol, typed.Store]
+) -> tuple[typed.Store, ...]:
+    """The stores that a body, or a program it calls, reads or appends to; `known` are those it names itself."""
+    found: dict[typed.Symbol, typed.Store] = dict(known)
+    for e in expressions(statements):
+        if isinstance(e, typed.ProgramCall):
+            found.update((store.symbol, store) for store in e.program.stores)
+    return tuple(found.values())
+
+
+def changed(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
+    """Variables that statements may assign, with the state of the stores and of the world that they may change."""
+    found: set[typed.Symbol] = set()
+    for s in statements:
+        match s:
+            case typed.Assign(symbol):
+                found.add(symbol)
+            case typed.If(_, then, otherwise):
+                found |= changed(then) | changed(otherwise)
+            case typed.Repeat(_, body) | typed.For(_, _, body):
+                found |= changed(body)
+        for e in _own(s):
+            for part in walk(e):
+                if isinstance(part, typed.ExternCall) and part.extern.kind == "environment":
+                    found.add(ENVIRONMENT)
+                elif isinstance(part, typed.ProgramCall):
+                    found |= {
+                        symbol for symbol in changed(part.program.body) if symbol.kind in ("store", "environment")
+                    }
+    return found
+
+
+def expressions(statements: Sequence[typed.Statement]) -> Iterator[typed.Expr | typed.Lambda]:
+    """Every expression of some statements, and every part of one."""
+    for s in statements:
+        for e in _own(s):
+            yield from walk(e)
+        match s:
+            case typed.If(_, then, otherwise):
+                yield from expressions(then)
+                yield from expressions(otherwise)
+            case typed.Repeat(_, body) | typed.For(_, _, body):
+                yield from expressions(body)
+
+
+def _own(s: typed.Statement) -> tuple[typed.Expr, ...]:
+    match s:
+        case typed.Bind(_, value) | typed.Assign(_, value) | typed.Return(value):
+            return (value,)
+        case typed.If(condition):
+            return (condition,)
+        case typed.Repeat(count, _, until):
+            return (count,) if until is None else (count, until)
+        case typed.For(_, over, _, until):
+            return (over,) if until is None else (over, until)
+
+
+def walk(e: typed.Expr | typed.Lambda) -> Iterator[typed.Expr | typed.Lambda]:
+    """An expression and all its parts. Bodies of functions are pure and left out; programs' are not entered."""
+    yield e
+    parts: tuple[typed.Expr | typed.Lambda | str | RecordType | None, ...] = ()
+    match e:
+        case typed.Pure(_, args) | typed.PromptCall(_, args) | typed.ExternCall(_, args):
+            parts = args
+        case typed.ProgramCall(_, args) | typed.FunctionCall(_, args) | typed.RecordValue(args):
+            parts = args
+        case typed.Conditional(condition, then, otherwise):
+            parts = (condition, then, otherwise)
+        case typed.Lambda(_, body):
+            parts = (body,)
+        case typed.Operator(_, source, arguments):
+            parts = (source, *(v for _, v in arguments))
+    for part in parts:
+        if not isinstance(part, (str, RecordType)) and part is not None:
+            yield from walk(part)
