@@ -16,6 +16,7 @@ _COMMANDS = {
     "list": "ttsc.cli.list_command:list_programs",
     "engine": "ttsc.cli.engine_command:engine",
     "doctor": "ttsc.cli.doctor_command:doctor",
+    "lsp": "ttsc.cli.lsp_command:lsp",
 }
 
 

@@ -63,7 +63,7 @@ Target = Definition | Builtin | File
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A name in the text. `value`: the expression that it is, if it is one (a name, or the `.field` of one)."""
+    """A name in the text. `value`: the expression that it stands for: the name, the value with the field, the call."""
 
     span: Span
     target: Target

@@ -220,13 +220,13 @@ class _Resolver:
                 self._expression(e.value, env)
                 self._attribute(e)
             case ast.Call():
-                self._call(e, env, piped=False)
+                self._call(e, env, e, piped=False)
             case ast.Pipe():
                 self._expression(e.value, env)
                 if isinstance(e.stage, ast.Name):
-                    self._callee(e.stage, env)
+                    self._callee(e.stage, env, e)
                 elif isinstance(e.stage, ast.Call):
-                    self._call(e.stage, env, piped=True)
+                    self._call(e.stage, env, e, piped=True)
                 else:
                     self._expression(e.stage, env)
             case ast.Lambda():
@@ -245,25 +245,25 @@ class _Resolver:
                 if is_dataclass(part) and not isinstance(part, Span):
                     self._expression(part, env)  # type: ignore[arg-type]
 
-    def _reference(self, name: ast.Name, env: Env) -> None:
+    def _reference(self, name: ast.Name, env: Env, value: ast.Expr | None = None) -> None:
         if name.id in env:
-            self._add(name.span, env[name.id], value=name)
+            self._add(name.span, env[name.id], value=value or name)
         elif name.id in self._scope:
-            self._add(name.span, self._declared(self._scope[name.id]), value=name)
+            self._add(name.span, self._declared(self._scope[name.id]), value=value or name)
 
-    def _callee(self, name: ast.Name, env: Env) -> Any:
-        """Resolves what is called; gives the `Spec` or the declaration, if there is one."""
+    def _callee(self, name: ast.Name, env: Env, whole: ast.Expr) -> Any:
+        """Resolves what `whole` calls; gives the `Spec` or the declaration, if there is one."""
         if name.id in env:
             self._reference(name, env)
             return None
         if name.id in OPERATORS:
             spec = OPERATORS[name.id]
-            self._add(name.span, Builtin(name.id, "operator", spec))
+            self._add(name.span, Builtin(name.id, "operator", spec), value=whole)
             return spec
         if name.id in FUNCTIONS:
-            self._add(name.span, Builtin(name.id, "function", FUNCTIONS[name.id]))
+            self._add(name.span, Builtin(name.id, "function", FUNCTIONS[name.id]), value=whole)
             return None
-        self._reference(name, env)
+        self._reference(name, env, whole)
         return self._scope.get(name.id)
 
     def _attribute(self, e: ast.Attribute) -> None:
@@ -289,10 +289,10 @@ class _Resolver:
 
     # --- calls
 
-    def _call(self, call: ast.Call, env: Env, piped: bool) -> None:
+    def _call(self, call: ast.Call, env: Env, whole: ast.Expr, piped: bool) -> None:
         called: Any = None
         if isinstance(call.callee, ast.Name):
-            called = self._callee(call.callee, env)
+            called = self._callee(call.callee, env, whole)
         else:
             self._expression(call.callee, env)
         if isinstance(called, Spec):
@@ -332,6 +332,6 @@ class _Resolver:
         elif given.id in env or given.id in self._scope:
             self._reference(given, env)
         elif given.id in OPERATORS or given.id in FUNCTIONS:
-            self._callee(given, env)
+            self._callee(given, env, given)
         elif given.id in CANDIDATE_FIELDS:
             self._add(given.span, Builtin(given.id, "candidate field"), value=given)
