@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.state import ENVIRONMENT
 from ttsc.compiler.values.types import RecordType
 
@@ -38,14 +37,8 @@ def _effects(e: typed.Expr | typed.Lambda) -> frozenset[typed.Effect]:
             return program.effects
         case typed.Operator(name):
             drawn: frozenset[typed.Effect] = frozenset({"random"}) if name in _RANDOM else frozenset()
-            asks = OPERATORS[name].group in ("generation", "judgement") and name not in (
-                "force",
-                "cut",
-                "verify",
-                "score",
-            )
-            judged = name in ("verify", "score") and any(a == "model" and v is not None for a, v in e.arguments)
-            return drawn | (frozenset({"model"}) if asks or judged else frozenset())
+            asks = any(a == "model" and v is not None for a, v in e.arguments)
+            return drawn | (frozenset({"model"}) if asks else frozenset())
     return frozenset()
 
 
@@ -76,9 +69,7 @@ def changed(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
                 if isinstance(part, typed.ExternCall) and part.extern.kind == "environment":
                     found.add(ENVIRONMENT)
                 elif isinstance(part, typed.ProgramCall):
-                    found |= {
-                        symbol for symbol in changed(part.program.body) if symbol.kind in ("store", "environment")
-                    }
+                    found |= {s for s in changed(part.program.body) if s.kind in ("store", "environment")}
     return found
 
 

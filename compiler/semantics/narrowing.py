@@ -1,7 +1,7 @@
 """What a condition tells about optional values: after `x != none`, a `x: T?` is a `T`.
 
-A narrowed name is a symbol of its own that points to the variable it narrows; reading it reads that variable. What has no
-value (`none`, or `abstain`) counts as none here.
+A narrowed name is a symbol of its own that points to the variable it narrows; reading it reads that variable. What has
+no value (`none`, or `abstain`) counts as none here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """State that a program changes where it stands: stores, and the world behind environment externs.
 
-A store is a variable that outlives the run; an environment is a variable that orders the calls of its externs. Both change
-in statements only. What is computed for each element, on one side of a condition, or once for many runs has no place in
-that order, so there they may be read and not changed.
+A store is a variable that outlives the run; an environment is a variable that orders the calls of its externs. Both
+change in statements only. What is computed for each element, on one side of a condition, or once for many runs has no
+place in that order, so there they may be read and not changed.
 """
 
 from __future__ import annotations

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.emit import Emitter
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.values.types import CONTEXT, STR, Type
+from ttsc.compiler.semantics.state import ENVIRONMENT
+from ttsc.compiler.values.types import BOOL, CONTEXT, STR, RecordType, Type
 from ttsc.grammar.source import Span
 
 Env = dict[typed.Symbol, ir.Value]
@@ -34,15 +37,30 @@ class ExpressionBuilder(Emitter):
             case typed.ExternCall(extern, args):
                 values = tuple(self.expr(a, env) for a in args)
                 signature = tuple((p.name, p.type) for p in extern.parameters)
-                self.externs.setdefault(extern.name, ir.ExternSignature(extern.name, signature, extern.returns))
+                self.externs.setdefault(
+                    extern.name, ir.ExternSignature(extern.name, signature, extern.returns, extern.kind)
+                )
                 result = self.fresh("extern", extern.returns)
-                self.emit(ir.Extern(result, extern.name, values, e.span))
+                if extern.kind != "environment":
+                    self.emit(ir.Extern(result, extern.name, values, span=e.span))
+                    return result
+                self.emit(ir.Extern(result, extern.name, values, env[ENVIRONMENT], e.span))
+                env[ENVIRONMENT] = self.pure("done", (result,), BOOL, span=e.span)
                 return result
+            case typed.ProgramCall():
+                return self.program_call(e, env)
+            case typed.RecordValue(fields, type_):
+                assert isinstance(type_, RecordType), "a record's value has its type"
+                names = json.dumps([name for name, _ in type_.fields])
+                return self.pure("record", tuple(self.expr(f, env) for f in fields), type_, names, e.span)
             case typed.FunctionCall(function, args):
                 inner = {p.symbol: self.expr(a, env) for p, a in zip(function.parameters, args, strict=True)}
                 return self.expr(function.body, inner)
             case typed.Operator():
                 return self.operator(e, env)
+
+    def program_call(self, call: typed.ProgramCall, env: Env) -> ir.Value:
+        raise AssertionError("abstract")
 
     def conditional(
         self, condition: ir.Value, then: typed.Expr, otherwise: typed.Expr, type_: Type, env: Env, span: Span

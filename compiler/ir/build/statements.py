@@ -15,7 +15,9 @@ from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.expressions import Env
 from ttsc.compiler.ir.build.operators import OperatorBuilder
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.values.types import BOOL, Type
+from ttsc.compiler.semantics.effects import changed
+from ttsc.compiler.values.types import BOOL, INT, Type
+from ttsc.grammar.diagnostics import InternalError
 from ttsc.grammar.source import Span
 
 
@@ -63,6 +65,8 @@ class StatementBuilder(OperatorBuilder):
         for i, s in enumerate(statements):
             rest = statements[i + 1 :]
             match s:
+                case typed.Bind(symbol, value, offline=True):
+                    env[symbol] = self._offline(symbol, value, env, s.span)
                 case typed.Bind(symbol, value) | typed.Assign(symbol, value):
                     env[symbol] = self.expr(value, env)
                 case typed.Return(value):
@@ -73,11 +77,33 @@ class StatementBuilder(OperatorBuilder):
                         return exit_
                     if isinstance(exit_, MayReturn):
                         return self._guarded(exit_, rest, env, s.span)
-                case typed.Repeat():
-                    exit_ = self._repeat(s, env)
+                case typed.Repeat() | typed.For():
+                    exit_ = self._for(s, env) if isinstance(s, typed.For) else self._repeat(s, env)
                     if isinstance(exit_, MayReturn):
                         return self._guarded(exit_, rest, env, s.span)
         return Falls()
+
+    # --- programs and what is kept ----------------------------------------------------------------------------------
+
+    def program_call(self, call: typed.ProgramCall, env: Env) -> ir.Value:
+        """The callee's body in place of the call. State goes in and comes out; its other variables are its own."""
+        program = call.program
+        inner: Env = {s: v for s, v in env.items() if s.kind in ("store", "environment")}
+        inner.update((p.symbol, self.expr(a, env)) for p, a in zip(program.parameters, call.args, strict=True))
+        caller, self._returns = self._returns, program.returns
+        exit_ = self.statements(program.body, inner)
+        self._returns = caller
+        if not isinstance(exit_, Returns):
+            raise InternalError(f"program '{program.name}' passed the check and can end without returning")
+        env.update((s, inner[s]) for s in env if s.kind in ("store", "environment"))
+        return exit_.value
+
+    def _offline(self, symbol: typed.Symbol, value: typed.Expr, env: Env, span: Span) -> ir.Value:
+        with self.block() as nodes:
+            inner = self.expr(value, env)
+        result = self.fresh(symbol.name, symbol.type)
+        self.emit(ir.Offline((result,), self.fresh("offline", BOOL).id, ir.Block((), tuple(nodes), (inner,)), span))
+        return result
 
     # --- if ---------------------------------------------------------------------------------------------------------
 
@@ -107,7 +133,9 @@ class StatementBuilder(OperatorBuilder):
         """The `If` of two branches; variables that differ become its results."""
         both_return = isinstance(a.exit, Returns) and isinstance(b.exit, Returns)
         both_fall = isinstance(a.exit, Falls) and isinstance(b.exit, Falls)
-        changed = [] if both_return else [s for s in env if a.env[s] is not env[s] or b.env[s] is not env[s]]
+        changed = [s for s in env if a.env[s] is not env[s] or b.env[s] is not env[s]]
+        if both_return:  # variables end here, but what outlives the program goes on
+            changed = [s for s in changed if s.kind in ("store", "environment")]
         results: list[ir.Value] = []
         if not both_fall and not both_return:
             results.append(self.fresh("returned", BOOL))
@@ -144,28 +172,58 @@ class StatementBuilder(OperatorBuilder):
     # --- repeat -----------------------------------------------------------------------------------------------------
 
     def _repeat(self, s: typed.Repeat, env: Env) -> Exit:
-        limit = self.expr(s.count, env)
-        carried = [symbol for symbol in env if symbol in _assigned(s.body)]
-        returns = _contains_return(s.body)
+        return self._loop(self.expr(s.count, env), s.body, s.until, env, s.span)
+
+    def _for(self, s: typed.For, env: Env) -> Exit:
+        """A loop that counts: each round takes the element of its number."""
+        over = self.expr(s.over, env)
+        limit = self.pure("length", (over,), INT, span=s.span)
+        return self._loop(limit, s.body, s.until, env, s.span, (s.element, over))
+
+    def _loop(
+        self,
+        limit: ir.Value,
+        body: Sequence[typed.Statement],
+        until: typed.Expr | None,
+        env: Env,
+        span: Span,
+        element: tuple[typed.Symbol, ir.Value] | None = None,
+    ) -> Exit:
+        """At most `limit` rounds of `body`. With `element`, a symbol and a list: bound to the element of the round's
+        number, which is carried along.
+        """
+        changes = changed(body)
+        carried = [symbol for symbol in env if symbol in changes]
+        returns = _contains_return(body)
         init = [env[symbol] for symbol in carried]
+        if element is not None:
+            init.append(self.const(0))
         if returns:
             init += [self.const(False), self._undefined()]
+        names = [symbol.name for symbol in carried]
+        names += (["i"] if element is not None else []) + (["returned", "value"] if returns else [])
         params = [self.fresh(symbol.name, symbol.type) for symbol in carried]
+        number = self.fresh("i", INT) if element is not None else None
+        if number is not None:
+            params.append(number)
         if returns:
             params += [self.fresh("returned", BOOL), self.fresh("value", self._returns)]
         inner = dict(env)
         inner.update(zip(carried, params, strict=False))
         with self.block() as nodes:
-            exit_ = self.statements(s.body, inner)
+            if element is not None and number is not None:
+                symbol, over = element
+                inner[symbol] = self.pure("item", (over, number), symbol.type, span=symbol.span)
+            exit_ = self.statements(body, inner)
             yields = [inner[symbol] for symbol in carried]
+            if number is not None:
+                yields.append(self.pure("add", (number, self.const(1)), INT))
             if returns:
                 yields += self._exit_values(exit_, with_flag=True)
-            yields.append(self._stop(exit_, s.until, inner, s.span))
-        results = [self.fresh(symbol.name, symbol.type) for symbol in carried]
-        if returns:
-            results += [self.fresh("returned", BOOL), self.fresh("value", self._returns)]
-        body = ir.Block(tuple(params), tuple(nodes), tuple(yields))
-        self.emit(ir.Repeat(tuple(results), self.fresh("repeat", BOOL).id, limit, tuple(init), body, s.span))
+            yields.append(self._stop(exit_, until, inner, span))
+        results = [self.fresh(name, param.type) for name, param in zip(names, params, strict=True)]
+        block = ir.Block(tuple(params), tuple(nodes), tuple(yields))
+        self.emit(ir.Repeat(tuple(results), self.fresh("repeat", BOOL).id, limit, tuple(init), block, span))
         env.update(zip(carried, results, strict=False))
         return MayReturn(results[-2], results[-1]) if returns else Falls()
 
@@ -197,19 +255,6 @@ def _contains_return(statements: Sequence[typed.Statement]) -> bool:
                 return True
             case typed.If(_, then, otherwise) if _contains_return(then) or _contains_return(otherwise):
                 return True
-            case typed.Repeat(_, body) if _contains_return(body):
+            case typed.Repeat(_, body) | typed.For(_, _, body) if _contains_return(body):
                 return True
     return False
-
-
-def _assigned(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
-    found: set[typed.Symbol] = set()
-    for s in statements:
-        match s:
-            case typed.Assign(symbol):
-                found.add(symbol)
-            case typed.If(_, then, otherwise):
-                found |= _assigned(then) | _assigned(otherwise)
-            case typed.Repeat(_, body):
-                found |= _assigned(body)
-    return found
