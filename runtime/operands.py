@@ -1,6 +1,7 @@
 """Which values a node reads and which it defines.
 
-A region node (Map, If, Repeat) reads what its blocks capture from around them: for the block around, that is one use.
+A region node (Map, Dag, If, Repeat) reads what its blocks capture from around them: for the block around, that is one
+use.
 """
 
 from __future__ import annotations
@@ -10,14 +11,19 @@ from typing import assert_never
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
+    Cut,
+    Dag,
+    Draw,
     Extern,
     Force,
     Generate,
     If,
     Map,
     Node,
+    Offline,
     Pure,
     Repeat,
+    Score,
     Select,
     Turn,
     Value,
@@ -26,7 +32,7 @@ from ttsc.compiler.ir.nodes import (
 
 def results(node: Node) -> tuple[Value, ...]:
     """The values a node defines."""
-    return node.results if isinstance(node, If | Repeat) else (node.result,)
+    return node.results if isinstance(node, If | Repeat | Offline) else (node.result,)
 
 
 class Operands:
@@ -67,10 +73,20 @@ class Operands:
                 return _ids(source, count, *(value for _, value in options)) + list(extra)
             case Force(source=source, text=text):
                 return _ids(source, text)
-            case Extern(args=arguments) | Pure(args=arguments):
+            case Cut(source=source, at=at):
+                return _ids(source, at)
+            case Score(source=source, given=given):
+                return _ids(source, given)
+            case Extern(args=arguments, after=after):
+                return _ids(*arguments, after)
+            case Draw(args=arguments) | Pure(args=arguments):
                 return _ids(*arguments)
             case Map(over=over, body=body):
                 return _ids(over) + list(self.captured(body))
+            case Dag(over=over, needs=needs, body=body):
+                return _ids(over, needs) + list(self.captured(body))
+            case Offline(inputs=inputs):
+                return _ids(*inputs)
             case Select(over=over, keys=keys, weights=weights, count=wanted, otherwise=otherwise):
                 return _ids(over, keys, weights, wanted, otherwise)
             case If(condition=condition, then=then, otherwise=other):

@@ -1,9 +1,10 @@
 """The IR: a dataflow graph in static single assignment form with structured, bounded regions.
 
 Read it as a grammar. A `Program` has parameters and one `Block`; a block has parameters, nodes in an order that
-respects data dependencies, and yields. A node defines one value (`If` and `Repeat` define several). Blocks inside
-`Map`, `If` and `Repeat` may use values of the blocks around them. Nothing else orders execution: a node may run as
-soon as its operands are there, and the elements of a list are separate events.
+respects data dependencies, and yields. A node defines one value (`If`, `Repeat` and `Offline` define several). Blocks
+inside `Map`, `Dag`, `If` and `Repeat` may use values of the blocks around them; that of `Offline` sees its params only.
+Nothing else orders execution: a node may run as soon as its operands are there, and the elements of a list are
+separate events.
 
 Ids are given once, by the builder, from the operation and its place in the source; passes keep them. Random seeds
 derive from them, so a pass that preserves values must not rename a `Generate`.
@@ -14,8 +15,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ttsc.compiler.ir.rules import FirstFinished as FirstFinished
+from ttsc.compiler.ir.rules import Greatest as Greatest
+from ttsc.compiler.ir.rules import Majority as Majority
+from ttsc.compiler.ir.rules import Quantified as Quantified
+from ttsc.compiler.ir.rules import Rule as Rule
 from ttsc.compiler.values.abstain import Abstain
-from ttsc.compiler.values.types import Interval, Type
+from ttsc.compiler.values.types import Interval as Interval
+from ttsc.compiler.values.types import Type
 from ttsc.grammar.source import NOWHERE, Span
 
 Constant = str | int | float | bool | None | Abstain | tuple["Constant", ...]
@@ -31,59 +38,6 @@ class Value:
 
     id: str
     type: Type
-
-
-# --- decision rules -------------------------------------------------------------------------------------------------
-# Given what has arrived, what is outstanding and the bounds on it, a rule says "undecided" or "decided, result r".
-# The executor derives every cancellation from it. All of these are exact: they never change the result.
-
-
-@dataclass(frozen=True, slots=True)
-class Majority:
-    """Most votes win. `ties`: the answer voted for by the lowest index ("first") or by the highest ("last").
-
-    `invalid`: what a candidate without an answer counts as: nothing ("drop"), or an answer of its own kind ("count").
-    With weights on the node, the greatest sum wins; decided early only if weights are non-negative and bounded by
-    `max_weight`.
-    """
-
-    ties: Literal["first", "last", "random"] = "first"
-    invalid: Literal["drop", "count"] = "drop"
-    max_weight: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class FirstFinished:
-    """The k candidates that finish first. `order="tokens"`: fewest tokens generated, ties by index, whatever the
-    timing; `"time"`: by arrival. `truncated`: whether a candidate cut by max_tokens is a finisher ("include") or not
-    ("exclude").
-    """
-
-    order: Literal["tokens", "time"] = "tokens"
-    truncated: Literal["exclude", "include"] = "exclude"
-
-
-@dataclass(frozen=True, slots=True)
-class Greatest:
-    """The k greatest keys, greatest first; ties by lowest ("first") or highest ("last") index, or drawn ("random": by
-    a permutation that depends on the run's seed and the node alone). A key is a float or a list of them, which compare
-    one after the other.
-
-    Decided early once k candidates have reached `maximum` and, under `ties="first"`, no earlier one is outstanding.
-    """
-
-    ties: Literal["first", "last", "random"] = "first"
-    maximum: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Quantified:
-    """`any`: decided by the first true; `all`: by the first false."""
-
-    kind: Literal["any", "all"]
-
-
-Rule = Majority | FirstFinished | Greatest | Quantified
 
 
 # --- nodes ----------------------------------------------------------------------------------------------------------
@@ -190,8 +144,8 @@ class Score:
 @dataclass(frozen=True, slots=True)
 class Draw:
     """A seeded random operation on values (`values/draws.py`): like `Pure`, with random numbers that depend on the
-    run's seed, the node and its rounds alone. resample: (pool, weights, count) -> pool. select: (Tree, count) -> list[Node].
-    shuffle: (list) -> list. `attr`: the method and its settings, as words.
+    run's seed, the node and its rounds alone. resample: (pool, weights, count) -> pool. select: (Tree, count) ->
+    list[Node]. shuffle: (list) -> list. `attr`: the method and its settings, as words.
     """
 
     result: Value
@@ -264,13 +218,17 @@ class Dag:
 
 @dataclass(frozen=True, slots=True)
 class Offline:
-    """`body` (no params) computed once for each distinct set of values it captures, and kept between runs.
+    """`body` computed once for each distinct set of `inputs` (its params), and kept between runs.
 
-    Results are data: no candidates or contexts. `id` and the printed body are part of the key.
+    `key` names the computation: a digest of its id and its body as the builder made them (`ir/offline.py`), which
+    passes leave alone. What is kept belongs to the key, the inputs' values and the models; the seeds inside derive from
+    those and not from the run's. Results are data: no candidates or contexts.
     """
 
     results: tuple[Value, ...]
     id: str
+    key: str
+    inputs: tuple[Value, ...]
     body: Block
     span: Span = _span()
 

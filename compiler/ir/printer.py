@@ -10,7 +10,11 @@ import json
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
+    Cut,
+    Dag,
+    Draw,
     Extern,
+    ExternSignature,
     FirstFinished,
     Force,
     Generate,
@@ -19,21 +23,31 @@ from ttsc.compiler.ir.nodes import (
     Majority,
     Map,
     Node,
+    Offline,
     Parameter,
     Program,
     Pure,
     Quantified,
     Repeat,
     Rule,
+    Score,
     Select,
     Turn,
     Value,
 )  # fmt: skip
 from ttsc.compiler.ir.rewrite import results
-from ttsc.compiler.ir.types_text import constant_text, id_text, name_text, records_of, tunable_text, type_text
+from ttsc.compiler.ir.types_text import (
+    allowed_text,
+    constant_text,
+    id_text,
+    name_text,
+    record_text,
+    records_of,
+    type_text,
+)
 
 _INDENT = "  "
-KEYWORDS = frozenset({"const", "turn", "generate", "force", "extern", "map", "filter", "select", "if", "repeat"})
+KEYWORDS = frozenset("const turn generate force cut score draw extern map filter dag offline select if repeat".split())
 """First words of the nodes; any other first word is a pure operation."""
 
 
@@ -47,13 +61,12 @@ def print_program(program: Program) -> str:
     for role in program.models:
         default = "" if role.default is None else f" = {json.dumps(role.default, ensure_ascii=False)}"
         head.append(f"{_INDENT}model {name_text(role.name)}{default}")
-    for record in records_of(program):
-        fields = ", ".join(f"{name_text(name)}: {type_text(each)}" for name, each in record.fields)
-        head.append(f"{_INDENT}record {name_text(record.name)} {{ {fields} }}" if fields
-                    else f"{_INDENT}record {name_text(record.name)} {{ }}")  # fmt: skip
-    for extern in program.externs:
-        parts = ", ".join(f"{name_text(name)}: {type_text(each)}" for name, each in extern.parameters)
-        head.append(f"{_INDENT}extern {name_text(extern.name)}({parts}) -> {type_text(extern.returns)}")
+    head.extend(_INDENT + record_text(record) for record in records_of(program))
+    head.extend(_INDENT + _signature(extern) for extern in program.externs)
+    head.extend(f"{_INDENT}store {name_text(store.name)} = {_typed((store.value,))}" for store in program.stores)
+    if program.budget:
+        limits = ", ".join(f"{limit.resource}={constant_text(limit.amount)}" for limit in program.budget)
+        head.append(f"{_INDENT}budget {limits}")
     return "\n".join([*head, *_block(program.body, 1), "}"]) + "\n"
 
 
@@ -62,16 +75,22 @@ def print_node(node: Node) -> str:
     return "\n".join(_node(node, 0))
 
 
+def _signature(extern: ExternSignature) -> str:
+    kind = "" if extern.kind == "plain" else f"{extern.kind} "
+    parts = ", ".join(f"{name_text(name)}: {type_text(each)}" for name, each in extern.parameters)
+    return f"{kind}extern {name_text(extern.name)}({parts}) -> {type_text(extern.returns)}"
+
+
 def _parameter(parameter: Parameter) -> str:
     value = parameter.value
-    text = id_text(value.id)
+    text = ("oracle " if parameter.oracle else "") + id_text(value.id)
     if parameter.name != value.id:
         text += f" as {name_text(parameter.name)}"
     text += f": {type_text(value.type)}"
     if not parameter.required or parameter.default is not None:
         text += f" = {constant_text(parameter.default)}"
         text += " required" if parameter.required else ""
-    return text if parameter.tunable is None else f"{text} in {tunable_text(parameter.tunable)}"
+    return text if parameter.tunable is None else f"{text} in {allowed_text(parameter.tunable)}"
 
 
 def _block(block: Block, depth: int) -> list[str]:
@@ -86,18 +105,23 @@ def _node(node: Node, depth: int) -> list[str]:
     first, last = _defined(node)
     match node:
         case Map():
-            head = f"{first}{node.mode} {id_text(node.over.id)} as {_typed(node.body.params)} {{"
-            return [pad + head, *_block(node.body, depth + 1), f"{pad}}}{last}"]
+            head = f"{node.mode} {id_text(node.over.id)} as {_typed(node.body.params)}"
+        case Dag():
+            invalid = "" if node.invalid == "fail" else f" invalid={node.invalid}"
+            needs = f"needs {id_text(node.needs.id)}{invalid}"
+            head = f"dag {id_text(node.over.id)} {needs} as {_typed(node.body.params)}"
+        case Repeat():
+            head = f"repeat @{name_text(node.id)} {id_text(node.limit.id)} ({_bound(node.body.params, node.init)})"
+        case Offline():
+            inputs = _bound(node.body.params, node.inputs)
+            head = f"offline @{name_text(node.id)} {json.dumps(node.key)} ({inputs})"
         case If():
             head = f"{first}if @{name_text(node.id)} {id_text(node.condition.id)} {{"
             then, otherwise = _block(node.then, depth + 1), _block(node.otherwise, depth + 1)
             return [pad + head, *then, f"{pad}}} else {{", *otherwise, f"{pad}}}{last}"]
-        case Repeat():
-            pairs = zip(node.body.params, node.init, strict=True)
-            carried = ", ".join(f"{_typed((param,))} = {id_text(init.id)}" for param, init in pairs)
-            head = f"{first}repeat @{name_text(node.id)} {id_text(node.limit.id)} ({carried}) {{"
-            return [pad + head, *_block(node.body, depth + 1), f"{pad}}}{last}"]
-    return [f"{pad}{first}{_line(node)}{last}"]
+        case _:
+            return [f"{pad}{first}{_line(node)}{last}"]
+    return [f"{pad}{first}{head} {{", *_block(node.body, depth + 1), f"{pad}}}{last}"]
 
 
 def _defined(node: Node) -> tuple[str, str]:
@@ -110,7 +134,7 @@ def _defined(node: Node) -> tuple[str, str]:
     return f"{names} = ", "" if isinstance(node, Turn) and types == "Context" else f" : {types}"
 
 
-def _line(node: Const | Turn | Generate | Force | Extern | Pure | Select) -> str:
+def _line(node: Const | Turn | Generate | Force | Cut | Score | Draw | Extern | Pure | Select) -> str:
     match node:
         case Const(value=value):
             return f"const {constant_text(value)}"
@@ -123,12 +147,19 @@ def _line(node: Const | Turn | Generate | Force | Extern | Pure | Select) -> str
             return _generate(node)
         case Force():
             return f"force {id_text(node.source.id)} with {id_text(node.text.id)}"
+        case Cut():
+            return f"cut {id_text(node.source.id)} at {id_text(node.at.id)}"
+        case Score():
+            given = "" if node.given is None else f" given={id_text(node.given.id)}"
+            return f"score {node.kind} {id_text(node.source.id)}{given} model={name_text(node.model)}"
+        case Draw():
+            return f"draw {node.op}{_attr(node.attr)}({_listed(node.args)})"
         case Extern():
-            return f"extern {name_text(node.name)}({_listed(node.args)})"
+            after = "" if node.after is None else f" after {id_text(node.after.id)}"
+            return f"extern {name_text(node.name)}({_listed(node.args)}){after}"
         case Pure():
-            attr = f"[{name_text(node.attr)}]" if node.attr else ""
             op = json.dumps(node.op) if node.op in KEYWORDS else name_text(node.op)
-            return f"{op}{attr}({_listed(node.args)})"
+            return f"{op}{_attr(node.attr)}({_listed(node.args)})"
         case Select():
             return _select(node)
 
@@ -142,7 +173,9 @@ def _generate(node: Generate) -> str:
         parts.append(f"delimiter={node.delimiter}")
     if node.finished != "continue":
         parts.append(f"finished={node.finished}")
-    parts.extend(flag for flag in ("stream", "share_prefix") if getattr(node, flag))
+    if node.schema:
+        parts.append(f"schema={json.dumps(node.schema, ensure_ascii=False)}")
+    parts.extend(flag for flag in ("logprobs", "stream", "share_prefix") if getattr(node, flag))
     return " ".join(parts)
 
 
@@ -179,6 +212,15 @@ def rule_text(rule: Rule) -> str:
 
 def _typed(values: tuple[Value, ...]) -> str:
     return ", ".join(f"{id_text(value.id)}: {type_text(value.type)}" for value in values)
+
+
+def _bound(params: tuple[Value, ...], values: tuple[Value, ...]) -> str:
+    pairs = zip(params, values, strict=True)
+    return ", ".join(f"{_typed((param,))} = {id_text(value.id)}" for param, value in pairs)
+
+
+def _attr(attr: str) -> str:
+    return f"[{name_text(attr)}]" if attr else ""
 
 
 def _listed(values: tuple[Value, ...]) -> str:

@@ -13,15 +13,20 @@ from dataclasses import replace
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
+    Cut,
+    Dag,
+    Draw,
     Extern,
     Force,
     Generate,
     If,
     Map,
     Node,
+    Offline,
     Program,
     Pure,
     Repeat,
+    Score,
     Select,
     Turn,
     Value,
@@ -33,12 +38,12 @@ Rule = Callable[[Node], Sequence[Node] | None]
 
 def node_id(node: Node) -> str:
     """The id that names a node in messages, traces and seeds."""
-    return node.id if isinstance(node, If | Repeat) else node.result.id
+    return node.id if isinstance(node, If | Repeat | Offline) else node.result.id
 
 
 def results(node: Node) -> tuple[Value, ...]:
     """Values the node defines."""
-    return node.results if isinstance(node, If | Repeat) else (node.result,)
+    return node.results if isinstance(node, If | Repeat | Offline) else (node.result,)
 
 
 def operands(node: Node) -> tuple[Value, ...]:
@@ -52,10 +57,20 @@ def operands(node: Node) -> tuple[Value, ...]:
             return (source, count, *(value for _, value in options))
         case Force(source=source, text=text):
             return (source, text)
-        case Extern(args=args) | Pure(args=args):
+        case Cut(source=source, at=at):
+            return (source, at)
+        case Score(source=source, given=given):
+            return (source,) if given is None else (source, given)
+        case Extern(args=args, after=after):
+            return args if after is None else (*args, after)
+        case Draw(args=args) | Pure(args=args):
             return args
         case Map(over=over):
             return (over,)
+        case Dag(over=over, needs=needs):
+            return (over, needs)
+        case Offline(inputs=inputs):
+            return inputs
         case Select():
             optional = (node.keys, node.weights, node.count, node.otherwise)
             return (node.over, *(value for value in optional if value is not None))
@@ -68,7 +83,7 @@ def operands(node: Node) -> tuple[Value, ...]:
 def blocks(node: Node) -> tuple[Block, ...]:
     """Blocks inside a node."""
     match node:
-        case Map(body=body) | Repeat(body=body):
+        case Map(body=body) | Dag(body=body) | Offline(body=body) | Repeat(body=body):
             return (body,)
         case If(then=then, otherwise=otherwise):
             return (then, otherwise)
@@ -156,7 +171,7 @@ def with_blocks(node: Node, new: Sequence[Block]) -> Node:
     if all(a is b for a, b in zip(blocks(node), new, strict=True)):
         return node
     match node:
-        case Map() | Repeat():
+        case Map() | Dag() | Offline() | Repeat():
             return replace(node, body=new[0])
         case If():
             return replace(node, then=new[0], otherwise=new[1])
@@ -189,8 +204,11 @@ def _substituted(block: Block, values: Mapping[str, Value]) -> Block:
 
 def _node_substituted(node: Node, values: Mapping[str, Value]) -> Node:
     node = with_blocks(node, [_substituted(inner, values) for inner in blocks(node)])
-    if not any(value.id in values for value in operands(node)):
-        return node
+    return _reading(node, values) if any(value.id in values for value in operands(node)) else node
+
+
+def _reading(node: Node, values: Mapping[str, Value]) -> Node:
+    """The node with other operands; what its blocks read stays."""
     match node:
         case Const():
             return node
@@ -205,10 +223,20 @@ def _node_substituted(node: Node, values: Mapping[str, Value]) -> Node:
             )
         case Force():
             return replace(node, source=_one(node.source, values), text=_one(node.text, values))
-        case Extern() | Pure():
+        case Cut():
+            return replace(node, source=_one(node.source, values), at=_one(node.at, values))
+        case Score():
+            return replace(node, source=_one(node.source, values), given=_maybe(node.given, values))
+        case Extern():
+            return replace(node, args=_each(node.args, values), after=_maybe(node.after, values))
+        case Draw() | Pure():
             return replace(node, args=_each(node.args, values))
         case Map():
             return replace(node, over=_one(node.over, values))
+        case Dag():
+            return replace(node, over=_one(node.over, values), needs=_one(node.needs, values))
+        case Offline():
+            return replace(node, inputs=_each(node.inputs, values))
         case Select():
             return replace(
                 node,
@@ -222,6 +250,26 @@ def _node_substituted(node: Node, values: Mapping[str, Value]) -> Node:
             return replace(node, condition=_one(node.condition, values))
         case Repeat():
             return replace(node, limit=_one(node.limit, values), init=_each(node.init, values))
+
+
+def renamed(block: Block, names: Mapping[str, str]) -> Block:
+    """The block with other ids for its values and nodes, wherever they are defined or read."""
+
+    def new(value: Value) -> Value:
+        return replace(value, id=names.get(value.id, value.id))
+
+    def visit(each: Block) -> Block:
+        return Block(tuple(map(new, each.params)), tuple(map(defined, each.nodes)), tuple(map(new, each.yields)))
+
+    def defined(node: Node) -> Node:
+        node = with_blocks(node, [visit(inner) for inner in blocks(node)])
+        read = {value.id: new(value) for value in operands(node) if value.id in names}
+        node = _reading(node, read) if read else node
+        if isinstance(node, If | Repeat | Offline):
+            return replace(node, id=names.get(node.id, node.id), results=tuple(map(new, node.results)))
+        return replace(node, result=new(node.result))
+
+    return visit(block)
 
 
 def _one(value: Value, values: Mapping[str, Value]) -> Value:

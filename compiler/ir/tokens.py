@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast, get_args
 
 from ttsc.compiler.ir.nodes import Constant, Value
-from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.abstain import ABSTAINED
+from ttsc.compiler.values.types import ListOf, OptionalOf, PairOf, RecordType, Scalar, ScalarName, Type
 
 _TOKEN = re.compile(
     r"""(?P<space>[ \t\r\n]+|\#[^\n]*)
@@ -25,7 +26,9 @@ _TOKEN = re.compile(
       | (?P<mark>->|\.\.|[(){}\[\],:=?@])""",
     re.VERBOSE,
 )
-_SCALARS = frozenset({"str", "int", "float", "bool", "none", "Context", "Candidate", "never"})
+_SCALARS = frozenset(get_args(ScalarName))
+_WORDS: dict[str, Constant] = {"true": True, "false": False, "none": None, "abstain": ABSTAINED}
+"""Constants that are words."""
 _T = TypeVar("_T")
 
 
@@ -135,21 +138,31 @@ class TokenReader:
     # --- types, constants, values
 
     def type(self) -> Type:
-        offset = self.next().offset
-        name = self.name()
-        result: Type
-        if name == "list" and self.take("["):
-            result = ListOf(self.type())
-            self.need("]")
-        elif name in _SCALARS:
-            result = Scalar(cast(Any, name))
-        elif name in self.records:
-            result = self.records[name]
-        else:
-            self.fail(f"there is no type `{name}`", offset)
+        result = self._pair() if self.take("(") else self._named_type()
         while self.take("?"):
             result = OptionalOf(result)
         return result
+
+    def _pair(self) -> Type:
+        first = self.type()
+        self.need(",")
+        second = self.type()
+        self.need(")")
+        return PairOf(first, second)
+
+    def _named_type(self) -> Type:
+        offset = self.next().offset
+        name = self.name()
+        if name == "list" and self.take("["):
+            item = self.type()
+            limit = int(self.expect("int")) if self.take(",") else None
+            self.need("]")
+            return ListOf(item, limit)
+        if name in _SCALARS:
+            return Scalar(cast(Any, name))
+        if name in self.records:
+            return self.records[name]
+        self.fail(f"there is no type `{name}`", offset)
 
     def types(self) -> tuple[Type, ...]:
         types = [self.type()]
@@ -167,7 +180,7 @@ class TokenReader:
             return float(self.expect("float"))
         if self.take("("):
             return self.several(self.constant, ")")
-        for word, value in (("true", True), ("false", False), ("none", None), ("inf", float("inf"))):
+        for word, value in _WORDS.items():
             if self.take(word):
                 return value
         self.unexpected("a constant")

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 
-from ttsc.compiler.ir.nodes import Constant, Interval, Program
-from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.ir.nodes import Constant, Program
+from ttsc.compiler.values.abstain import Abstain
+from ttsc.compiler.values.types import Interval, ListOf, OptionalOf, PairOf, RecordType, Scalar, Type
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 VALUE_ID = re.compile(r"[A-Za-z0-9_.$@'~-]+")
@@ -26,12 +28,14 @@ def id_text(value_id: str) -> str:
 
 
 def type_text(type_: Type) -> str:
-    """`list[str?]`; a record by its name, which must be declared in the program's head."""
+    """`list[str?, 8]`, `(str, int)`; a record by its name, which must be declared in the program's head."""
     match type_:
         case Scalar(name=name):
             return name
-        case ListOf(item=item):
-            return f"list[{type_text(item)}]"
+        case ListOf(item=item, limit=limit):
+            return f"list[{type_text(item)}]" if limit is None else f"list[{type_text(item)}, {limit}]"
+        case PairOf(first=first, second=second):
+            return f"({type_text(first)}, {type_text(second)})"
         case OptionalOf(item=item):
             return f"{type_text(item)}?"
         case RecordType(name=name):
@@ -39,7 +43,7 @@ def type_text(type_: Type) -> str:
 
 
 def constant_text(value: Constant) -> str:
-    """A constant that reads back as itself: `"text"`, `1`, `1.0`, `true`, `none`, `(1, 2)`."""
+    """A constant that reads back as itself: `"text"`, `1`, `1.0`, `true`, `none`, `abstain`, `(1, 2)`."""
     match value:
         case str():
             return json.dumps(value, ensure_ascii=False)
@@ -47,6 +51,8 @@ def constant_text(value: Constant) -> str:
             return "true" if value else "false"
         case None:
             return "none"
+        case Abstain():
+            return "abstain"
         case tuple():
             inner = ", ".join(constant_text(item) for item in value)
             return f"({inner},)" if len(value) == 1 else f"({inner})"
@@ -54,17 +60,37 @@ def constant_text(value: Constant) -> str:
             return repr(value)
 
 
-def tunable_text(tunable: Interval | tuple[Constant, ...]) -> str:
-    """`1..256` or `("a", "b")`"""
-    if isinstance(tunable, Interval):
-        return f"{tunable.low!r}..{tunable.high!r}"
-    return constant_text(tunable)
+def allowed_text(allowed: Interval | tuple[Constant, ...]) -> str:
+    """The values a tunable parameter or a record's field may have: `1..256` or `("a", "b")`"""
+    if isinstance(allowed, Interval):
+        return f"{allowed.low!r}..{allowed.high!r}"
+    return constant_text(allowed)
+
+
+def record_text(record: RecordType) -> str:
+    """`record Step { text: str, grade: int in 0..10 }`"""
+    allowed = dict(record.allowed)
+    fields = [
+        f"{name_text(name)}: {type_text(type_)}" + (f" in {allowed_text(allowed[name])}" if name in allowed else "")
+        for name, type_ in record.fields
+    ]
+    return f"record {name_text(record.name)} {{ {', '.join(fields)}{' ' if fields else ''}}}"
 
 
 def records_of(program: Program) -> tuple[RecordType, ...]:
     """Every record type in the program, each after those its fields name."""
     from ttsc.compiler.ir.rewrite import all_values
 
+    types = [parameter.value.type for parameter in program.parameters]
+    for extern in program.externs:
+        types += [*(type_ for _, type_ in extern.parameters), extern.returns]
+    types += [store.value.type for store in program.stores]
+    types += [value.type for value in all_values(program.body)]
+    return records_in(types)
+
+
+def records_in(types: Iterable[Type]) -> tuple[RecordType, ...]:
+    """Every record type in some types, each after those its fields name."""
     found: dict[RecordType, None] = {}
 
     def visit(type_: Type) -> None:
@@ -76,15 +102,12 @@ def records_of(program: Program) -> tuple[RecordType, ...]:
                     found[type_] = None
             case ListOf(item=item) | OptionalOf(item=item):
                 visit(item)
+            case PairOf(first=first, second=second):
+                visit(first)
+                visit(second)
             case Scalar():
                 pass
 
-    for parameter in program.parameters:
-        visit(parameter.value.type)
-    for extern in program.externs:
-        for _, parameter_type in extern.parameters:
-            visit(parameter_type)
-        visit(extern.returns)
-    for value in all_values(program.body):
-        visit(value.type)
+    for each in types:
+        visit(each)
     return tuple(found)

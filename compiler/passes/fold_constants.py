@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ttsc.compiler.ir.node_verifier import type_of
 from ttsc.compiler.ir.nodes import Block, Const, Constant, If, Map, Node, Program, Pure, Repeat, Turn, Value
 from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
-from ttsc.compiler.ir.verify import type_of
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable
 from ttsc.compiler.values.templates import TemplateFailed, render

@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttsc.compiler.ir.nodes import Interval, Parameter
-from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.ir.nodes import Parameter
+from ttsc.compiler.values.types import Interval, ListOf, OptionalOf, RecordType, Scalar, Type
 from ttsc.errors import InputError, Problem, did_you_mean
 
 if TYPE_CHECKING:

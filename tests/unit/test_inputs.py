@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttsc.compiler.ir.nodes import Interval, Parameter, Value
-from ttsc.compiler.values.types import BOOL, CANDIDATE, FLOAT, INT, STR, ListOf, OptionalOf, RecordType, Type
+from ttsc.compiler.ir.nodes import Parameter, Value
+from ttsc.compiler.values.types import BOOL, CANDIDATE, FLOAT, INT, STR, Interval, ListOf, OptionalOf, RecordType, Type
 from ttsc.errors import InputError
 from ttsc.inputs import bind, from_text, parse_object, read_file
 
