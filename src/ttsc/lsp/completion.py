@@ -10,13 +10,14 @@ from typing import Any
 
 from lsprotocol import types
 
+from ttsc import keywords
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.operators import OPERATORS, Choice, ModelRoleParameter, ParameterSpec
 from ttsc.compiler.values.types import CANDIDATE, CANDIDATE_FIELDS, CONTEXT, OptionalOf, RecordType, Type
 from ttsc.grammar import ast
 from ttsc.grammar.build import ROLES
 from ttsc.grammar.source import Source
-from ttsc.lsp import keywords, signatures
+from ttsc.lsp import signatures
 from ttsc.lsp.analysis import Analysis, analyze
 from ttsc.lsp.completion_place import MARK, Place, place_at
 from ttsc.lsp.documents import Document
@@ -105,7 +106,7 @@ class _Completer:
                 return _words(keywords.DECLARATIONS)
             case "statement":
                 variables = [item for item in self._values() if item.kind == Sort.Variable]
-                return [*_words(sorted({*keywords.STATEMENTS} - {"expect", "budget"})), *variables]
+                return [*_words(sorted({*keywords.STATEMENTS, "offline"} - {"expect"})), *variables]
             case "test item":
                 return _words(_TEST_ITEMS)
             case "turn":

@@ -11,8 +11,8 @@ from ttsc.compiler.semantics.modules import Library
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.grammar import ast
 from ttsc.grammar.source import Source, Span
+from ttsc.keywords import KEYWORDS
 from ttsc.lsp.analysis import Analysis, analyze
-from ttsc.lsp.keywords import KEYWORDS
 from ttsc.lsp.names import Builtin, Definition, File
 from ttsc.lsp.template_names import bound_in
 
