@@ -186,3 +186,17 @@ def join(a: Type, b: Type) -> Type | None:
             inner = join(x, y)
             return None if inner is None else ListOf(inner)
     return None
+
+
+def has_constraints(type_: Type) -> bool:
+    """Whether values of the type may be wrong in more than their type: too long a list, a field's value not allowed."""
+    match type_:
+        case ListOf(item, limit=limit):
+            return limit is not None or has_constraints(item)
+        case OptionalOf(item):
+            return has_constraints(item)
+        case PairOf(first, second):
+            return has_constraints(first) or has_constraints(second)
+        case RecordType(fields=fields, allowed=allowed):
+            return bool(allowed) or any(has_constraints(t) for _, t in fields)
+    return False

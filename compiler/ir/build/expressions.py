@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.emit import Emitter
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.state import ENVIRONMENT
-from ttsc.compiler.values.types import BOOL, CONTEXT, STR, RecordType, Type
+from ttsc.compiler.values.schema import schema_text
+from ttsc.compiler.values.types import BOOL, CONTEXT, STR, RecordType, Type, has_constraints
 from ttsc.grammar.source import Span
 
 Env = dict[typed.Symbol, ir.Value]
@@ -51,8 +50,11 @@ class ExpressionBuilder(Emitter):
                 return self.program_call(e, env)
             case typed.RecordValue(fields, type_):
                 assert isinstance(type_, RecordType), "a record's value has its type"
-                names = json.dumps([name for name, _ in type_.fields])
-                return self.pure("record", tuple(self.expr(f, env) for f in fields), type_, names, e.span)
+                names = ",".join(name for name, _ in type_.fields)
+                made = self.pure("record", tuple(self.expr(f, env) for f in fields), type_, names, e.span)
+                if not has_constraints(type_):
+                    return made
+                return self.pure("checked", (made,), type_, schema_text(type_), e.span)
             case typed.FunctionCall(function, args):
                 inner = {p.symbol: self.expr(a, env) for p, a in zip(function.parameters, args, strict=True)}
                 return self.expr(function.body, inner)
