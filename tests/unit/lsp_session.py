@@ -32,8 +32,9 @@ class Session:
         def log(params: types.LogMessageParams) -> None:
             self.logged.append(params.message)
 
-    async def start(self, *options: str, encodings: list[types.PositionEncodingKind] | None = None) -> None:
-        await self.client.start_io(sys.executable, *options, "-m", "ttsc", "lsp", "--stdio")
+    async def start(self, *command: str, encodings: list[types.PositionEncodingKind] | None = None) -> None:
+        """Start the server, or what Python is told to run in its place."""
+        await self.client.start_io(sys.executable, *(command or ("-m", "ttsc", "lsp", "--stdio")))
         general = types.GeneralClientCapabilities(position_encodings=encodings)
         rename = types.RenameClientCapabilities(prepare_support=True)
         able = types.ClientCapabilities(

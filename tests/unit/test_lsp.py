@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -120,25 +119,55 @@ async def test_the_server_ends_with_its_editor() -> None:
 
 
 async def test_what_is_printed_by_accident_stays_out_of_the_protocol(tmp_path: Path) -> None:
-    """A print anywhere in the compiler must not end up between two messages."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "import ttsc.lsp.hover as module\n"
-        "def noisy(*args, original=module.hover):\n"
-        "    print('noise')\n"
-        "    import os; os.write(1, b'more noise')\n"
-        "    return original(*args)\n"
-        "module.hover = noisy\n",
+    script = tmp_path / "noisy.py"
+    script.write_text(
+        "import os\n"
+        "import ttsc.lsp.server as server\n"
+        "original = server.hover\n"
+        "def noisy(*arguments):\n"
+        "    print('noise', flush=True)\n"
+        "    os.write(1, b'more noise')\n"
+        "    return original(*arguments)\n"
+        "server.hover = noisy\n"
+        "from ttsc.cli import main\n"
+        "main(['lsp'])\n",
         encoding="utf-8",
     )
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import sitecustomize as s; import importlib.util as u; "
-    code += f"spec = u.spec_from_file_location('noise', {str(tmp_path / 'sitecustomize.py')!r}); "
-    code += "m = u.module_from_spec(spec); spec.loader.exec_module(m); "
-    code += "from ttsc.cli import main; main(['lsp'])"
     running = Session()
-    await running.client.start_io(sys.executable, "-c", code)
-    await running.client.initialize_async(types.InitializeParams(capabilities=types.ClientCapabilities()))
+    await running.start(str(script))
     running.open("untitled:1", 'prompt f() { user "x" }')
     assert "prompt f()" in await hovered(running, "untitled:1", types.Position(0, 7))
+    assert await running.stop() == 0
+
+
+async def test_a_fault_of_the_server_is_an_answer_and_it_goes_on(tmp_path: Path) -> None:
+    script = tmp_path / "faulty.py"
+    script.write_text(
+        "import ttsc.lsp.server as server\n"
+        "import ttsc.lsp.analysis as analysis\n"
+        "def fault(*_):\n"
+        "    raise ZeroDivisionError('by design')\n"
+        "server.hover = server.diagnostics = analysis.check = fault\n"
+        "from ttsc.cli import main\n"
+        "main(['lsp'])\n",
+        encoding="utf-8",
+    )
+    running = Session()
+    await running.start(str(script))
+    running.open("untitled:1", 'prompt f() { user "x" }')
+    with pytest.raises(JsonRpcException, match="ZeroDivisionError"):
+        await hovered(running, "untitled:1", types.Position(0, 7))
+    found = await running.client.text_document_document_symbol_async(
+        types.DocumentSymbolParams(types.TextDocumentIdentifier("untitled:1"))
+    )
+    assert [symbol.name for symbol in found or []] == ["f"]
+
+    async def told() -> None:
+        while not running.logged:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(told(), WAIT_S)
+    assert running.logged == ["ttsc failed: ZeroDivisionError; see the server's log"]
     assert await running.stop() == 0
 
 

@@ -1,0 +1,289 @@
+"""The parts of the language server that need no editor: places, names, what a cursor is in, trees of broken texts."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from lsprotocol import types
+
+from ttsc.grammar import ast
+from ttsc.grammar.parser import parse
+from ttsc.grammar.partial import parse_partly
+from ttsc.grammar.source import Source
+from ttsc.library import FileLibrary
+from ttsc.lsp.analysis import Analysis, analyze
+from ttsc.lsp.completion_place import place_at
+from ttsc.lsp.definition import definition, references
+from ttsc.lsp.documents import Documents
+from ttsc.lsp.positions import Lines, changed
+from ttsc.lsp.rename import RenameRefused, rename
+from ttsc.lsp.template_names import names_in
+from ttsc.lsp.walk import walk
+
+ROOT = Path(__file__).resolve().parents[2]
+TEXTS = st.text(alphabet="ab😀é\n\r\u2028\f ", max_size=40)
+ENCODINGS = st.sampled_from(["utf-8", "utf-16", "utf-32"])
+
+
+def analysed(text: str) -> Analysis:
+    return analyze(Source("<text>", text), FileLibrary())
+
+
+def split(text: str) -> tuple[str, int]:
+    """The text without its `‸`, and where that was."""
+    at = text.index("‸")
+    return text.replace("‸", ""), at
+
+
+# --- places
+
+
+@given(TEXTS, ENCODINGS, st.data())
+def test_places_and_back(text: str, encoding: str, data: st.DataObject) -> None:
+    offset = data.draw(st.integers(0, len(text)))
+    lines = Lines(text, encoding)
+    between = text[:offset].endswith("\r") and text[offset:].startswith("\n")
+    assert lines.offset(lines.position(offset)) == (offset - 1 if between else offset)
+
+
+@given(TEXTS, TEXTS, ENCODINGS, st.data())
+@example("a\u2028b\nc", "x", "utf-16", None)
+def test_an_edit_changes_what_it_says(text: str, new: str, encoding: str, data: st.DataObject | None) -> None:
+    start = 2 if data is None else data.draw(st.integers(0, len(text)))
+    end = 5 if data is None else data.draw(st.integers(start, len(text)))
+    lines = Lines(text, encoding)
+    start, end = lines.offset(lines.position(start)), lines.offset(lines.position(end))
+    change = types.TextDocumentContentChangePartial(text=new, range=lines.range(start, end))
+    assert changed(text, change, encoding) == text[:start] + new + text[end:]
+
+
+def test_places_outside_are_the_nearest_inside() -> None:
+    lines = Lines("a😀\nb")
+    assert lines.offset(types.Position(0, 99)) == 2
+    assert lines.offset(types.Position(9, 0)) == 4
+    assert lines.offset(types.Position(0, 2)) == 1, "in the middle of a character"
+
+
+# --- trees of broken texts
+
+
+def stand_ins(node: Any) -> list[Any]:
+    """Names without letters where no expression stands."""
+    listed = [d for d in walk(node) if isinstance(d, ast.Module | ast.Program | ast.If | ast.Repeat | ast.Prompt)]
+    parts = [part for owner in listed for f in fields(owner) for part in _tuple(getattr(owner, f.name))]
+    return [part for part in parts if isinstance(part, ast.Name) and not part.id]
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return value if isinstance(value, tuple) else ()
+
+
+BROKEN = [
+    "program p(q: str) -> str { let x = = 1  let y = q return y }",
+    'prompt f( { user "x" } program p() -> str { return "" }',
+    "prompt f() { user } record R { a: , b: int } program p() -> list[ { if { return 1 } return 2 }",
+    "program p() -> str { return f(, }\nmodel a, , b",
+    'use std.answers boxed) program p() -> str? { return boxed("") }',
+    "}}} program p() -> str { for in { } repeat { } return",
+]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_the_tree_of_a_broken_text_holds_what_could_be_read(text: str) -> None:
+    tree, diagnostics = parse_partly(Source("<text>", text))
+    assert diagnostics
+    if tree is not None:
+        assert not stand_ins(tree)
+        assert all(node.span.source.text == text for node in walk(tree) if is_dataclass(node))
+    analysed(text)  # nothing is raised
+
+
+def test_a_right_text_has_the_same_tree_both_ways() -> None:
+    for file in sorted((ROOT / "programs").glob("*.tts")):
+        source = Source(str(file), file.read_text(encoding="utf-8"))
+        assert parse_partly(source) == (parse(source), ())
+
+
+def test_what_is_right_beside_an_error_is_known() -> None:
+    analysis = analysed("program p(q: str) -> str { let x = length(q)  let y = 2 = 3  return to_str(x) }")
+    (x,) = [d for d in analysis.names.definitions if d.name == "x"]
+    symbol = analysis.index.symbol(x.span)
+    assert symbol is not None and str(symbol.type) == "int"
+    assert len(analysis.names.of(x)) == 2
+
+
+# --- names
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "programs").rglob("*.tts")), ids=lambda file: file.stem)
+def test_every_definition_of_a_program_leads_to_itself(file: Path) -> None:
+    source = Source(str(file), file.read_text(encoding="utf-8"))
+    analysis = analyze(source, FileLibrary(file.parent))
+    assert not [d for d in analysis.diagnostics if d.severity == "error"]
+    assert analysis.names.definitions
+    for d in analysis.names.definitions:
+        assert definition(analysis, d.span.start) == d.span
+        assert all(o.text == d.name for o in references(analysis, d.span.start))
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "result"),
+    [
+        (
+            "function f(x: int) -> int = x + x\nprogram p(x: int) -> int { return f(x‸) }",
+            "y",
+            "function f(x: int) -> int = x + x\nprogram p(y: int) -> int { return f(y) }",
+        ),
+        (
+            "program p(xs: list[int]) -> list[int] { let ys = xs |> each(x => x‸ + 1)  return xs |> each(x => x) }",
+            "it",
+            "program p(xs: list[int]) -> list[int] { let ys = xs |> each(it => it + 1)  return xs |> each(x => x) }",
+        ),
+        (
+            "prompt f(a‸: str, b: str) { user \"{{ a }} a {{ b.a }} {% if a %}{{ 'a' }}{{ b | a }}{% endif %}\" }\n"
+            "program p(a: str) -> str { return f(a=a, b=a) |> sample(1) |> one |> text }",
+            "t",
+            "prompt f(t: str, b: str) { user \"{{ t }} a {{ b.a }} {% if t %}{{ 'a' }}{{ b | a }}{% endif %}\" }\n"
+            "program p(a: str) -> str { return f(t=a, b=a) |> sample(1) |> one |> text }",
+        ),
+        (
+            "record R { a: int, b: int }\nextern g() -> R\nprogram p() -> int { let a = g()  return a.a‸ + a.b }",
+            "c",
+            "record R { c: int, b: int }\nextern g() -> R\nprogram p() -> int { let a = g()  return a.c + a.b }",
+        ),
+        (
+            'model small‸, large\nprompt f() { user "x" }\n'
+            "program p() -> str { return f() |> sample(1, model=small) |> one |> text }",
+            "tiny",
+            'model tiny, large\nprompt f() { user "x" }\n'
+            "program p() -> str { return f() |> sample(1, model=tiny) |> one |> text }",
+        ),
+        (
+            "program p(n: int) -> int { var x‸ = n  repeat 2 { x = x + 1 } until x > 3  return x }",
+            "total",
+            "program p(n: int) -> int { var total = n  repeat 2 { total = total + 1 } until total > 3  return total }",
+        ),
+    ],
+)
+def test_renaming(text: str, new: str, result: str) -> None:
+    text, at = split(text)
+    analysis = analysed(text)
+    for span in sorted(rename(analysis, at, new, FileLibrary()), key=lambda span: span.start, reverse=True):
+        text = text[: span.start] + new + text[span.end :]
+    assert text == result
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "why"),
+    [
+        ("program p(x‸: int) -> int { return = }", "y", "correct the syntax errors first"),
+        ("record R { a‸: int }\nprogram p() -> int { return z }", "b", "correct the errors first"),
+        ("record R { a‸: int, b: int }", "b", "'b' is already defined on line 1"),
+        ("program p(x‸: int) -> int { let y = 1  return x }", "y", "already defined"),
+        ('prompt f(x‸: str) { user "{% for y in x %}{{ y }}{% endfor %}" }', "y", "a template binds 'y' itself"),
+        ("program p(x‸: int) -> int { return x }", "p", "already defined"),
+        ("record R‸ { a: int }", "Candidate", "'Candidate' is a type of the language"),
+    ],
+)
+def test_a_renaming_is_refused(text: str, new: str, why: str) -> None:
+    text, at = split(text)
+    with pytest.raises(RenameRefused, match=why):
+        rename(analysed(text), at, new, FileLibrary())
+
+
+def test_names_in_a_template() -> None:
+    template = (
+        '"{{ a }} b {{ c.d | e(f=g) }} {% for h in i %}{{ h }}{% endfor %}{# j #}{{ \\"k\\" }}{{ l is defined }}"'
+    )
+    words = {"for", "in", "endfor"}
+    assert [name for name, _, _ in names_in(template) if name not in words] == ["a", "c", "g", "i", "l"]
+    for name, start, end in names_in(template):
+        assert template[start:end] == name
+
+
+# --- the cursor
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("‸", "declaration"),
+        ("use std.answers (boxed)\npro‸", "declaration"),
+        ("use ‸", "use path"),
+        ("use std.‸", "use path"),
+        ("use std.answers (bo‸", "use names"),
+        ("use std.answers (boxed, ‸)", "use names"),
+        ("program ‸", "nothing"),
+        ("program p(q: ‸) -> str { }", "type"),
+        ("program p(q: list[‸]) -> str { }", "type"),
+        ("program p(q: str, ‸) -> str { }", "parameter"),
+        ("program p(q: str) -> ‸", "type"),
+        ("prompt f() { ‸ }", "turn"),
+        ('prompt f() { system "x" us‸ }', "turn"),
+        ("record R { ‸ }", "nothing"),
+        ("record R { a: ‸ }", "type"),
+        ("program p() -> str { ‸ }", "statement"),
+        ("program p() -> str { let x = 1\n ret‸", "statement"),
+        ("program p() -> str { let x‸", "nothing"),
+        ("program p() -> str { let x = ‸", "expression"),
+        ("program p() -> str { return f(‸", "argument"),
+        ("program p() -> str { return f(a, b=1, ‸)", "argument"),
+        ("program p() -> str { return f(a, b=‸)", "value"),
+        ("program p() -> str { return f(a + ‸)", "expression"),
+        ("program p() -> str { return x |> ‸", "stage"),
+        ("program p() -> str { return x |> vo‸te(by=boxed)", "stage"),
+        ("program p() -> str { return x.‸", "member"),
+        ("program p() -> str { return xs |> each(x => ‸)", "expression"),
+        ("program p() -> str { return [‸]", "expression"),
+        ('test "x" { ‸ }', "test item"),
+        ("# comm‸ent", "nothing"),
+        ('function f() -> str = "te‸xt"', "nothing"),
+        ("function f() -> str = ‸", "expression"),
+        ("program p() -> str { return 12‸ }", "nothing"),
+    ],
+)
+def test_what_a_cursor_is_in(text: str, kind: str) -> None:
+    place = place_at(*split(text))
+    assert place.kind == kind
+
+
+def test_the_call_around_a_cursor() -> None:
+    place = place_at(*split("program p() -> str { return xs |> vote(by=f(a, x=1), ties=‸, otherwise=2)"))
+    assert (place.callee, place.name, place.piped) == ("vote", "ties", True)
+    assert place.given == {"by", "ties", "otherwise"}
+
+
+# --- what is open
+
+
+def test_an_open_text_counts_before_the_file(tmp_path: Path) -> None:
+    (tmp_path / "other.tts").write_text("function f() -> int = 1", encoding="utf-8")
+    documents = Documents()
+    user = documents.open((tmp_path / "main.tts").as_uri(), "use other (g)\nfunction h() -> int = g()", 1)
+    assert [d.code for d in user.analysis.diagnostics] == ["E0206"]
+    other = documents.open((tmp_path / "other.tts").as_uri(), "function g() -> int = 1", 1)
+    assert documents.users(other) == [user]
+    user.forget()
+    assert user.analysis.diagnostics == ()
+
+
+def test_a_used_file_that_can_not_be_read_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "other.tts").write_bytes(b"\xff\xfe")
+    user = Documents().open((tmp_path / "main.tts").as_uri(), "use other (g)", 1)
+    assert [d.code for d in user.analysis.diagnostics] == ["E0205"]
+
+
+def test_without_the_extra_the_command_says_what_to_install() -> None:
+    code = (
+        "import sys; sys.modules['pygls'] = sys.modules['lsprotocol'] = None\nfrom ttsc.cli import main; main(['lsp'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "E0519" in done.stderr and "pip install 'ttsc[lsp]'" in done.stderr
