@@ -47,7 +47,7 @@ class Calls(OperatorCalls):
             )
             return self.unknown(call.span)
         name = call.callee.id
-        if name in env:
+        if name in env and env[name] not in self.implicit:
             self.reporter.error(
                 "E0312", f"'{name}' is a {env[name].type} and can't be called", call.callee.span, "not a function"
             )

@@ -62,6 +62,8 @@ class Expressions(Calls):
         self.stores: dict[typed.Symbol, typed.Store] = {}
         self.unassigned: set[typed.Symbol] = set()
         """Variables that may have no value yet where the checker is."""
+        self.implicit: set[typed.Symbol] = set()
+        self.speculative = False
 
     def child(self, home: Module) -> Expressions:
         return Expressions(home, self.shared)

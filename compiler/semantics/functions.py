@@ -13,10 +13,14 @@ from ttsc.compiler.values.types import (
     CANDIDATE,
     FLOAT,
     INT,
+    NEVER,
     NONE,
+    POOL,
     STR,
+    TREE,
     ListOf,
     OptionalOf,
+    PairOf,
     Scalar,
     Type,
     assignable,
@@ -54,7 +58,7 @@ def _number(types: Sequence[Type]) -> Type | None:
 
 
 def _length(types: Sequence[Type]) -> Type | None:
-    return INT if types[0] == STR or isinstance(types[0], ListOf) else None
+    return INT if types[0] in (STR, TREE) or isinstance(types[0], ListOf) else None
 
 
 def _to_str(types: Sequence[Type]) -> Type | None:
@@ -63,6 +67,46 @@ def _to_str(types: Sequence[Type]) -> Type | None:
 
 def _same_number(types: Sequence[Type]) -> Type | None:
     return join(types[0], join(types[1], types[2]) or NONE) if all(assignable(t, FLOAT) for t in types) else None
+
+
+def _list_and_int(types: Sequence[Type]) -> Type | None:
+    return ListOf(types[0].item) if isinstance(types[0], ListOf) and types[1] == INT else None
+
+
+def _list_or_text(types: Sequence[Type]) -> Type | None:
+    return types[0] if types[0] == STR or isinstance(types[0], ListOf) else None
+
+
+def _last(types: Sequence[Type]) -> Type | None:
+    item = _element(types)
+    return item if item is None or len(types) == 1 else join(item, types[1])
+
+
+def _flat(types: Sequence[Type]) -> Type | None:
+    item = _element(types)
+    if item == NEVER:
+        return ListOf(NEVER)
+    return ListOf(item.item) if isinstance(item, ListOf) else None
+
+
+def _copies(types: Sequence[Type]) -> Type | None:
+    return ListOf(types[0]) if types[1] == INT else None
+
+
+def _pairs(types: Sequence[Type]) -> Type | None:
+    first, second = types
+    if not isinstance(first, ListOf) or not isinstance(second, ListOf):
+        return None
+    return ListOf(PairOf(first.item, second.item))
+
+
+def _numbered(types: Sequence[Type]) -> Type | None:
+    first = types[0]
+    return ListOf(PairOf(INT, first.item), first.limit) if isinstance(first, ListOf) else None
+
+
+def _magnitude(types: Sequence[Type]) -> Type | None:
+    return types[0] if assignable(types[0], FLOAT) else None
 
 
 FUNCTIONS: dict[str, Signature] = {
@@ -92,6 +136,39 @@ FUNCTIONS: dict[str, Signature] = {
     "clamp": Signature((None, None, None), _same_number, expects="three numbers", doc="the first, kept in low..high"),
     "or_else": Signature((None, None), _or_else, expects="a T? and a T", doc="the first, or the second if it is none"),
     "text": Signature((CANDIDATE,), STR, doc="what a candidate generated"),
+    "words": Signature((STR,), ListOf(STR), doc="parts between white space"),
+    "lines": Signature((STR,), ListOf(STR), doc="parts between line ends"),
+    "take": Signature((None, None), _list_and_int, expects="a list and an int", doc="the first n elements"),
+    "drop": Signature((None, None), _list_and_int, expects="a list and an int", doc="all but the first n elements"),
+    "reverse": Signature((None,), _list_or_text, expects="a list or a str", doc="from the last to the first"),
+    "last": Signature((None, None), _last, 1, "a list, and an element", "the last element, or the second argument"),
+    "flatten": Signature((None,), _flat, expects="a list of lists", doc="the elements of all lists, in order"),
+    "copies": Signature((None, None), _copies, expects="a value and an int", doc="a list of n times the same"),
+    "zip": Signature((None, None), _pairs, expects="two lists", doc="pairs of elements at the same place"),
+    "cross": Signature((None, None), _pairs, expects="two lists", doc="pairs of every element with every other's"),
+    "enumerate": Signature((None,), _numbered, expects="a list", doc="pairs of an element's index and the element"),
+    "range": Signature((INT, INT), ListOf(INT), 1, doc="0..n-1, or from the first to before the second"),
+    "depth": Signature(
+        (ListOf(ListOf(INT)),), INT, doc="nodes on the longest path of a graph, given what each of them needs"
+    ),
+    "exp": Signature((FLOAT,), FLOAT, doc="e to the power"),
+    "log": Signature((FLOAT,), FLOAT, doc="natural logarithm"),
+    "sqrt": Signature((FLOAT,), FLOAT, doc="square root"),
+    "abs": Signature((None,), _magnitude, expects="a number", doc="without its sign"),
+    "power": Signature((FLOAT, FLOAT), FLOAT, doc="the first to the power of the second"),
+    "logit": Signature((FLOAT,), FLOAT, doc="log of the odds of a probability, kept 1e-6 from 0 and 1"),
+    "sigmoid": Signature((FLOAT,), FLOAT, doc="the probability whose logit it is"),
+    "softmax": Signature((ListOf(FLOAT), FLOAT), ListOf(FLOAT), 1, doc="shares that sum to 1, at a temperature"),
+    "product": Signature((None,), _number, expects="a list of numbers", doc="product of a list; 1 if it is empty"),
+    "median": Signature((ListOf(FLOAT),), FLOAT, doc="the middle number, or the mean of the middle two"),
+    "variance": Signature((ListOf(FLOAT),), FLOAT, doc="mean squared distance from the mean; 0 if it is empty"),
+    "percentile": Signature((FLOAT, ListOf(FLOAT)), FLOAT, doc="the share of the list that is below the first"),
+    "conformal_p": Signature(
+        (FLOAT, ListOf(FLOAT)), FLOAT, doc="(1 + how many of the list are at least the first) / (1 + its length)"
+    ),
+    "tree": Signature((CANDIDATE,), TREE, doc="a search tree of one node"),
+    "leaves": Signature((TREE,), POOL, doc="the candidates of the nodes without children"),
+    "candidates": Signature((TREE,), POOL, doc="the candidates of all nodes but the root"),
 }
 
 
