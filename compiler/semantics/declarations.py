@@ -91,6 +91,10 @@ class Declarations:
                 "E0303", f"record '{record.name.id}' contains itself", record.name.span, "unbounded in size"
             )
             return RecordType(record.name.id, ())
+        if record.name.id in BASIC:
+            self._reporter.error(
+                "E0202", f"'{record.name.id}' is a type of the language", record.name.span, "can't be declared"
+            )
         self._open.add(id(record))
         fields: dict[str, Type] = {}
         allowed: dict[str, Allowed] = {}
