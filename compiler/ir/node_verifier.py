@@ -80,7 +80,11 @@ _LIVE = frozenset({"Context", "Candidate", "Tree", "Node", "Image"})
 """Scalars that are no data: they hold what an engine or a run knows."""
 
 
-_RESAMPLE = ("the weights", "the count", "the reference")
+_RESAMPLE: tuple[tuple[str, Type], ...] = (
+    ("the weights", ListOf(FLOAT)),
+    ("the count", INT),
+    ("the reference", CANDIDATE),
+)
 """What stands after the pool."""
 
 
@@ -241,7 +245,7 @@ class NodeVerifier:
         first, *rest = (value.type for value in node.args)
         match node.op:
             case "resample":
-                for type_, wanted, what in zip(rest, (ListOf(FLOAT), INT, CANDIDATE), _RESAMPLE, strict=False):
+                for type_, (what, wanted) in zip(rest, _RESAMPLE, strict=False):
                     self._fits(type_, wanted, what)
                 self._fits(first, POOL, "the pool")
                 self._fits(POOL, node.result.type, "the result")

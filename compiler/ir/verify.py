@@ -42,8 +42,8 @@ class _Verifier(NodeVerifier):
         program = self._program
         for what, name in self._duplicates():
             self._need(False, f"two {what} named `{name}`")
-        values = [each.value for each in (*program.parameters, *program.stores)]
-        self._need(program.body.params == tuple(values), "the body's params are not the parameters and stores")
+        values = (*(each.value for each in program.parameters), *(each.value for each in program.stores))
+        self._need(program.body.params == values, "the body's params are not the parameters and stores")
         self._program_yields(program)
         for parameter in program.parameters:
             if parameter.default is not None:

@@ -3,7 +3,8 @@
 `pool |> vote(by=boxed)` → the same, `early`: once no outstanding vote can change the answer, those are stopped.
 `stop_first(order=tokens)` compares the lengths of unfinished candidates, so what it reads is marked `stream`.
 
-Preserves: value. Every rule so marked is exact: decided only when nothing outstanding can change the result.
+Preserves: value. Every rule so marked is exact: decided only when nothing outstanding can change the result. Ties that
+are drawn are as exact as ties by index (`ir/rules.py`). Keys that are lists have no known maximum.
 Why here: last, because it only marks, and marks should be set on what is left of the program.
 """
 
@@ -11,26 +12,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ttsc.compiler.ir.nodes import (
-    Block,
-    FirstFinished,
-    Generate,
-    Greatest,
-    If,
-    Majority,
-    Map,
-    Node,
-    Program,
-    Pure,
-    Quantified,
-    Repeat,
-    Select,
-)
-from ttsc.compiler.ir.rewrite import results, rewrite, walk
+from ttsc.compiler.ir.candidates import candidate_sources
+from ttsc.compiler.ir.nodes import Block, FirstFinished, Generate, Greatest, Majority, Node, Program, Quantified, Select
+from ttsc.compiler.ir.rewrite import rewrite, walk
 from ttsc.compiler.passes.pass_ import Context
-
-_SAME_CANDIDATES = frozenset({"list", "add", "item", "one", "or_else", "with_score", "head"})
-"""Pure operations whose result is, or holds, candidates of their arguments."""
+from ttsc.compiler.values.types import FLOAT, ListOf, assignable
 
 
 def decide_early(program: Program, context: Context) -> Program:
@@ -57,14 +43,14 @@ def _can_decide_early(node: Select) -> bool:
         case Majority(max_weight=bound):
             return node.weights is None or bound is not None
         case Greatest(maximum=maximum):
-            return maximum is not None
+            return maximum is not None and node.keys is not None and assignable(node.keys.type, ListOf(FLOAT))
         case FirstFinished() | Quantified():
             return True
 
 
 def _streamed(body: Block) -> set[str]:
     """Generations whose candidates reach a `stop_first(order=tokens)` through loops, branches and maps."""
-    sources = _candidate_sources(body)
+    sources = candidate_sources(body)
     reached: set[str] = set()
     waiting = [
         node.over.id
@@ -77,31 +63,3 @@ def _streamed(body: Block) -> set[str]:
             reached.add(value)
             waiting.extend(sources.get(value, ()))
     return reached
-
-
-def _candidate_sources(body: Block) -> dict[str, list[str]]:
-    """For each value, the values whose candidates it may hold unchanged."""
-    sources: dict[str, list[str]] = {}
-
-    def link(value: str, *others: str) -> None:
-        sources.setdefault(value, []).extend(others)
-
-    for node in walk(body):
-        match node:
-            case Map():
-                link(node.result.id, *([node.over.id] if node.mode == "filter" else [v.id for v in node.body.yields]))
-                for param in node.body.params:
-                    link(param.id, node.over.id)
-            case If():
-                for result, a, b in zip(results(node), node.then.yields, node.otherwise.yields, strict=True):
-                    link(result.id, a.id, b.id)
-            case Repeat():
-                carried = zip(node.results, node.body.params, node.init, node.body.yields, strict=False)
-                for result, param, init, given in carried:
-                    link(result.id, init.id, given.id)
-                    link(param.id, init.id, given.id)
-            case Select() if node.op in ("best", "keep", "stop_first"):
-                link(node.result.id, node.over.id)
-            case Pure() if node.op in _SAME_CANDIDATES:
-                link(node.result.id, *(arg.id for arg in node.args))
-    return sources

@@ -4,7 +4,8 @@
 Parameters are not constants, even with a default, unless the context gives their values: then this is partial
 evaluation.
 
-Preserves: value. An operation or a template that fails is left for the run to fail on.
+Preserves: value. An operation or a template that fails is left for the run to fail on. Draws are left to the run: they
+depend on its seed. What is known around an offline region is not carried into it.
 Why here: first, because equal contexts and equal generations are found by comparing what this pass makes comparable.
 """
 
@@ -14,15 +15,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from ttsc.compiler.ir.node_verifier import type_of
-from ttsc.compiler.ir.nodes import Block, Const, Constant, If, Map, Node, Program, Pure, Repeat, Turn, Value
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Const,
+    Constant,
+    Dag,
+    If,
+    Map,
+    Node,
+    Offline,
+    Program,
+    Pure,
+    Repeat,
+    Turn,
+    Value,
+)
 from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
 from ttsc.compiler.passes.pass_ import Context
+from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable
 from ttsc.compiler.values.templates import TemplateFailed, render
 from ttsc.compiler.values.types import FLOAT, assignable
 
 _MAX_CONSTANT = 20_000
-"""Longest text or list that is worth writing into the program."""
+"""Characters of texts and items of lists, all together, that are worth writing into the program."""
 
 
 def fold_constants(program: Program, context: Context) -> Program:
@@ -88,10 +104,10 @@ class _Folder:
             case Repeat() if self._has(node.limit) and _at_most_zero(self._known[node.limit.id]):
                 self._rename(node.results, node.init)
                 return ()
-            case Map() if self._has(node.over) and self._known[node.over.id] == ():
+            case Map() | Dag() if self._has(node.over) and self._known[node.over.id] == ():
                 self._known[node.result.id] = ()
                 return (Const(node.result, (), node.span),)
-            case Repeat() | Map():
+            case Repeat() | Map() | Dag() | Offline():
                 return (with_blocks(node, (self.block(node.body),)),)
         return (node,)
 
@@ -111,7 +127,7 @@ class _Folder:
             value = evaluate(node.op, node.attr, [self._known[arg.id] for arg in node.args])
         except EvaluationFailed:
             return node
-        if not _is_constant(value) or isinstance(value, str | tuple) and len(value) > _MAX_CONSTANT:
+        if not _is_constant(value) or _size(value) > _MAX_CONSTANT:
             return node
         constant = Const(node.result, value, node.span)  # type: ignore[arg-type]
         if not assignable(type_of(constant.value), node.result.type):
@@ -136,4 +152,10 @@ def _at_most_zero(limit: Constant) -> bool:
 def _is_constant(value: object) -> bool:
     if isinstance(value, tuple):
         return all(_is_constant(item) for item in value)
-    return value is None or isinstance(value, str | int | float)
+    return value is None or isinstance(value, str | int | float | Abstain)
+
+
+def _size(value: object) -> int:
+    if isinstance(value, tuple):
+        return len(value) + sum(map(_size, value))
+    return len(value) if isinstance(value, str) else 0

@@ -1,7 +1,8 @@
-"""Asks once for what would be answered the same: equal greedy generations, equal pure operations, equal constants.
+"""Asks once for what would be answered the same: equal greedy generations, equal scores, equal pure operations.
 
 `solve(q) |> sample(1, temperature=0)` written twice → one generation, read twice. A sampled generation is never merged:
-two draws are two draws, and their seeds differ.
+two draws are two draws, and their seeds differ. A score is read off without sampling, so equal scores are one. What an
+engine's own options do is unknown, so a generation that has any is left alone. Externs are never merged.
 
 Preserves: value. Only what is visible from both places is merged; nothing moves.
 Why here: after `share_prefixes`, which makes the contexts of equal generations the same value.
@@ -12,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from ttsc.compiler.ir.nodes import Block, Const, Generate, Node, Program, Pure, Value
-from ttsc.compiler.ir.rewrite import blocks, substitute, with_blocks
+from ttsc.compiler.ir.nodes import Block, Const, Cut, Force, Generate, Node, Offline, Program, Pure, Score, Value
+from ttsc.compiler.ir.rewrite import blocks, operands, results, substitute, with_blocks
 from ttsc.compiler.ir.types_text import constant_text, type_text
 from ttsc.compiler.passes.pass_ import Context
 
@@ -38,39 +39,51 @@ class _Numbering:
         for node in block.nodes:
             key = self._key(node)
             found = None if key is None else next((s[key] for s in self._scopes if key in s), None)
-            if found is not None and isinstance(node, Const | Pure | Generate):
-                self.aliases[node.result.id] = found
+            if found is not None:
+                self.aliases[results(node)[0].id] = found
                 continue
-            if key is not None and isinstance(node, Const | Pure | Generate):
-                self._scopes[-1][key] = node.result
-            nodes.append(with_blocks(node, [self.block(inner) for inner in blocks(node)]))
+            if key is not None:
+                self._scopes[-1][key] = results(node)[0]
+            nodes.append(self._closed(node) if isinstance(node, Offline) else self._inside(node))
         self._scopes.pop()
         return replace(block, nodes=tuple(nodes))
 
+    def _inside(self, node: Node) -> Node:
+        return with_blocks(node, [self.block(inner) for inner in blocks(node)])
+
+    def _closed(self, node: Offline) -> Node:
+        """An offline region sees nothing around it."""
+        around, self._scopes = self._scopes, []
+        inside = self._inside(node)
+        self._scopes = around
+        return inside
+
     def _key(self, node: Node) -> Hashable | None:
+        """What nodes that may be merged have in common, or None for those that never are."""
         match node:
             case Const(result=result, value=value):
                 if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
                     self._zeros.add(result.id)
                 return ("const", type_text(result.type), constant_text(value))
             case Pure(result=result):
-                args = tuple(self._final(arg) for arg in node.args)
-                return ("pure", node.op, node.attr, type_text(result.type), args)
+                return ("pure", node.op, node.attr, type_text(result.type), self._finals(*node.args))
+            case Force() | Cut():
+                return (type(node).__name__, type_text(node.result.type), self._finals(*operands(node)))
+            case Score():
+                return ("score", node.kind, node.model, node.given is None, self._finals(*operands(node)))
             case Generate():
-                options = frozenset((name, self._final(value)) for name, value in node.options)
-                if not any(name == "temperature" and value in self._zeros for name, value in options):
-                    return None
-                return (
-                    "generate",
-                    node.op,
-                    self._final(node.source),
-                    self._final(node.count),
-                    options,
-                    node.model,
-                    node.delimiter,
-                    node.finished,
-                )
+                return self._generation(node)
         return None
+
+    def _generation(self, node: Generate) -> Hashable | None:
+        options = {name: self._final(value) for name, value in node.options}
+        if options.get("temperature") not in self._zeros or "engine" in options:
+            return None
+        asked = (node.op, node.model, node.delimiter, node.finished, node.schema, node.logprobs)
+        return ("generate", *asked, self._finals(node.source, node.count), frozenset(options.items()))
+
+    def _finals(self, *values: Value) -> tuple[str, ...]:
+        return tuple(map(self._final, values))
 
     def _final(self, value: Value) -> str:
         return self.aliases.get(value.id, value).id

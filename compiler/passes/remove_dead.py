@@ -1,21 +1,41 @@
 """Drops what nobody reads: nodes, branch results, carried variables. A generation that nobody reads is not asked for.
 
-`let extra = solve(q) |> sample(8)`, never read again → nothing. Externs stay, because a host function may have effects.
+`let extra = solve(q) |> sample(8)`, never read again → nothing. Externs stay, because a host function may have effects;
+so does what decides that they are called, and what stores hold at the end. An offline region goes or stays as a whole.
 
-Preserves: value. Inside the body of a map, what may fail stays as well, because a failure there removes the element;
-elsewhere, a run that failed in something unread now succeeds.
+Preserves: value. Inside the body of a map or a dependency graph, what may fail stays as well, because a failure there
+removes the element; elsewhere, a run that failed in something unread now succeeds.
 Why here: after the passes that leave nodes unread, before the marks for the executor are set on what remains.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from ttsc.compiler.ir.nodes import Block, Extern, If, Map, Node, Program, Pure, Repeat, Select, Turn, Value
-from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, walk, with_blocks
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Cut,
+    Dag,
+    Draw,
+    Extern,
+    Force,
+    If,
+    Map,
+    Node,
+    Offline,
+    Program,
+    Pure,
+    Repeat,
+    Select,
+    Turn,
+    Value,
+)
+from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_blocks
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values import pure
 from ttsc.compiler.values.templates import cannot_fail
+from ttsc.compiler.values.types import ListOf
 
 
 def remove_dead(program: Program, context: Context) -> Program:
@@ -34,9 +54,8 @@ class _Marks:
         self._around: dict[str, tuple[Node, ...]] = {}
         self._waiting: list[Value] = list(program.body.yields)
         self._define(program.body, ())
-        for node in walk(program.body):
-            if isinstance(node, Extern):
-                self._keep(node)
+        for node in _externs(program.body):
+            self._keep(node)
         self._follow()
 
     def _define(self, block: Block, around: tuple[Node, ...]) -> None:
@@ -62,12 +81,16 @@ class _Marks:
 
     def _need(self, node: Node) -> None:
         """The node will run: what decides that, and what it cannot run without."""
-        if isinstance(node, Map):
-            self._waiting.extend((node.over, *node.body.yields))
+        if isinstance(node, Map | Dag):
+            self._waiting.extend((*operands(node), *node.body.yields))
             for inner in _failing(node.body):
                 self._keep(inner)
         elif isinstance(node, Repeat):
             self._waiting.extend((node.limit, *node.body.yields[-1:]))
+        elif isinstance(node, Offline):
+            self._waiting.extend((*node.inputs, *node.body.yields))
+            for extern in _externs(node.body):
+                self._keep(extern)
         else:
             self._waiting.extend(operands(node))
 
@@ -89,23 +112,41 @@ def _parts(node: Node, index: int, is_param: bool) -> tuple[Value, ...]:
     return ()
 
 
+def _externs(block: Block) -> Iterator[Extern]:
+    """Calls of host functions that are made whatever is read. Those of an offline region depend on its being run."""
+    for node in block.nodes:
+        if isinstance(node, Extern):
+            yield node
+        elif not isinstance(node, Offline):
+            for inner in blocks(node):
+                yield from _externs(inner)
+
+
 def _failing(block: Block) -> list[Node]:
     """Nodes of a map's body whose failure would remove the element. An inner map answers for its own elements."""
     found: list[Node] = []
     for node in block.nodes:
-        match node:
-            case Pure(op=op):
-                fails = not pure.cannot_fail(op)
-            case Turn(literal=literal, template=template):
-                fails = not literal and not cannot_fail(template)
-            case _:
-                fails = isinstance(node, Select)
-        if fails:
+        if _fails(node):
             found.append(node)
         if isinstance(node, If | Repeat):
             for inner in blocks(node):
                 found.extend(_failing(inner))
     return found
+
+
+def _fails(node: Node) -> bool:
+    """Whether the node can fail by what it is given. That an engine may fail is no reason to ask it."""
+    match node:
+        case Pure(op=op):
+            return not pure.cannot_fail(op)
+        case Turn(literal=literal, template=template):
+            return not literal and not cannot_fail(template)
+        case Force(text=text):
+            return isinstance(text.type, ListOf)
+        case Dag(invalid=invalid):
+            return invalid == "fail"
+        case _:
+            return isinstance(node, Select | Cut | Draw | Offline)
 
 
 def _swept(block: Block, marks: _Marks) -> Block:

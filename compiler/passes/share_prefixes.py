@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 from dataclasses import replace
 
-from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Program, Turn, Value
+from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Offline, Program, Turn, Value
 from ttsc.compiler.ir.rewrite import blocks, operands, results, rewrite, substitute, walk, with_blocks
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.templates import cannot_fail
@@ -48,12 +48,15 @@ class _Consing:
             if isinstance(node, Turn):
                 self._turn(node, level)
                 continue
-            inside = with_blocks(node, [self.block(inner) for inner in blocks(node)])
+            inside = _closed(node) if isinstance(node, Offline) else self._inside(node)
             for result in results(node):
                 self._depth[result.id] = level
             self._kept[level].append(inside)
         self._turns.pop()
         return replace(block, nodes=tuple(self._kept.pop()))
+
+    def _inside(self, node: Node) -> Node:
+        return with_blocks(node, [self.block(inner) for inner in blocks(node)])
 
     def _turn(self, node: Turn, level: int) -> None:
         parent = None if node.parent is None else self._final(node.parent)
@@ -78,6 +81,12 @@ class _Consing:
 
     def _final(self, value: Value) -> Value:
         return self.aliases.get(value.id, value)
+
+
+def _closed(node: Offline) -> Node:
+    """An offline region is a program of its own: nothing in it becomes one with anything around it."""
+    consing = _Consing()
+    return with_blocks(node, [substitute(consing.block(node.body), consing.aliases)])
 
 
 # --- which requests share -------------------------------------------------------------------------------------------
@@ -143,7 +152,7 @@ def _sides_around(body: Block) -> dict[str, dict[str, int]]:
 
 
 def _loops_around(body: Block) -> dict[str, tuple[int, ...]]:
-    """The loops (maps and repeats) around each value's definition, outermost first."""
+    """The loops (maps, graphs and repeats) around each value's definition, outermost first."""
     around: dict[str, tuple[int, ...]] = {}
 
     def visit(block: Block, loops: tuple[int, ...]) -> None:
@@ -153,7 +162,7 @@ def _loops_around(body: Block) -> dict[str, tuple[int, ...]]:
             for result in results(node):
                 around[result.id] = loops
             for inner in blocks(node):
-                visit(inner, loops if isinstance(node, If) else (*loops, id(node)))
+                visit(inner, loops if isinstance(node, If | Offline) else (*loops, id(node)))
 
     visit(body, ())
     return around

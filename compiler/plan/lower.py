@@ -1,27 +1,34 @@
 """From the optimized graph to the plan: what each generation asks of an engine, as far as it is known before running.
 
 The graph itself is unchanged. Beside it come the prefix tree (what a radix cache will hold) and one `Request` for each
-`Generate`. Whether a generation's requests may be aborted is decided here, by looking at everything that depends on
-their candidates: only if all of it ends in selections that are decided early is an unfinished candidate useless.
+`Generate` and each `Score`. Whether a node's requests may be aborted is decided here, by looking at everything that
+depends on what they give: only if all of it ends in selections that are decided early is an unfinished one useless.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
+from ttsc.compiler.ir.candidates import hands_on
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
     Constant,
+    Cut,
+    Dag,
+    Draw,
     Extern,
     Force,
     Generate,
     If,
     Map,
     Node,
+    Offline,
     Program,
     Pure,
     Repeat,
+    Score,
     Select,
     Turn,
     Value,
@@ -41,12 +48,25 @@ def lower(program: Program, level: Level, passes: Iterable[str]) -> Plan:
     requests = tuple(
         _request(node, constants, tree.begins.get(node.result.id), node.result.id not in needed)
         for node in walk(program.body)
-        if isinstance(node, Generate)
+        if isinstance(node, Generate | Score)
     )
     return Plan(program, level, tuple(passes), requests, tuple(tree.prefixes))
 
 
-def _request(node: Generate, constants: dict[str, Constant], prefix: int | None, abortable: bool) -> Request:
+def _request(node: Generate | Score, constants: dict[str, Constant], prefix: int | None, abortable: bool) -> Request:
+    if isinstance(node, Score):
+        return Request(
+            node=node.result.id,
+            op=node.kind,
+            role=node.model,
+            fixed=(),
+            dynamic=(),
+            prefix=prefix,
+            stream=False,
+            share_prefix=False,
+            abortable=abortable,
+            kind=node.kind if node.kind in ("reward", "embed") else "score",
+        )
     return Request(
         node=node.result.id,
         op=node.op,
@@ -84,6 +104,19 @@ class _PrefixTree:
                 self._generation(node)
             case Force():
                 self._add(node.result, self._at(node.source), "forced", f"force %{node.text.id}", [node.source])
+            case Cut():
+                self._add(node.result, self._at(node.source), "cut", f"cut at %{node.at.id}", [node.source])
+            case Score():
+                self._begin(node.result, node.source)
+            case Dag():
+                self._follow(node.body.params[0], [node.over])
+                self._carried.add(node.body.params[1].id)
+                self.block(node.body)
+                self._follow(node.result, list(node.body.yields))
+            case Offline():
+                for param, value in zip(node.body.params, node.inputs, strict=True):
+                    self._follow(param, [value])
+                self.block(node.body)
             case Map():
                 self._follow(node.body.params[0], [node.over])
                 self.block(node.body)
@@ -97,7 +130,9 @@ class _PrefixTree:
                 self._repeat(node)
             case Select() if node.op in ("best", "keep", "stop_first"):
                 self._follow(node.result, [node.over])
-            case Pure(op="list" | "add" | "item" | "one" | "or_else" | "with_score" | "head"):
+            case Draw(op="resample" | "shuffle"):
+                self._follow(node.result, [node.args[0], *node.args[3:]])
+            case Pure() if hands_on(node):
                 self._follow(node.result, list(node.args))
 
     def _repeat(self, node: Repeat) -> None:
@@ -115,15 +150,25 @@ class _PrefixTree:
         self._add(node.result, parent, "turn", f"{node.role}: {shown}", [] if node.parent is None else [node.parent])
 
     def _generation(self, node: Generate) -> None:
+        self._begin(node.result, node.source)
         at = self._at(node.source)
-        if at is not None and node.source.id not in self._carried:
-            self.begins[node.result.id] = at
         self._add(node.result, at, "generation", f"{node.op} x %{node.count.id} by {node.model}", [node.source])
 
-    def _add(self, result: Value, parent: int | None, kind: str, label: str, sources: list[Value]) -> None:
-        assert kind in ("turn", "generation", "forced")
+    def _begin(self, result: Value, source: Value) -> None:
+        at = self._at(source)
+        if at is not None and source.id not in self._carried:
+            self.begins[result.id] = at
+
+    def _add(
+        self,
+        result: Value,
+        parent: int | None,
+        kind: Literal["turn", "generation", "forced", "cut"],
+        label: str,
+        sources: list[Value],
+    ) -> None:
         place = len(self.prefixes)
-        self.prefixes.append(Prefix(place, parent, kind, result.id, label))  # type: ignore[arg-type]
+        self.prefixes.append(Prefix(place, parent, kind, result.id, label))
         self._place[result.id] = place
         if any(source.id in self._carried for source in sources):
             self._carried.add(result.id)
@@ -173,6 +218,11 @@ def _dependencies(body: Block) -> dict[str, set[str]]:
             case Map():
                 link((node.result,), (node.over, *node.body.yields))
                 link(node.body.params, (node.over,))
+            case Dag():
+                link((node.result, *node.body.params), (node.over, node.needs, *node.body.yields))
+            case Offline():
+                link(node.results, (*node.inputs, *node.body.yields))
+                link(node.body.params, node.inputs)
             case If():
                 for result, a, b in zip(node.results, node.then.yields, node.otherwise.yields, strict=True):
                     link((result,), (node.condition, a, b))
@@ -188,11 +238,11 @@ def _dependencies(body: Block) -> dict[str, set[str]]:
 
 
 def _in_maps(body: Block) -> set[str]:
-    """Values defined in the body of a map: they come and go with its elements."""
+    """Values defined in the body of a map or a dependency graph: they come and go with its elements."""
     return {
         result.id
         for node in walk(body)
-        if isinstance(node, Map)
+        if isinstance(node, Map | Dag)
         for inner in walk(node.body)
         for result in results(inner)
     }

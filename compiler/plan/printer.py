@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttsc.compiler.ir.nodes import Generate, Select
+from ttsc.compiler.ir.nodes import Generate, Score, Select
 from ttsc.compiler.ir.printer import print_program, rule_text
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.ir.types_text import constant_text
@@ -42,12 +42,13 @@ def _tree(prefixes: tuple[Prefix, ...]) -> list[str]:
 
 
 def _table(plan: Plan) -> list[str]:
-    nodes = {node.result.id: node for node in walk(plan.program.body) if isinstance(node, Generate)}
+    nodes = {node.result.id: node for node in walk(plan.program.body) if isinstance(node, Generate | Score)}
     rows = [("node", "model", "count", "after", "sampling", "facts")]
     for request in plan.requests:
         node = nodes[request.node]
         after = "run time" if request.prefix is None else f"[{request.prefix}]"
-        rows.append((f"%{request.node}", request.role, f"%{node.count.id}", after, _sampling(request), _facts(request)))
+        count = f"%{node.count.id}" if isinstance(node, Generate) else "-"
+        rows.append((f"%{request.node}", request.role, count, after, _sampling(request), _facts(request, node)))
     if len(rows) == 1:
         return ["  (none)"]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
@@ -60,12 +61,15 @@ def _sampling(request: Request) -> str:
     return " ".join([*known, *(f"{name}=%{value}" for name, value in request.dynamic)]) or "-"
 
 
-def _facts(request: Request) -> str:
-    facts = (
+def _facts(request: Request, node: Generate | Score) -> str:
+    facts = [
         ("warms its prefix", request.share_prefix),
         ("streams", request.stream),
         ("may be aborted", request.abortable),
-    )
+    ]
+    if isinstance(node, Score):
+        given = "" if node.given is None else f", %{node.given.id}"
+        facts.insert(0, (f"{node.kind} of %{node.source.id}{given}", True))
     return ", ".join(text for text, holds in facts if holds) or "-"
 
 
