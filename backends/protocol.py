@@ -1,8 +1,9 @@
 """What the runtime asks of an engine, and nothing more.
 
-An engine decodes token ids. Prompts, candidates and strategies are the compiler's business; the only text that
-crosses this line is what a tokenizer of the model's own makes of it. Implementations: `backends/sglang` (a real server)
-and `backends/scripted` (a stub for unit tests and `test` blocks).
+An engine decodes token ids, and by its abilities scores given ones, rates or embeds a sequence, takes pictures, keeps
+to a schema. Prompts, candidates and strategies are the compiler's business; the only text that crosses this line is
+what a tokenizer of the model's own makes of it. Implementations: `backends/sglang` (a real server) and
+`backends/scripted` (a stub for unit tests and `test` blocks).
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from typing import Literal, Protocol
 
 FinishKind = Literal["eos", "stop", "length", "abort"]
 Role = Literal["system", "user", "assistant"]
+Ability = Literal["generate", "score", "schema", "reward", "embed", "images"]
+IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands in a turn's text where a picture is; the tokenizer writes the model's own placeholder there."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One chat message. `role` is what the model's own chat template is given."""
+    """One chat message. `role` is what the model's own chat template is given; `IMAGE` in `text` marks a picture."""
 
     role: Role
     text: str
@@ -35,6 +39,27 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     ignore_eos: bool = False
+    schema: str | None = None
+    """A JSON schema (its text) that constrains decoding: the engine masks every token that would leave it.
+
+    What is decoded up to `finish="eos"` is one JSON value that conforms, with an object's properties in the schema's
+    order. Cut by `max_tokens` or a stop string it is the beginning of one. A schema that the engine cannot hold in
+    full is refused (`RequestRefused`), not weakened. `seed` and `temperature` mean what they mean without it;
+    `ignore_eos` is refused with it.
+    """
+    extra: tuple[tuple[str, str | int | float | bool], ...] = ()
+    """Options of this engine that the language does not know (experts, block size), by the engine's own names.
+
+    They are handed on as they are: an engine may ignore a name that it does not know.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One picture of a prompt: its bytes, and its media type (`image/png`)."""
+
+    data: bytes
+    media_type: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,75 @@ class GenerateRequest:
     input_ids: tuple[int, ...]
     sampling: Sampling
     stream: bool = False
+    logprobs: bool = False
+    """Whether the completion reports the log-probability of each output token. Changes no token."""
+    images: tuple[Image, ...] = ()
+    """Pictures, in the order of their placeholders in `input_ids`: what the tokenizer makes of `IMAGE`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """The log-probabilities of `input_ids[start:]`, each given all ids before it. Nothing is decoded.
+
+    `start` is at least 1: the first id has nothing before it. An empty span asks nothing of the engine.
+    """
+
+    request_id: str
+    input_ids: tuple[int, ...]
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """`logprobs[i]` belongs to `input_ids[start + i]`.
+
+    The natural logarithm of what the model itself gives it: at temperature 1, whatever the ids were sampled with, and
+    without filters or masks. The part before the span comes from the prefix cache as far as it is there;
+    `prompt_tokens - cached_tokens` is the prefill the server computed, which always has the span and the id before it.
+    """
+
+    request_id: str
+    logprobs: tuple[float, ...]
+    prompt_tokens: int
+    cached_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RewardRequest:
+    """The outputs of a reward model's head at the last of `input_ids`.
+
+    For a process reward model the caller sends one request per step, each ending with its step: the later ones find
+    the earlier ones in the prefix cache.
+    """
+
+    request_id: str
+    input_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarded:
+    """Raw outputs of the head, one per label (most reward models have one): logits, no sigmoid, no softmax."""
+
+    request_id: str
+    values: tuple[float, ...]
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class EmbedRequest:
+    """The embedding of a text's ids: what the model's own pooling makes of them, most often at the last one."""
+
+    request_id: str
+    input_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """The vector as the engine gives it; nearly all models are served with vectors of length 1."""
+
+    request_id: str
+    vector: tuple[float, ...]
+    prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +171,13 @@ class Completion:
     cached_tokens: int
     completion_tokens: int
     server_latency_s: float | None = None
+    logprobs: tuple[float, ...] | None = None
+    """Natural logarithm of the probability of each of `output_ids`, if it was asked for: as many as there are ids.
+
+    Of the distribution that the token was drawn from: after temperature (at temperature 0, as at 1) and after a
+    schema's mask, but before top_p, top_k and min_p leave tokens out. What the model itself says of the tokens,
+    whatever they were sampled with, is `Engine.score`'s answer.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +190,12 @@ class EngineInfo:
     seeds_honoured: bool
     page_tokens: int = 1
     device: str = ""
+    abilities: frozenset[Ability] = frozenset({"generate", "score", "schema"})
+    """What it can be asked for; anything else is refused with `AbilityMissing`.
+
+    A server either generates (then it scores, too, and as a rule takes schemas) or serves a reward model or an
+    embedding model: one of `reward` and `embed`, and neither of the others.
+    """
     details: dict[str, str] = field(default_factory=dict)
 
 
@@ -128,10 +235,22 @@ class Engine(Protocol):
     async def generate(
         self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None = None
     ) -> Completion:
-        """Decode one request to its end. Raises `EngineError`; an aborted request returns `finish="abort"`."""
+        """Decode one request to its end. Raises `EngineError`; an aborted request returns `finish="abort"`.
+
+        Cancelling the task aborts on the engine, here as in the three below.
+        """
+
+    async def score(self, request: ScoreRequest) -> Scored:
+        """Log-probabilities of given tokens, by prefill alone. Raises `EngineError`, also when it was aborted."""
+
+    async def reward(self, request: RewardRequest) -> Rewarded:
+        """A reward model's outputs. Raises `EngineError`: `AbilityMissing` where no such model is served."""
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """An embedding. Raises `EngineError`: `AbilityMissing` where no such model is served."""
 
     async def abort(self, request_ids: Sequence[str]) -> None:
-        """Ask the engine to stop decoding these requests. Unknown or ended ids are ignored."""
+        """Ask the engine to stop working on these requests of any kind. Unknown or ended ids are ignored."""
 
     async def close(self) -> None:
         """Release connections. Does not stop a server that others may use."""
@@ -173,6 +292,12 @@ class ContextTooLong(RequestRefused):
     """Prompt plus max_tokens exceed the model's context."""
 
     code = "R0404"
+
+
+class AbilityMissing(EngineError):
+    """What is served there cannot do what was asked: generate, score, reward, embed, take pictures, keep a schema."""
+
+    code = "R0406"
 
 
 class ModelNotFound(EngineError):

@@ -7,7 +7,9 @@ depend on it.
 
 It behaves like the real engine where the runtime can tell: a prefix cache filled after prefill and at the end
 (`cached_tokens`, at most the prompt's length less one), an abort that takes one more step, ids that are honoured,
-stop strings, max_tokens. Faults happen on demand. Every request is kept for assertions.
+stop strings, max_tokens. Scores, rewards and embeddings take one step, and have every ability at once unless told
+otherwise. A schema is not enforced: what the script says is what comes back, so that a test can break it
+(`conforming` makes replies that keep it). Faults happen on demand. Every request is kept for assertions.
 """
 
 from __future__ import annotations
@@ -16,47 +18,85 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
 
 from ttsc.backends.protocol import (
+    Ability,
+    AbilityMissing,
     Completion,
+    ContextTooLong,
+    Embedded,
+    EmbedRequest,
     EngineError,
     EngineInfo,
     EngineUnavailable,
     FinishKind,
     GenerateRequest,
     Progress,
+    RequestRefused,
+    Rewarded,
+    RewardRequest,
+    Scored,
+    ScoreRequest,
+)
+from ttsc.backends.scripted.figures import (
+    Embed,
+    Reward,
+    Scores,
+    bag_of_words,
+    default_logprobs,
+    default_reward,
 )
 from ttsc.backends.scripted.script import Reply, table
 from ttsc.backends.scripted.tokenizer import END, ScriptedTokenizer
 
-Fault = Callable[[int, GenerateRequest], EngineError | None]
-"""`(how many requests came before, request) -> the error it ends with`, or None."""
+Answer = TypeVar("Answer")
+Kind = Literal["generate", "score", "reward", "embed"]
+Request = GenerateRequest | ScoreRequest | RewardRequest | EmbedRequest
+Fault = Callable[[int, Any], EngineError | None]
+"""`(how many requests came before, request of any kind) -> the error it ends with`, or None."""
+
+ALL_ABILITIES: frozenset[Ability] = frozenset({"generate", "score", "schema", "reward", "embed", "images"})
 
 
 @dataclass(slots=True)
 class _Running:
-    request: GenerateRequest
-    planned: list[int]
-    finish: FinishKind
-    matched: str | int | None
-    cached: int
-    on_progress: Callable[[Progress], None] | None
-    done: asyncio.Future[Completion]
+    """A generation has what it will decode, `planned`, and how it ends; the other kinds have their `answer`, which
+    only lacks how much of the prompt was cached.
+    """
+
     record: Record
+    done: asyncio.Future[Any]
+    answer: Callable[[int], object] | None = None
+    planned: list[int] = field(default_factory=list)
+    logprobs: tuple[float, ...] | None = None
+    finish: FinishKind = "length"
+    matched: str | int | None = None
+    on_progress: Callable[[Progress], None] | None = None
+    cached: int = 0
     produced: int = 0
     prefilled: bool = False
     aborting: bool = False
 
+    @property
+    def request(self) -> Any:
+        return self.record.request
+
 
 @dataclass(slots=True)
 class Record:
-    """One request as the engine saw it. `first_step`, `last_step`: virtual time of its prefill and its end."""
+    """One request as the engine saw it. `first_step`, `last_step`: virtual time of its prefill and its end.
 
-    request: GenerateRequest
+    `request` is of the class that `kind` says, and `completion` its result (`Completion`, `Scored`, `Rewarded`,
+    `Embedded`), None while it runs and when it failed.
+    """
+
+    request: Any
+    kind: Kind = "generate"
     first_step: int | None = None
     last_step: int | None = None
     aborted: bool = False
-    completion: Completion | None = None
+    completion: Any = None
 
 
 @dataclass(slots=True)
@@ -67,6 +107,7 @@ class _CacheNode:
 class ScriptedEngine:
     """A stub of `Engine`. `replies`: a function or a table of patterns.
 
+    `scores`, `reward`, `embed`: what it answers to these requests; without them figures that depend on the text only.
     `jitter`: probability that a running request is passed over in a step, drawn with `jitter_seed`. `settle`: turns
     of the event loop between steps. `slots`: how many requests run at once. `step_s`: real seconds per step, 0 for
     none.
@@ -86,10 +127,17 @@ class ScriptedEngine:
         slots: int | None = None,
         step_s: float = 0.0,
         device: str = "cpu",
+        scores: Scores | None = None,
+        reward: Reward | None = None,
+        embed: Embed | None = None,
+        abilities: frozenset[Ability] = ALL_ABILITIES,
     ) -> None:
         self._reply: Reply = replies if callable(replies) else table(replies)
         self._tokenizer = tokenizer or ScriptedTokenizer()
-        self._info = EngineInfo("scripted stub", model, context_tokens, True, 1, device)
+        self._info = EngineInfo("scripted stub", model, context_tokens, True, 1, device, abilities)
+        self._scores = scores
+        self._reward: Reward = reward or default_reward
+        self._embed: Embed = embed or bag_of_words
         self._jitter = jitter
         self._random = random.Random(jitter_seed)
         self._fault = fault
@@ -130,7 +178,49 @@ class ScriptedEngine:
     async def generate(
         self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None = None
     ) -> Completion:
-        record = Record(request)
+        record = await self._begin(request, "generate")
+        if request.images:
+            self._require("images")
+        if request.sampling.schema is not None:
+            self._require("schema")
+            if request.sampling.ignore_eos:
+                raise RequestRefused("a schema ends what is decoded, and ignore_eos forbids it to end")
+        planned, finish, matched = self._plan(request)
+        done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
+        live = _Running(record, done, planned=planned, finish=finish, matched=matched)
+        live.on_progress = on_progress if request.stream else None
+        live.logprobs = self._logprobs(request.input_ids, planned) if request.logprobs else None
+        return await self._finish(live, done)
+
+    async def score(self, request: ScoreRequest) -> Scored:
+        record = await self._begin(request, "score")
+        name, ids, start = request.request_id, request.input_ids, request.start
+        if not 1 <= start <= len(ids):
+            raise RequestRefused(f"tokens from position {start} on of {len(ids)} cannot be scored")
+        values = self._logprobs(ids[:start], ids[start:])
+        if not values:
+            return Scored(name, (), 0, 0)
+        done: asyncio.Future[Scored] = asyncio.get_running_loop().create_future()
+        return await self._finish(_Running(record, done, lambda cached: Scored(name, values, len(ids), cached)), done)
+
+    async def reward(self, request: RewardRequest) -> Rewarded:
+        record = await self._begin(request, "reward")
+        value = self._reward(self._tokenizer.show(request.input_ids))
+        values = (float(value),) if isinstance(value, int | float) else tuple(value)
+        answer = Rewarded(request.request_id, values, len(request.input_ids))
+        done: asyncio.Future[Rewarded] = asyncio.get_running_loop().create_future()
+        return await self._finish(_Running(record, done, lambda cached: answer), done)
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        record = await self._begin(request, "embed")
+        vector = tuple(self._embed(self._tokenizer.decode(request.input_ids)))
+        answer = Embedded(request.request_id, vector, len(request.input_ids))
+        done: asyncio.Future[Embedded] = asyncio.get_running_loop().create_future()
+        return await self._finish(_Running(record, done, lambda cached: answer), done)
+
+    async def _begin(self, request: Request, kind: Kind) -> Record:
+        """Keep a request, and raise the error that a fault, a missing ability or its length make of it."""
+        record = Record(request, kind)
         self.records.append(record)
         error: EngineError | None = EngineUnavailable(self._dead) if self._dead else None
         if error is None and self._fault is not None:
@@ -138,27 +228,28 @@ class ScriptedEngine:
         if error is not None:
             await asyncio.sleep(0)
             raise error
-        planned, finish, matched = self._plan(request)
-        live = _Running(
-            request,
-            planned,
-            finish,
-            matched,
-            0,
-            on_progress if request.stream else None,
-            asyncio.get_running_loop().create_future(),
-            record,
-        )
-        assert request.request_id not in self._live, "request ids must be unique"
-        self._live[request.request_id] = live
+        self._require(kind)
+        length, most = len(request.input_ids), self._info.context_tokens
+        if kind != "generate" and length >= most:
+            raise ContextTooLong(f"a sequence of {length} tokens does not fit the model's context of {most} tokens")
+        return record
+
+    def _require(self, ability: Ability) -> None:
+        if ability not in self._info.abilities:
+            raise AbilityMissing(f"the scripted engine {self._info.model!r} was made without the ability {ability!r}")
+
+    async def _finish(self, live: _Running, done: asyncio.Future[Answer]) -> Answer:
+        request_id = live.request.request_id
+        assert request_id not in self._live, "request ids must be unique"
+        self._live[request_id] = live
         self.most_at_once = max(self.most_at_once, len(self._live))
         if self._clock is None or self._clock.done():
             self._clock = asyncio.get_running_loop().create_task(self._run())
         try:
-            record.completion = await live.done
-            return record.completion
+            answer = live.record.completion = await done
+            return answer
         finally:
-            self._live.pop(request.request_id, None)
+            self._live.pop(request_id, None)
 
     async def abort(self, request_ids: Sequence[str]) -> None:
         self.abort_calls.append(tuple(request_ids))
@@ -207,7 +298,8 @@ class ScriptedEngine:
             live.prefilled = True
             live.record.first_step = self.step
             prompt = live.request.input_ids
-            live.cached = min(self._shared(prompt), max(0, len(prompt) - 1))
+            most = live.request.start - 1 if live.record.kind == "score" else len(prompt) - 1  # the span is computed
+            live.cached = min(self._shared(prompt), max(0, most))
 
     def _advance(self, live: _Running) -> None:
         if live.produced < len(live.planned):
@@ -228,9 +320,18 @@ class ScriptedEngine:
         if live.prefilled:
             self._remember((*request.input_ids, *output))
         live.record.last_step = self.step
+        if live.answer is not None:
+            if finish == "abort":
+                self._fail(live, EngineError(f"request {request.request_id!r} was aborted before it had a result"))
+            else:
+                live.done.set_result(live.answer(live.cached))
+            return
         prompt = len(request.input_ids) if live.prefilled else 0
+        logprobs = None if live.logprobs is None else live.logprobs[: live.produced]
         live.done.set_result(
-            Completion(request.request_id, output, finish, matched, prompt, live.cached, live.produced)
+            Completion(
+                request.request_id, output, finish, matched, prompt, live.cached, live.produced, logprobs=logprobs
+            )
         )
 
     def _fail(self, live: _Running, error: EngineError) -> None:
@@ -254,6 +355,16 @@ class ScriptedEngine:
         if len(ids) > sampling.max_tokens:
             return ids[: sampling.max_tokens], "length", None
         return ids, finish, matched
+
+    def _logprobs(self, before: Sequence[int], span: Sequence[int]) -> tuple[float, ...]:
+        show = self._tokenizer.show
+        if self._scores is None:
+            return default_logprobs([show((each,)) for each in (*before, *span)], len(before))
+        given = self._scores(show(before), show(span))
+        found = (float(given),) * len(span) if isinstance(given, int | float) else tuple(given)
+        if len(found) != len(span):
+            raise ValueError(f"scores= gave {len(found)} numbers for the {len(span)} tokens of {show(span)!r}")
+        return found
 
     # --- the prefix cache ---
 

@@ -1,14 +1,17 @@
-"""What a server's answers mean: completions, and errors with something to do about them."""
+"""What a server's answers to /generate mean: completions, and errors with something to do about them."""
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ttsc.backends.protocol import (
+    AbilityMissing,
     Completion,
     ContextTooLong,
     EngineError,
@@ -20,6 +23,10 @@ from ttsc.backends.protocol import (
 )
 from ttsc.backends.sglang.stream import Decoded
 
+# What the scheduler answers, with status 400, to an abort of a request whose schema it is still compiling.
+_ABORTED_COMPILING = "Aborted by AbortReq"
+_BAD_SCHEMA = re.compile(r"Failed to compile json grammar: (?:\[[\d:]+\] \S+?:\d+: )?(?P<why>.*)", re.DOTALL)
+_NO_ABILITY = re.compile(r"launched with --grammar-backend none|does not appear to be an embedding model")
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _SEED_MASK = 2**63 - 1
 
@@ -32,14 +39,34 @@ _TOO_LONG = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The size of a request, for messages about it. `max_tokens` is None where nothing is decoded."""
+
+    prompt_tokens: int
+    max_tokens: int | None = None
+
+
+def size_of(request: GenerateRequest) -> Asked:
+    """What a generation asks room for."""
+    return Asked(len(request.input_ids), request.sampling.max_tokens)
+
+
 def request_body(request: GenerateRequest, eos_ids: Collection[int]) -> dict[str, Any]:
     """The JSON of a /generate. Every sampling parameter is said, so that a server's own defaults cannot change it."""
-    return {
+    body: dict[str, Any] = {
         "rid": request.request_id,
         "input_ids": request.input_ids,
         "sampling_params": sampling_parameters(request.sampling, eos_ids),
         "stream": request.stream,
     }
+    if request.logprobs:
+        body["return_logprob"] = True
+    if request.images:
+        body["image_data"] = [
+            f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}" for image in request.images
+        ]
+    return body
 
 
 def sampling_parameters(sampling: Sampling, eos_ids: Collection[int]) -> dict[str, Any]:
@@ -63,6 +90,10 @@ def sampling_parameters(sampling: Sampling, eos_ids: Collection[int]) -> dict[st
         parameters["stop_token_ids"] = sorted(eos_ids)
     if sampling.seed is not None:
         parameters["sampling_seed"] = sampling.seed & _SEED_MASK
+    if sampling.schema is not None:
+        parameters["json_schema"] = sampling.schema
+    if sampling.extra:
+        parameters["custom_params"] = dict(sampling.extra)
     return parameters
 
 
@@ -76,7 +107,7 @@ def completion(request: GenerateRequest, decoded: Decoded, eos_ids: Collection[i
     kind = reason.get("type")
     status = reason.get("status_code")
     if kind == "abort" and not aborted and isinstance(status, int) and status >= 400:
-        raise refusal(status, str(reason.get("message", "")), request)
+        raise refusal(status, str(reason.get("message", "")), size_of(request))
     finish, matched = _finish(reason, decoded.ids, eos_ids)
     return Completion(
         request_id=request.request_id,
@@ -88,7 +119,21 @@ def completion(request: GenerateRequest, decoded: Decoded, eos_ids: Collection[i
         cached_tokens=int(meta.get("cached_tokens", 0)),
         completion_tokens=int(meta["completion_tokens"]),
         server_latency_s=float(meta["e2e_latency"]) if "e2e_latency" in meta else None,
+        logprobs=_logprobs(decoded) if request.logprobs else None,
     )
+
+
+def _logprobs(decoded: Decoded) -> tuple[float, ...]:
+    if len(decoded.logprobs) != len(decoded.ids):
+        raise RequestFailed(
+            f"the server reported {len(decoded.logprobs)} log-probabilities for {len(decoded.ids)} tokens"
+        )
+    return tuple(decoded.logprobs)
+
+
+def aborted_while_compiling(error: EngineError) -> bool:
+    """Whether a refusal is how the server ends a request that was aborted before its schema was ready."""
+    return _ABORTED_COMPILING in error.message
 
 
 def _finish(reason: Mapping[str, Any], ids: list[int], eos_ids: Collection[int]) -> tuple[FinishKind, str | int | None]:
@@ -106,11 +151,19 @@ def _finish(reason: Mapping[str, Any], ids: list[int], eos_ids: Collection[int])
     return ("eos" if token in eos_ids or token is None else "stop"), token
 
 
-def refusal(status: int, message: str, request: GenerateRequest | None, retry_after: str | None = None) -> EngineError:
+def refusal(status: int, message: str, asked: Asked | None, retry_after: str | None = None) -> EngineError:
     """The error for an HTTP status (or for the status inside an abort) and the server's message."""
     too_long = next((match for pattern in _TOO_LONG if (match := pattern.search(message))), None)
     if too_long is not None:
-        return _context_too_long(too_long, request)
+        return _context_too_long(too_long, asked)
+    schema = _BAD_SCHEMA.search(message)
+    if schema is not None:
+        return RequestRefused(
+            f"the server cannot decode by this schema: {schema['why'].strip()[:500]}",
+            "leave out what its grammar backend does not know",
+        )
+    if _NO_ABILITY.search(message):
+        return AbilityMissing(f"the server cannot do this: {message[:500]}", "start it without what forbids this")
     shown = f": {message[:500]}" if message else ""
     if status in _RETRIED or status >= 500:
         return RequestFailed(f"the server answered {status}{shown}", retry_after_s=seconds(retry_after))
@@ -121,14 +174,17 @@ def refusal(status: int, message: str, request: GenerateRequest | None, retry_af
     return RequestRefused(f"the server refused the request ({status}){shown}")
 
 
-def _context_too_long(match: re.Match[str], request: GenerateRequest | None) -> ContextTooLong:
-    asked, limit = int(match["asked"]), match["limit"]
-    parts = ""
-    if request is not None:
-        parts = f" (prompt {len(request.input_ids)}, max_tokens {request.sampling.max_tokens})"
+def _context_too_long(match: re.Match[str], asked: Asked | None) -> ContextTooLong:
+    tokens, limit = int(match["asked"]), match["limit"]
     room = f"the model's context of {limit} tokens" if limit else "the server's KV memory"
+    if asked is not None and asked.max_tokens is None:
+        return ContextTooLong(
+            f"a sequence of {tokens} tokens does not fit {room}",
+            "shorten it, or serve a model with a longer context",
+        )
+    parts = "" if asked is None else f" (prompt {asked.prompt_tokens}, max_tokens {asked.max_tokens})"
     return ContextTooLong(
-        f"{asked} tokens{parts} do not fit {room}",
+        f"{tokens} tokens{parts} do not fit {room}",
         "lower max_tokens, shorten the prompt, or serve a model with a longer context",
     )
 

@@ -12,23 +12,50 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ttsc.backends.protocol import (
     Completion,
+    Embedded,
+    EmbedRequest,
     EngineError,
     EngineInfo,
     GenerateRequest,
     Progress,
     RequestFailed,
+    RequestRefused,
+    Rewarded,
+    RewardRequest,
+    Scored,
+    ScoreRequest,
     Tokenizer,
 )
-from ttsc.backends.sglang.answers import completion, error_text, refusal
+from ttsc.backends.sglang.abilities import require
+from ttsc.backends.sglang.answers import (
+    Asked,
+    aborted_while_compiling,
+    completion,
+    error_text,
+    refusal,
+    request_body,
+    size_of,
+)
 from ttsc.backends.sglang.connection import Connection, Explain, json_object
 from ttsc.backends.sglang.metrics import parse_metrics, totals
+from ttsc.backends.sglang.prefill_answers import (
+    PrefillRequest,
+    check_span,
+    embedded,
+    pool_body,
+    rewarded,
+    score_body,
+    scored,
+    was_aborted,
+)
 from ttsc.backends.sglang.serverinfo import engine_info
 from ttsc.backends.sglang.stream import Decoded, EventParser
 
@@ -36,6 +63,9 @@ from ttsc.backends.sglang.stream import Decoded, EventParser
 # tokens have been seen can't be overtaken, and a server that is about to stop it has other things to do.
 _ABORT_AGAIN_S = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4)
 _ABORT_SEEN_AGAIN_S = _ABORT_AGAIN_S[4:]
+
+Answer = TypeVar("Answer")
+Prefill = TypeVar("Prefill", bound=PrefillRequest)
 
 # An abort is a round trip of a millisecond: a few connections, kept open, carry more of them than one for each would.
 _ABORTS_AT_ONCE = 16
@@ -106,29 +136,43 @@ class SGLangEngine:
         self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None = None
     ) -> Completion:
         """Decode one request to its end; see `Engine.generate`. Nothing is retried here."""
-        if request.request_id in self._flights:
-            raise EngineError(f"request id {request.request_id!r} is already in flight")
-        flight = self._flights[request.request_id] = _Flight()
-        try:
-            if request.stream:
-                decoded = await self._stream(request, flight, on_progress)
-            else:
-                decoded = await self._await(request)
-            return completion(request, decoded, self._tokenizer.eos_ids, aborted=flight.aborted)
-        except EngineError:
-            raise
-        except BaseException:
-            # Cancelled, or the caller's own `on_progress` failed. Nobody waits any more: the server would go on
-            # decoding for seconds after the connection closed.
-            self._spawn(self._abort_unseen(request.request_id))
-            raise
-        finally:
-            if self._flights.get(request.request_id) is flight:
-                del self._flights[request.request_id]
-            flight.ended.set()
+        self._check(request)
+        async with self._flight(request.request_id) as flight:
+            try:
+                if request.stream:
+                    decoded = await self._stream(request, flight, on_progress)
+                else:
+                    body = request_body(request, self._tokenizer.eos_ids)
+                    decoded = Decoded()
+                    _add(decoded, await self._answer("/generate", body, size_of(request)))
+                return completion(request, decoded, self._tokenizer.eos_ids, aborted=flight.aborted)
+            except RequestRefused as error:
+                if not (flight.aborted and aborted_while_compiling(error)):
+                    raise
+                logprobs = () if request.logprobs else None
+                return Completion(request.request_id, (), "abort", None, 0, 0, 0, logprobs=logprobs)
+
+    async def score(self, request: ScoreRequest) -> Scored:
+        """Log-probabilities of given tokens; see `Engine.score`. The prefix cache holds the sequence afterwards."""
+        require(self._info, self.url, "score")
+        check_span(request)
+        if request.start == len(request.input_ids):
+            return Scored(request.request_id, (), 0, 0)
+        body = score_body(request, self._tokenizer.eos_ids)
+        return await self._prefill("/generate", body, request, scored)
+
+    async def reward(self, request: RewardRequest) -> Rewarded:
+        """A reward model's outputs; see `Engine.reward`."""
+        require(self._info, self.url, "reward")
+        return await self._prefill("/classify", pool_body(request), request, rewarded)
+
+    async def embed(self, request: EmbedRequest) -> Embedded:
+        """An embedding; see `Engine.embed`."""
+        require(self._info, self.url, "embed")
+        return await self._prefill("/encode", pool_body(request), request, embedded)
 
     async def abort(self, request_ids: Sequence[str]) -> None:
-        """Ask the server to stop decoding these; returns once it has been told. Repeated until they have ended."""
+        """Ask the server to stop working on these; returns once it has been told. Repeated until they have ended."""
         flights = [(rid, self._flights[rid]) for rid in request_ids if rid in self._flights]
         fresh = [(rid, flight) for rid, flight in flights if not flight.aborted]
         for _rid, flight in fresh:
@@ -162,18 +206,76 @@ class SGLangEngine:
         """The server's whole description of itself; empty where it gives none."""
         return await self._connection.get_json("/server_info") or {}
 
-    async def _await(self, request: GenerateRequest) -> Decoded:
-        async with contextlib.aclosing(self._connection.decode(request, self._tokenizer.eos_ids)) as chunks:
-            body = b"".join([data async for data in chunks])
-        decoded = Decoded()
-        _add(decoded, json_object(body))
-        return decoded
+    def _check_ids(self, ids: Sequence[int]) -> None:
+        """Refuse ids that the model does not have: SGLang 0.5.23 dies of them."""
+        limit = getattr(self._tokenizer, "vocabulary_tokens", None)
+        if not ids:
+            raise RequestRefused("there are no tokens to compute on", "an empty prompt has no continuation")
+        if limit is not None and max(ids) >= limit:
+            raise RequestRefused(
+                f"{self._info.model} has no token {max(ids)}; its vocabulary has {limit}",
+                "ids of one model mean nothing to another: encode the text with this model's own tokenizer",
+            )
+
+    def _check(self, request: GenerateRequest) -> None:
+        """Refuse what this server cannot do."""
+        require(self._info, self.url, "generate")
+        self._check_ids(request.input_ids)
+        if request.images:
+            require(self._info, self.url, "images")
+        if request.sampling.schema is not None:
+            require(self._info, self.url, "schema")
+            if request.sampling.ignore_eos:
+                raise RequestRefused(
+                    "a schema ends what is decoded, and ignore_eos forbids it to end", "leave out one of them"
+                )
+
+    @asynccontextmanager
+    async def _flight(self, request_id: str) -> AsyncIterator[_Flight]:
+        """A request while the server works on it. One that nobody waits for any more is aborted."""
+        if request_id in self._flights:
+            raise EngineError(f"request id {request_id!r} is already in flight")
+        flight = self._flights[request_id] = _Flight()
+        try:
+            yield flight
+        except EngineError:
+            raise
+        except BaseException:
+            # Cancelled, or the caller's own `on_progress` failed. Nobody waits any more: the server would go on
+            # for seconds after the connection closed.
+            self._spawn(self._abort_unseen(request_id))
+            raise
+        finally:
+            if self._flights.get(request_id) is flight:
+                del self._flights[request_id]
+            flight.ended.set()
+
+    async def _prefill(
+        self, path: str, body: dict[str, Any], request: Prefill, read: Callable[[Prefill, dict[str, Any]], Answer]
+    ) -> Answer:
+        self._check_ids(request.input_ids)
+        async with self._flight(request.request_id) as flight:
+            try:
+                answer = await self._answer(path, body, Asked(len(request.input_ids)))
+                return read(request, answer)
+            except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+                raise RequestFailed(f"the server's answer lacks what SGLang sends: {error!r}") from error
+            except RequestFailed as error:
+                # A server may answer an abort with an error of its own.
+                if flight.aborted:
+                    raise was_aborted(request.request_id) from error
+                raise
+
+    async def _answer(self, path: str, body: dict[str, Any], asked: Asked) -> dict[str, Any]:
+        async with contextlib.aclosing(self._connection.compute(path, body, asked)) as chunks:
+            return json_object(b"".join([data async for data in chunks]))
 
     async def _stream(
         self, request: GenerateRequest, flight: _Flight, on_progress: Callable[[Progress], None] | None
     ) -> Decoded:
         parser, decoded = EventParser(), Decoded()
-        async with contextlib.aclosing(self._connection.decode(request, self._tokenizer.eos_ids)) as chunks:
+        body = request_body(request, self._tokenizer.eos_ids)
+        async with contextlib.aclosing(self._connection.compute("/generate", body, size_of(request))) as chunks:
             async for data in chunks:
                 for payload in parser.feed(data):
                     if payload == b"[DONE]":
@@ -193,7 +295,7 @@ class SGLangEngine:
     def _event_error(error: Any, request: GenerateRequest) -> EngineError:
         facts = error if isinstance(error, dict) else {"message": str(error)}
         code = facts.get("code")
-        return refusal(code if isinstance(code, int) else 500, str(facts.get("message", "")), request)
+        return refusal(code if isinstance(code, int) else 500, str(facts.get("message", "")), size_of(request))
 
     async def _send_abort(self, request_id: str) -> bool:
         """Whether the server took note. One that can't be reached decodes for nobody; who waits for it learns of it."""

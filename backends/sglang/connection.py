@@ -13,14 +13,14 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import AsyncGenerator, Callable, Collection
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 
-from ttsc.backends.protocol import EngineError, EngineUnavailable, GenerateRequest, RequestFailed
-from ttsc.backends.sglang.answers import error_text, refusal, request_body
+from ttsc.backends.protocol import EngineError, EngineUnavailable, RequestFailed
+from ttsc.backends.sglang.answers import Asked, error_text, refusal
 from ttsc.backends.sglang.death import Death
 
 _POOLS = 64
@@ -97,17 +97,17 @@ class Connection:
         return response.text if response.status_code == 200 else None
 
     async def post_control(self, path: str, body: dict[str, Any]) -> httpx.Response:
-        """A short POST that decodes nothing. Raises `EngineError` when nothing answers."""
+        """A short POST that computes nothing. Raises `EngineError` when nothing answers."""
         return await self._ask("POST", path, body)
 
-    async def decode(self, request: GenerateRequest, eos_ids: Collection[int]) -> AsyncGenerator[bytes, None]:
-        """POST a /generate and yield the bytes of its answer as they arrive. Raises `EngineError`."""
+    async def compute(self, path: str, body: dict[str, Any], asked: Asked) -> AsyncGenerator[bytes, None]:
+        """POST what the model computes on, and yield the bytes of the answer as they arrive. Raises `EngineError`."""
         client = next(self._next)
         try:
-            async with client.stream("POST", "/generate", json=request_body(request, eos_ids)) as response:
+            async with client.stream("POST", path, json=body) as response:
                 if response.status_code != 200:
                     text = error_text(await response.aread())
-                    raise refusal(response.status_code, text, request, response.headers.get("retry-after"))
+                    raise refusal(response.status_code, text, asked, response.headers.get("retry-after"))
                 async for data in response.aiter_bytes():
                     yield data
         except (httpx.HTTPError, httpx.StreamError) as error:

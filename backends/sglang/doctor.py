@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 import psutil
 
-from ttsc.backends.protocol import EngineError, GenerateRequest, Sampling
+from ttsc.backends.protocol import EmbedRequest, EngineError, EngineInfo, GenerateRequest, RewardRequest, Sampling
 from ttsc.backends.sglang import kept, state
 from ttsc.backends.sglang.server_command import SGLANG_VERSION, cpu_flags, cuda_devices, install_command
 
@@ -53,7 +53,7 @@ def diagnose(url: str | None = None, tokenizer_path: str | None = None) -> list[
 async def diagnose_server(url: str, tokenizer_path: str | None = None) -> list[Check]:
     """Look at a server: does it answer, honour seeds, report cached tokens, and is its tokenizer found here?
 
-    Decodes a few dozen tokens on it, and leaves nothing running.
+    Decodes a few dozen tokens on it (a reward or embedding model: asks it once), and leaves nothing running.
     """
     from ttsc.backends.sglang.client import SGLangEngine
     from ttsc.backends.sglang.connection import Connection
@@ -78,9 +78,14 @@ async def diagnose_server(url: str, tokenizer_path: str | None = None) -> list[C
         remote = kind == "RemoteTokenizer"
         slow = "every piece of text is encoded by the server; --tokenizer PATH is faster"
         checks.append(Check("tokenizer", "warn" if remote else "ok", kind, slow if remote else ""))
-        checks += [await _seeds(engine), await _cache(engine), await _counters(engine)]
+        checks.append(_abilities(info))
+        if "generate" in info.abilities:
+            checks += [await _seeds(engine), await _cache(engine)]
+        else:
+            checks.append(await _pooled(engine))
+        checks.append(await _counters(engine))
     except EngineError as error:
-        checks.append(Check("generate", "missing", error.message, error.hint))
+        checks.append(Check("requests", "missing", error.message, error.hint))
     finally:
         await engine.close()
     return checks
@@ -194,6 +199,25 @@ def _kept_engines() -> Iterable[Check]:
             continue
         why = f" ({engine.end.summary})" if engine.end is not None else ""
         yield Check(f"engine {record.name}", "warn", f"{detail}{why}", f"ttsc engine stop {record.name}")
+
+
+def _abilities(info: EngineInfo) -> Check:
+    names = ", ".join(sorted(info.abilities))
+    if "generate" not in info.abilities:
+        return Check("abilities", "ok", names)
+    backend, _, fix = info.details.get("schema", "").partition(": ")
+    detail = f"{names} (schemas: {backend})"
+    return Check("abilities", "warn" if fix else "ok", detail, fix)
+
+
+async def _pooled(engine: SGLangEngine) -> Check:
+    ids = tuple(engine.tokenizer.encode("Once upon a time there was"))
+    if "reward" in engine.info.abilities:
+        values = (await engine.reward(RewardRequest(_rid(), ids))).values
+        labels = f"{len(values)} labels" if len(values) > 1 else "one label"
+        return Check("reward", "ok", f"it rated a text ({labels})")
+    vector = (await engine.embed(EmbedRequest(_rid(), ids))).vector
+    return Check("embed", "ok", f"it embedded a text ({len(vector)} dimensions)")
 
 
 async def _seeds(engine: SGLangEngine) -> Check:

@@ -1,4 +1,4 @@
-"""Waiting for a server until it has really decoded a token, and saying meanwhile what it is doing."""
+"""Waiting for a server until it has really answered from its model, and saying meanwhile what it is doing."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class LogPhases:
 
 
 def wait_ready(process: Watched, timeout_s: float, on_progress: Callable[[str], None]) -> float:
-    """Wait until the server answers /health and has decoded one token; the seconds it took.
+    """Wait until the server answers /health and has decoded one token (a reward or embedding model: pooled one
+    sequence); the seconds it took.
 
     Raises `EngineUnavailable` when it dies, with the reason, or when `timeout_s` passes. Does not stop the server.
     """
@@ -88,7 +89,7 @@ def wait_ready(process: Watched, timeout_s: float, on_progress: Callable[[str], 
                 on_progress(f"still {phase} ({now - started:.0f} s)")
             if not process.alive:
                 raise died(process.explain())
-            if _healthy(client) and _decodes(client, max(1.0, timeout_s - (now - started))):
+            if _healthy(client) and _computes(client, max(1.0, timeout_s - (now - started))):
                 return time.monotonic() - started
             if now - started > timeout_s:
                 lines = "".join(f"\n  | {line}" for line in death.meaningful_lines(death.read_tail(process.log_path)))
@@ -115,13 +116,16 @@ def _healthy(client: httpx.Client) -> bool:
         return False
 
 
-def _decodes(client: httpx.Client, timeout_s: float) -> bool:
-    """Whether the server decodes one token: /health alone is also answered by servers that cannot."""
-    body = {"input_ids": [0], "sampling_params": {"max_new_tokens": 1, "temperature": 0.0, "ignore_eos": True}}
+def _computes(client: httpx.Client, timeout_s: float) -> bool:
+    """Whether the model computes one token: /health alone is also answered by servers whose model cannot."""
     try:
-        reply = client.post("/generate", json=body, timeout=timeout_s)
+        if client.get("/model_info").json().get("is_generation") is False:
+            reply = client.post("/encode", json={"input_ids": [0]}, timeout=timeout_s)
+            return reply.status_code == 200 and len(reply.json()["embedding"]) > 0
+        sampling = {"max_new_tokens": 1, "temperature": 0.0, "ignore_eos": True}
+        reply = client.post("/generate", json={"input_ids": [0], "sampling_params": sampling}, timeout=timeout_s)
         return reply.status_code == 200 and int(reply.json()["meta_info"]["completion_tokens"]) == 1
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 

@@ -18,6 +18,7 @@ from ttsc.backends.sglang import death, state
 from ttsc.backends.sglang.health import answers
 from ttsc.backends.sglang.launcher import START_TIMEOUT_S, launch, resolve, silent
 from ttsc.backends.sglang.process import EngineProcess, explain_end
+from ttsc.backends.sglang.server_command import POOLING_FLAG
 from ttsc.backends.sglang.state import EngineRecord
 
 _STOP_TIMEOUT_S = 30.0
@@ -46,11 +47,12 @@ def start_daemon(
 ) -> EngineRecord:
     """Start an engine that stays until it is stopped; if one for this model already runs, return that one.
 
+    A model served by `--is-embedding` and the same model generating are two engines.
     Two starts at once give one engine: the second waits for the first. Raises as `launch` does, and
     `EngineUnavailable` when the running one differs in determinism from what is asked for.
     """
     model_path = resolve(model, on_progress)
-    name = state.engine_name(model_path)
+    name = state.engine_name(model_path, embeds=POOLING_FLAG in extra_args)
     with state.start_lock(name, timeout_s, lambda: on_progress("another process is starting this engine, waiting")):
         running = _running(name)
         if running is not None:
@@ -82,9 +84,11 @@ def find_running(model: str, *, deterministic: bool | None = None) -> EngineReco
     """The kept engine that serves `model`, if one is ready and answers.
 
     `model` is compared as written and as the folder it resolves to. With `deterministic` only an engine in that mode
-    counts.
+    counts. One started with `--is-embedding` is found by its own name only.
     """
     for record in state.records():
+        if record.embeds and model not in (record.name, record.url):
+            continue
         same_folder = os.path.isdir(model) and os.path.realpath(model) == os.path.realpath(record.model_path)
         if not record.ready or not (same_folder or _called(record, model)):
             continue

@@ -20,11 +20,16 @@ from functools import cache
 from pathlib import Path
 
 from ttsc.backends.protocol import EngineUnavailable
+from ttsc.backends.sglang.architecture import folder_architectures, has_reward_head
 
 SGLANG_VERSION = "0.5.23"
 
-# Disjoint chunks: without it each streamed event repeats all ids so far, and a long answer costs its square to send.
-_COMMON_FLAGS = ("--incremental-streaming-output",)
+# Disjoint chunks: without the first each streamed event repeats all ids so far, and a long answer costs its square to
+# send. Without the second a schema allows any amount of white space between its parts, and a model may never stop
+# writing it; with it JSON is written on one line, with one space behind each comma and colon.
+_COMMON_FLAGS = ("--incremental-streaming-output", "--constrained-json-disable-any-whitespace")
+POOLING_FLAG = "--is-embedding"
+"""Serves a model's pooled output (rewards, embeddings) instead of letting it generate."""
 _BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 
 
@@ -142,11 +147,13 @@ def cpu_command(
 def server_command(
     model_path: str, port: int, *, deterministic: bool | None = None, extra_args: Sequence[str] = ()
 ) -> ServerCommand:
-    """The launch command for the machine at hand.
+    """The launch command for the machine at hand. A folder with a reward model is served as one.
 
     `deterministic=None` takes the device's default: on the CPU, where engines are for trying programs out, seeds are
     honoured; on a GPU, where the mode costs about a third of the throughput, it must be asked for.
     """
+    if has_reward_head(folder_architectures(model_path)) and POOLING_FLAG not in extra_args:
+        extra_args = (*extra_args, POOLING_FLAG)
     if cuda_available():
         return cuda_command(model_path, port, deterministic=bool(deterministic), extra_args=extra_args)
     return cpu_command(model_path, port, deterministic=deterministic is not False, extra_args=extra_args)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ttsc.backends.protocol import EngineInfo, EngineUnavailable, RequestRefused
+from ttsc.backends.sglang.abilities import abilities, schema_facts
 from ttsc.backends.sglang.connection import Connection
 
 
@@ -21,8 +22,8 @@ class ServerFacts:
 async def engine_info(connection: Connection) -> ServerFacts:
     """Ask a server what it serves and how.
 
-    Raises `EngineUnavailable` when nothing answers, `RequestRefused` when what answers is no SGLang server or one that
-    cannot generate. A router that lacks /server_info is accepted; seeds then count as not honoured.
+    Raises `EngineUnavailable` when nothing answers, `RequestRefused` when what answers is no SGLang server. A router
+    that lacks /server_info is accepted; seeds then count as not honoured.
     """
     model = await connection.get_json("/model_info")
     if model is None:
@@ -32,8 +33,6 @@ async def engine_info(connection: Connection) -> ServerFacts:
             f"{connection.url} answers, but not as an SGLang server does",
             "ttsc needs SGLang's native interface (/generate with token ids)",
         )
-    if model.get("is_generation") is False:
-        raise RequestRefused(f"{connection.url} serves an embedding model, which cannot generate")
     server = await connection.get_json("/server_info") or await connection.get_json("/get_server_info") or {}
     path = str(model.get("model_path") or server.get("model_path") or "")
     if not path:
@@ -44,6 +43,7 @@ async def engine_info(connection: Connection) -> ServerFacts:
         "seeds": why,
         "sglang": str(server.get("version") or "unknown"),
         "dtype": str(server.get("dtype") or "unknown"),
+        "schema": schema_facts(server),
         "url": connection.url,
     }
     for key in ("max_total_num_tokens", "max_running_requests", "attention_backend", "schedule_policy", "tp_size"):
@@ -56,6 +56,7 @@ async def engine_info(connection: Connection) -> ServerFacts:
         seeds_honoured=seeds,
         page_tokens=int(server.get("page_size") or 1),
         device=str(server.get("device") or ""),
+        abilities=abilities(model, server),
         details=details,
     )
     return ServerFacts(info, str(model.get("tokenizer_path") or path))

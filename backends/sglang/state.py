@@ -22,6 +22,7 @@ import psutil
 from ttsc.backends.protocol import EngineUnavailable
 
 _KEPT_LOGS = 10
+_EMBEDS = "-embedding"
 _CREATE_TIME_SLACK_S = 2.0  # psutil derives it from the boot time, which moves when the clock is set
 
 
@@ -57,6 +58,11 @@ class EngineRecord:
     ready: bool
 
     @property
+    def embeds(self) -> bool:
+        """Whether it serves as an embedding model one that would otherwise generate (or rate)."""
+        return self.name.endswith(_EMBEDS)
+
+    @property
     def alive(self) -> bool:
         """Whether the guard that this record names still runs: same id, same creation time, same command line."""
         try:
@@ -70,10 +76,10 @@ class EngineRecord:
             return False
 
 
-def engine_name(model: str) -> str:
-    """A short file name for a model's engine: readable, and distinct for distinct models."""
+def engine_name(model: str, *, embeds: bool = False) -> str:
+    """A short file name for a model's engine: readable, and distinct for distinct models and uses of one."""
     slug = re.sub(r"[^a-z0-9.]+", "-", model.rstrip("/").rpartition("/")[2].lower()).strip("-.")[:40] or "engine"
-    return f"{slug}-{hashlib.sha256(model.encode()).hexdigest()[:6]}"
+    return f"{slug}-{hashlib.sha256(model.encode()).hexdigest()[:6]}{_EMBEDS if embeds else ''}"
 
 
 def record_path(name: str) -> Path:

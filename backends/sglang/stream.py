@@ -1,4 +1,4 @@
-"""Reading a server's event stream: bytes to events, and events to the ids that are new.
+"""Reading a server's event stream: bytes to events, and events to the ids (and their log-probabilities) that are new.
 
 SGLang 0.5.23 sends, in each event, either every output id so far (the default) or only those since the last event
 (`--incremental-streaming-output`). `meta_info.completion_tokens` counts all of them either way, which tells the two
@@ -8,7 +8,9 @@ apart event by event, so that an attached server may run in either mode.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 class EventParser:
@@ -36,12 +38,13 @@ class EventParser:
 
 
 class Decoded:
-    """What one request has produced so far: its ids and the last `meta_info`."""
+    """What one request has produced so far: its ids, their log-probabilities if reported, and the last `meta_info`."""
 
-    __slots__ = ("finished", "ids", "meta")
+    __slots__ = ("finished", "ids", "logprobs", "meta")
 
     def __init__(self) -> None:
         self.ids: list[int] = []
+        self.logprobs: list[float] = []
         self.meta: dict[str, Any] = {}
         self.finished = False
 
@@ -51,17 +54,21 @@ class Decoded:
         Raises `KeyError` or `TypeError` for an event that lacks what every event of SGLang has.
         """
         meta: Mapping[str, Any] = event["meta_info"]
-        fresh = self._fresh(event["output_ids"], int(meta["completion_tokens"]))
+        fresh = tuple(self._new(event["output_ids"], len(self.ids), int(meta["completion_tokens"])))
         self.ids.extend(fresh)
+        # Entries are [logarithm, id, text]; like the ids they are all so far or the newest only.
+        entries = meta.get("output_token_logprobs") or ()
+        self.logprobs.extend(float(entry[0]) for entry in self._new(entries, len(self.logprobs), len(self.ids)))
         # An abort in the waiting queue reports fewer facts than the events before it: keep what was known.
         self.meta.update(meta)
         self.finished = meta.get("finish_reason") is not None
         return fresh
 
-    def _fresh(self, ids: Sequence[int], total: int) -> tuple[int, ...]:
-        seen = len(self.ids)
-        if len(ids) >= total:
-            return tuple(ids[seen:])
-        # Only the newest ids. The last event of an abort repeats the last id, which the total shows.
+    @staticmethod
+    def _new(items: Sequence[T], seen: int, total: int) -> Sequence[T]:
+        """Those of an event's items that are new, of `total` with it and `seen` before it."""
+        if len(items) >= total:
+            return items[seen:]
+        # Only the newest. The last event of an abort repeats the last id, which the total shows.
         missing = max(0, total - seen)
-        return tuple(ids[len(ids) - missing :]) if missing < len(ids) else tuple(ids)
+        return items[len(items) - missing :] if missing < len(items) else items

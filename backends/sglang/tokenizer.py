@@ -42,9 +42,18 @@ class ModelTokenizer:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, template: str | None, special_tokens: Mapping[str, str], eos_ids: Iterable[int]
+        self,
+        tokenizer: Tokenizer,
+        template: str | None,
+        special_tokens: Mapping[str, str],
+        eos_ids: Iterable[int],
+        vocabulary_tokens: int | None = None,
     ) -> None:
-        """`special_tokens` maps roles ("bos_token") to text. `eos_ids` are those that the configuration names."""
+        """`special_tokens` maps roles ("bos_token") to text. `eos_ids` are those that the configuration names.
+
+        `vocabulary_tokens`: how many ids the model's own table has, which may be more than the tokenizer's.
+        """
+        self.vocabulary_tokens = vocabulary_tokens
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
@@ -115,8 +124,10 @@ def load_tokenizer(path: str | Path) -> ModelTokenizer:
         raise EngineError(f"{source} cannot be read as a tokenizer: {error}") from error
     settings = _read(folder / "tokenizer_config.json")
     special_tokens = _special_tokens(settings, _read(folder / "special_tokens_map.json"))
-    eos = _eos_ids(tokenizer, special_tokens, _read(folder / "generation_config.json"), _read(folder / "config.json"))
-    return ModelTokenizer(tokenizer, _template_text(folder, settings), special_tokens, eos)
+    config = _read(folder / "config.json")
+    eos = _eos_ids(tokenizer, special_tokens, _read(folder / "generation_config.json"), config)
+    size = _vocabulary_tokens(config)
+    return ModelTokenizer(tokenizer, _template_text(folder, settings), special_tokens, eos, size)
 
 
 def tokenizer_for_server(name: str, url: str, override: str | Path | None = None) -> TokenizerProtocol:
@@ -190,6 +201,14 @@ def _special_tokens(*sources: Mapping[str, Any]) -> dict[str, str]:
             if role.endswith("_token") and isinstance(text, str):
                 found[role] = text
     return found
+
+
+def _vocabulary_tokens(config: Mapping[str, Any]) -> int | None:
+    inner = config.get("text_config")
+    for source in (config, inner if isinstance(inner, dict) else {}):
+        if isinstance(source.get("vocab_size"), int):
+            return int(source["vocab_size"])
+    return None
 
 
 def _eos_ids(tokenizer: Tokenizer, special_tokens: Mapping[str, str], *configs: Mapping[str, Any]) -> set[int]:

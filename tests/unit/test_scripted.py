@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,16 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttsc.backends.protocol import (
+    AbilityMissing,
     Completion,
+    ContextTooLong,
+    EmbedRequest,
     Engine,
+    EngineError,
     EngineUnavailable,
     GenerateRequest,
+    Image,
     Progress,
     RequestFailed,
+    RequestRefused,
+    RewardRequest,
     Sampling,
+    Scored,
+    ScoreRequest,
     Turn,
 )
-from ttsc.backends.scripted import ScriptedEngine, ScriptedTokenizer, table
+from ttsc.backends.scripted import ScriptedEngine, ScriptedTokenizer, by_pattern, table
 
 texts = st.text(alphabet="ab1 \n.<|>", max_size=30)
 turns = st.lists(st.builds(Turn, st.sampled_from(["system", "user"]), texts), min_size=1, max_size=3)
@@ -166,3 +176,108 @@ def test_faults_on_demand() -> None:
     engine.revive()
     generate(engine, ask(engine, "q", "e"))
     assert [record.request.request_id for record in engine.records] == ["a", "b", "c", "d", "e"]
+
+
+def scripted_ids(engine: ScriptedEngine, text: str = "two plus two") -> tuple[int, ...]:
+    return tuple(engine.tokenizer.chat_ids([Turn("user", text)]))
+
+
+async def test_scripted_scores_are_those_of_generated_tokens() -> None:
+    engine = ScriptedEngine({"two": ["it is four"]})
+    ids = scripted_ids(engine)
+    said = await engine.generate(GenerateRequest("a", ids, Sampling(max_tokens=9, seed=0), logprobs=True))
+    assert said.logprobs is not None
+    assert len(said.logprobs) == len(said.output_ids)
+    assert all(-4 < each < 0 for each in said.logprobs)
+    scored = await engine.score(ScoreRequest("b", (*ids, *said.output_ids), len(ids)))
+    assert scored.logprobs == said.logprobs
+    assert scored.cached_tokens == len(ids) - 1, "what is before the span may come from the cache, less one"
+    other = ScriptedEngine({})
+    other.tokenizer.encode("other words were seen first here")
+    ids = scripted_ids(other)
+    span = tuple(other.tokenizer.encode("it is four"))
+    again = await other.score(ScoreRequest("b", (*ids, *span), len(ids)))
+    assert again.logprobs == said.logprobs[:-1], "by the text, not by ids that depend on what was seen first"
+    await engine.close()
+    await other.close()
+
+
+async def test_scripted_figures_are_what_the_test_says() -> None:
+    engine = ScriptedEngine(
+        {},
+        scores=lambda before, span: -1.5 if span == "no" else [-0.25] * 3,
+        reward=by_pattern({"four": 2.5, "five": -1.0}, default=0.5),
+        embed=lambda text: (float(len(text)), 1.0),
+    )
+    ids = scripted_ids(engine)
+
+    async def score(span: str) -> tuple[float, ...]:
+        added = tuple(engine.tokenizer.encode(span))
+        return (await engine.score(ScoreRequest(f"s{span}", (*ids, *added), len(ids)))).logprobs
+
+    assert await score("no") == (-1.5,)
+    assert await score("two words") == (-0.25, -0.25, -0.25)
+    with pytest.raises(ValueError, match="3 numbers for the 5 tokens"):
+        await score("one two three")
+    for number, (text, expected) in enumerate([("it is four", 2.5), ("five", -1.0), ("six", 0.5)]):
+        rated = await engine.reward(RewardRequest(f"r{number}", scripted_ids(engine, text)))
+        assert rated.values == (expected,)
+    vector = await engine.embed(EmbedRequest("e", tuple(engine.tokenizer.encode("abc"))))
+    assert vector.vector == (3.0, 1.0)
+    assert [record.kind for record in engine.records] == ["score"] * 3 + ["reward"] * 3 + ["embed"]
+    await engine.close()
+
+
+async def test_scripted_embeddings_are_bags_of_words() -> None:
+    engine = ScriptedEngine({})
+
+    async def embed(name: str, text: str) -> tuple[float, ...]:
+        return (await engine.embed(EmbedRequest(name, tuple(engine.tokenizer.encode(text))))).vector
+
+    one, same, other = await embed("a", "red hen"), await embed("b", "Hen, red!"), await embed("c", "sum of two")
+    assert len(one) == 64
+    assert one == same != other
+    assert all(abs(sum(x * x for x in each) - 1) < 1e-9 for each in (one, other, await embed("d", "?!")))
+    await engine.close()
+
+
+async def test_scripted_faults_and_aborts_hold_for_every_kind() -> None:
+    engine = ScriptedEngine({}, slots=0, fault=lambda number, request: RequestFailed("no") if number == 0 else None)
+    ids = scripted_ids(engine)
+    with pytest.raises(RequestFailed):
+        await engine.reward(RewardRequest("a", ids))
+    waiting = [
+        asyncio.ensure_future(each)
+        for each in (
+            engine.score(ScoreRequest("b", ids, 1)),
+            engine.reward(RewardRequest("c", ids)),
+            engine.embed(EmbedRequest("d", ids)),
+        )
+    ]
+    await asyncio.sleep(0)
+    await engine.abort(["b", "c", "d"])
+    for error in await asyncio.gather(*waiting, return_exceptions=True):
+        assert isinstance(error, EngineError) and "aborted" in error.message
+    assert [record.aborted for record in engine.records] == [False, True, True, True]
+    engine.die()
+    with pytest.raises(EngineError, match="gone"):
+        await engine.score(ScoreRequest("e", ids, 1))
+    await engine.close()
+
+
+async def test_scripted_abilities_and_lengths_are_checked() -> None:
+    engine = ScriptedEngine({}, abilities=frozenset({"generate"}), context_tokens=30)
+    for refused in (
+        engine.score(ScoreRequest("a", (1, 2, 3), 1)),
+        engine.reward(RewardRequest("b", (1, 2, 3))),
+        engine.generate(ask(engine, "two", schema="{}")),
+        engine.generate(replace(ask(engine, "two"), images=(Image(b"", "image/png"),))),
+    ):
+        with pytest.raises(AbilityMissing):
+            await refused
+    whole = ScriptedEngine({}, context_tokens=30)
+    with pytest.raises(ContextTooLong):
+        await whole.score(ScoreRequest("a", (3,) * 30, 1))
+    with pytest.raises(RequestRefused):
+        await whole.score(ScoreRequest("b", (3,) * 3, 0))
+    assert await whole.score(ScoreRequest("c", (3,) * 3, 3)) == Scored("c", (), 0, 0)
