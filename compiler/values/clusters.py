@@ -33,8 +33,8 @@ def _by_key(values: object, keys: object) -> list[tuple[object, ...]]:
 def _by_sameness(values: object, verdicts: object) -> list[tuple[object, ...]]:
     """Leader clustering: an element joins the first cluster whose first element it is the same as, or founds one.
 
-    `verdicts` are of all pairs in the order of `combinations`. Sameness need not be transitive (a is b, b is c, but a is
-    not c): then the order of the list is part of the result, and only the comparison with the founder counts.
+    `verdicts` are of all pairs in the order of `combinations`. Sameness need not be transitive (a is b, b is c, but a
+    is not c): then the order of the list is part of the result, and only the comparison with the founder counts.
     """
     found, same = items(values), [boolean(verdict) for verdict in items(verdicts)]
     n = len(found)

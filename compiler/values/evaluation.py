@@ -34,8 +34,8 @@ class Operation:
     """One row of the table. `most` None: any number of arguments. `returns` None: the type depends on the arguments.
 
     `foldable`: equal constants give an equal constant at compile time (so it never touches a candidate or a record).
-    `total`: it has a result for all arguments of its types. `uses_attr`: `run` takes the attribute as its last argument,
-    and a node without one is malformed.
+    `total`: it has a result for all arguments of its types. `uses_attr`: `run` takes the node's attribute by the name
+    `attr`, and a node without one is malformed.
     """
 
     name: str

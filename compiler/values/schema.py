@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Annotated, Any, Literal, assert_never
+from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 from ttsc.compiler.values.evaluation import MAX_INTEGER, EvaluationFailed, Operation, text
 from ttsc.compiler.values.types import (
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 _NAMES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean", "none": "null"}
+_EXPECTED = {
+    "string_type": "a text", "int_type": "a whole number", "float_type": "a number", "bool_type": "true or false",
+    "list_type": "a list", "dict_type": "an object", "none_required": "null", "finite_number": "a finite number",
+}  # fmt: skip
 _BRACES = re.compile(r'\\.|["{}]', re.DOTALL)
 _BRACKETS = re.compile(r'\\.|["\[\]]', re.DOTALL)
 
@@ -53,31 +57,42 @@ def has_schema(type_: Type) -> bool:
 
 def schema_text(type_: Type) -> str:
     """The JSON schema of a type. `ValueError` if it holds something that is no data (a candidate, a tree, an image)."""
-    return json.dumps(schema_of(type_), ensure_ascii=False, separators=(",", ":"))
+    return _written(schema_of(type_))
 
 
-def schema_of(type_: Type, allowed: Allowed | None = None) -> dict[str, object]:
+def constraints_text(type_: Type) -> str:
+    """The same for `checked`: what is no data may be anything, since its type is right already."""
+    return _written(schema_of(type_, opaque=True))
+
+
+def _written(schema: Mapping[str, object]) -> str:
+    return json.dumps(schema, ensure_ascii=False, separators=(",", ":"))
+
+
+def schema_of(type_: Type, allowed: Allowed | None = None, *, opaque: bool = False) -> dict[str, object]:
     match type_:
         case Scalar(name):
-            if name not in _NAMES:
+            if name in _NAMES:
+                return {"type": _NAMES[name], **_limits(allowed)}
+            if not opaque:
                 raise ValueError(f"{name} is no data")
-            return {"type": _NAMES[name], **_limits(allowed)}
+            return {}
         case OptionalOf(item):
-            return {"anyOf": [schema_of(item, allowed), {"type": "null"}]}
+            return {"anyOf": [schema_of(item, allowed, opaque=opaque), {"type": "null"}]}
         case ListOf(item, limit):
-            schema: dict[str, object] = {"type": "array", "items": schema_of(item, allowed)}
+            schema: dict[str, object] = {"type": "array", "items": schema_of(item, allowed, opaque=opaque)}
             return schema if limit is None else {**schema, "maxItems": limit}
         case PairOf(first, second):
-            return _object(tuple(zip(PAIR_FIELDS, (first, second), strict=True)), {})
+            return _object(tuple(zip(PAIR_FIELDS, (first, second), strict=True)), {}, opaque)
         case RecordType(_, fields, limits):
-            return _object(fields, dict(limits))
+            return _object(fields, dict(limits), opaque)
     assert_never(type_)
 
 
-def _object(fields: Sequence[tuple[str, Type]], limits: Mapping[str, Allowed]) -> dict[str, object]:
+def _object(fields: Sequence[tuple[str, Type]], limits: Mapping[str, Allowed], opaque: bool) -> dict[str, object]:
     return {
         "type": "object",
-        "properties": {name: schema_of(type_, limits.get(name)) for name, type_ in fields},
+        "properties": {name: schema_of(type_, limits.get(name), opaque=opaque) for name, type_ in fields},
         "required": [name for name, _ in fields],
         "additionalProperties": False,
     }
@@ -146,7 +161,7 @@ def _checked(adapter: TypeAdapter[Any], part: str) -> object:
     try:
         return _frozen(adapter.validate_json(part))
     except ValidationError as failure:
-        raise Mismatch(_reason(failure.errors(include_url=False, include_context=True)[0])) from failure
+        raise Mismatch(_reason(failure.errors(include_url=False)[0])) from failure
 
 
 def _frozen(value: object) -> object:
@@ -159,16 +174,25 @@ def _frozen(value: object) -> object:
 
 
 def _reason(error: Mapping[str, Any]) -> str:
-    if error["type"] == "json_invalid":
-        return f"not JSON: {error['ctx']['error']}"
+    """What pydantic found, in words of the language."""
+    kind, found = error["type"], error.get("ctx", {})
+    if kind == "json_invalid":
+        return f"not JSON: {found['error']}"
     place = _place(error["loc"])
-    match error["type"]:
+    match kind:
         case "missing":
             return f"{place} is missing"
         case "extra_forbidden":
             return f"{place} is not a field"
-    message = str(error["msg"]).replace("Input should be", "must be").replace("dictionary", "object")
-    return f"{place} {message}" if message.startswith("must") else f"{place}: {message[:1].lower()}{message[1:]}"
+        case "too_long":
+            return f"{place} has {found['actual_length']} items, and at most {found['max_length']} are allowed"
+        case "greater_than_equal":
+            return f"{place} must be at least {found['ge']:g}"
+        case "less_than_equal":
+            return f"{place} must be at most {found['le']:g}"
+        case "not_allowed":
+            return f"{place} must be {found['allowed']}"
+    return f"{place} must be {_EXPECTED[kind]}" if kind in _EXPECTED else f"{place} does not fit: {error['msg']}"
 
 
 def _place(location: Sequence[int | str]) -> str:
@@ -185,30 +209,47 @@ def _adapter(schema: str) -> TypeAdapter[Any]:
 
 def _annotation(schema: Mapping[str, Any]) -> Any:
     """The Python type that pydantic checks."""
-    from pydantic import ConfigDict, Field, Strict, with_config
+    from pydantic import AfterValidator, ConfigDict, Field, Strict, with_config
     from typing_extensions import TypedDict
 
+    if not schema:
+        return Any
     if "anyOf" in schema:
         return _annotation(schema["anyOf"][0]) | None
-    if "enum" in schema:
-        return Literal[tuple(schema["enum"])]
+    annotation: Any
     match schema["type"]:
         case "string":
-            return Annotated[str, Strict()]
+            annotation = Annotated[str, Strict()]
         case "integer":
             low, high = schema.get("minimum", -MAX_INTEGER), schema.get("maximum", MAX_INTEGER)
-            return Annotated[int, Strict(), Field(ge=low, le=high)]
+            annotation = Annotated[int, Strict(), Field(ge=low, le=high)]
         case "number":
             low, high = schema.get("minimum"), schema.get("maximum")
-            return Annotated[float, Strict(), Field(ge=low, le=high, allow_inf_nan=False)]
+            annotation = Annotated[float, Strict(), Field(ge=low, le=high, allow_inf_nan=False)]
         case "boolean":
-            return Annotated[bool, Strict()]
+            annotation = Annotated[bool, Strict()]
         case "null":
-            return None
+            annotation = None
         case "array":
-            return Annotated[list[_annotation(schema["items"])], Field(max_length=schema.get("maxItems"))]  # type: ignore[misc]
-    fields = {name: _annotation(each) for name, each in schema["properties"].items()}
-    return with_config(ConfigDict(extra="forbid"))(TypedDict("Record", fields))  # type: ignore[operator]
+            each = list[_annotation(schema["items"])]  # type: ignore[misc]
+            annotation = Annotated[each, Field(max_length=schema.get("maxItems"))]
+        case _:
+            fields = {name: _annotation(each) for name, each in schema["properties"].items()}
+            record: Any = TypedDict("Record", fields)  # type: ignore[operator]
+            annotation = with_config(ConfigDict(extra="forbid"))(record)
+    return Annotated[annotation, AfterValidator(_one_of(schema["enum"]))] if "enum" in schema else annotation
+
+
+def _one_of(allowed: Sequence[object]) -> Callable[[object], object]:
+    from pydantic_core import PydanticCustomError
+
+    def check(value: object) -> object:
+        if value not in allowed:
+            names = " or ".join(json.dumps(each, ensure_ascii=False) for each in allowed)
+            raise PydanticCustomError("not_allowed", "not one of the allowed values", {"allowed": names})
+        return value
+
+    return check
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
@@ -232,10 +273,12 @@ def _parse_failure(whole: object, *, attr: str) -> str:
 
 def _valid(value: object, *, attr: str) -> object:
     """The value itself if it fits the schema."""
+    from pydantic import ValidationError
+
     try:
-        _checked(_adapter(attr), json.dumps(value))
-    except Mismatch as failure:
-        raise EvaluationFailed(str(failure)) from failure
+        _adapter(attr).validate_python(value)
+    except ValidationError as failure:
+        raise EvaluationFailed(_reason(failure.errors(include_url=False)[0])) from failure
     return value
 
 

@@ -13,8 +13,8 @@ And over all nodes, where one may be given more than once, each time for a furth
   this node's children) against one of going deeper (the values from below them): the node itself if the first is
   greater or it has no children, else on to the child with the greatest draw from its own posterior.
 
-Posteriors. gaussian: normal-inverse-chi-squared, prior mean 0, kappa 1, nu 1, tau squared 0.1. beta: values from 0 to 1,
-prior (1/2, 1/2), a value s adds s to the first and 1 - s to the second parameter.
+Posteriors. gaussian: normal-inverse-chi-squared, prior mean 0, kappa 1, nu 1, tau squared 0.1. beta: values from 0 to
+1, prior (1/2, 1/2), a value s adds s to the first and 1 - s to the second parameter.
 """
 
 from __future__ import annotations
