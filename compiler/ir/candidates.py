@@ -6,8 +6,9 @@ from ttsc.compiler.ir.nodes import Block, Dag, Draw, If, Map, Offline, Pure, Rep
 from ttsc.compiler.ir.rewrite import walk
 
 _SAME = frozenset(
-    "list add item one last or_else head take drop reverse flatten copies sort maximal distinct pair zip cross"
-    " enumerate with_score with_scores with_answer cluster_by cluster_same cluster_near".split()
+    "list add item one last or_else known head take drop reverse flatten copies sort maximal distinct pair zip cross"
+    " enumerate pairs combinations with_score with_scores with_answer cluster_by cluster_same cluster_near"
+    " nearest_words nearest_vectors".split()
 )
 _PARTS = frozenset({"first", "second"})
 """Fields of pairs."""
@@ -51,7 +52,7 @@ def candidate_sources(body: Block) -> dict[str, list[str]]:
             case Select() if node.op in ("best", "keep", "stop_first"):
                 link(node.result.id, node.over.id)
             case Draw() if node.op in ("resample", "shuffle"):
-                link(node.result.id, node.args[0].id, *(value.id for value in node.args[3:]))
+                link(node.result.id, node.args[0].id, *(value.id for value in node.args[4:]))
             case Pure() if hands_on(node):
                 link(node.result.id, *(arg.id for arg in node.args))
     return sources

@@ -30,6 +30,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
+from ttsc.compiler.values import draws
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.templates import TemplateInvalid, variables
@@ -80,12 +81,17 @@ _LIVE = frozenset({"Context", "Candidate", "Tree", "Node", "Image"})
 """Scalars that are no data: they hold what an engine or a run knows."""
 
 
-_RESAMPLE: tuple[tuple[str, Type], ...] = (
-    ("the weights", ListOf(FLOAT)),
-    ("the count", INT),
-    ("the reference", CANDIDATE),
-)
-"""What stands after the pool."""
+_DRAWN: dict[str, tuple[tuple[str, Type], ...]] = {
+    "resample": (
+        ("the pool", POOL),
+        ("the weights", ListOf(FLOAT)),
+        ("the count", INT),
+        ("the temperature", FLOAT),
+        ("the reference", OptionalOf(CANDIDATE)),
+    ),
+    "select": (("the tree", TREE), ("the count", INT), ("the exploration", FLOAT)),
+}
+"""Arguments of draws, in order."""
 
 
 def type_of(value: Constant) -> Type:
@@ -238,24 +244,15 @@ class NodeVerifier:
         self._fits(node.given.type, ListOf(STR) if node.kind == "choices" else STR, "what is given")
 
     def _draw(self, node: Draw) -> None:
-        least, most = {"resample": (3, 4), "select": (2, 2), "shuffle": (1, 1)}[node.op]
-        if not least <= len(node.args) <= most:
-            self._need(False, f"{len(node.args)} arguments for `{node.op}`")
+        problem = draws.problem(node.op, node.attr, len(node.args))
+        if problem is not None or not node.args:
+            self._need(False, problem or f"`{node.op}` of nothing")
             return
-        first, *rest = (value.type for value in node.args)
-        match node.op:
-            case "resample":
-                for type_, (what, wanted) in zip(rest, _RESAMPLE, strict=False):
-                    self._fits(type_, wanted, what)
-                self._fits(first, POOL, "the pool")
-                self._fits(POOL, node.result.type, "the result")
-            case "select":
-                self._fits(first, TREE, "the tree")
-                self._fits(rest[0], INT, "the count")
-                self._fits(ListOf(NODE), node.result.type, "the result")
-            case "shuffle":
-                self._need(isinstance(first, ListOf), f"%{node.args[0].id} is {first}, not a list")
-                self._fits(first, node.result.type, "the result")
+        for value, (what, wanted) in zip(node.args, _DRAWN.get(node.op, ()), strict=False):
+            self._fits(value.type, wanted, what)
+        drawn = ListOf(NODE) if node.op == "select" else node.args[0].type
+        self._need(isinstance(drawn, ListOf), f"%{node.args[0].id} is {drawn}, not a list")
+        self._fits(drawn, node.result.type, "the result")
 
     def _extern(self, node: Extern) -> None:
         signature = self._externs.get(node.name)
@@ -278,8 +275,7 @@ class NodeVerifier:
             return
         most = len(node.args) if operation.most is None else operation.most
         self._need(operation.least <= len(node.args) <= most, f"{len(node.args)} arguments for `{node.op}`")
-        uses_attr = getattr(operation, "uses_attr", node.op == "field")
-        self._need(bool(node.attr) == uses_attr, f"`{node.op}` has the attribute {node.attr!r}")
+        self._need(bool(node.attr) == operation.uses_attr, f"`{node.op}` has the attribute {node.attr!r}")
         if operation.returns is not None:
             self._fits(operation.returns, node.result.type, "the result")
         if node.op == "field" and len(node.args) == 1:

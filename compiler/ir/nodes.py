@@ -143,9 +143,9 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A seeded random operation on values (`values/draws.py`): like `Pure`, with random numbers that depend on the
-    run's seed, the node and its rounds alone. resample: (pool, weights, count) -> pool. select: (Tree, count) ->
-    list[Node]. shuffle: (list) -> list. `attr`: the method and its settings, as words.
+    """A seeded random operation on values (`values/draws.py`, where `attr` and `args` of each are listed): like `Pure`,
+    with random numbers that depend on the run's seed, the node and its rounds alone. resample: a pool by weights.
+    select: nodes of a tree. shuffle: a list.
     """
 
     result: Value

@@ -4,10 +4,10 @@ Given what has arrived, what is outstanding and the bounds on it, a rule says "u
 executor derives every cancellation from it. All of these are exact: they never change the result.
 
 Ties. "first": among equals, the lowest index in the list wins; "last": the highest. "random": the least of
-(number, index) wins, where the numbers are drawn one for each index, in order, from a generator seeded by the run's
-seed, the node's id and the rounds and elements around it. So element i has the same number however long the list is
-and whenever it arrives, and every argument about indices holds with (number, index) in their place: an outstanding
-element wins a tie exactly if its pair is less. That is what may be decided early under each of the three.
+(number, index) wins, where each index has a number that is drawn from the run's seed, the node's id, the rounds and
+elements around it, and the index alone. So an element's number depends neither on how long the list is nor on what
+arrives when, and every argument about indices holds with (number, index) in their place: an outstanding element wins a
+tie exactly if its pair is less. That is why what may be decided early is the same under each of the three.
 """
 
 from __future__ import annotations

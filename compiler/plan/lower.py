@@ -131,7 +131,7 @@ class _PrefixTree:
             case Select() if node.op in ("best", "keep", "stop_first"):
                 self._follow(node.result, [node.over])
             case Draw(op="resample" | "shuffle"):
-                self._follow(node.result, [node.args[0], *node.args[3:]])
+                self._follow(node.result, [node.args[0], *node.args[4:]])
             case Pure() if hands_on(node):
                 self._follow(node.result, list(node.args))
 
