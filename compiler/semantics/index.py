@@ -33,7 +33,8 @@ class Index:
         self.module: Module | None = None
         self._types: dict[Place, Type] = {}
         self._environments: dict[int, Mapping[str, typed.Symbol]] = {}
-        self._symbols: dict[Place, typed.Symbol] | None = None
+        self._defined: dict[Place, typed.Symbol] = {}
+        self._found: dict[Place, typed.Symbol] | None = None
 
     def expression(self, e: ast.Expr, type_: Type, environment: Mapping[str, typed.Symbol]) -> None:
         """Called for every expression that was checked, with its type and the names it could use."""
@@ -41,20 +42,25 @@ class Index:
             self._types[e.span.start, e.span.end] = type_
             self._environments.setdefault(id(environment), environment)
 
+    def define(self, symbol: typed.Symbol) -> None:
+        """Called for every variable where it is defined; later its type may be known more narrowly."""
+        if symbol.span.source is self.source:
+            self._defined[symbol.span.start, symbol.span.end] = symbol
+
     def type_of(self, span: Span) -> Type | None:
         """The type of the expression at exactly this place."""
         return self._types.get((span.start, span.end))
 
     def symbol(self, span: Span) -> typed.Symbol | None:
         """The value whose name is defined at exactly this place."""
-        if self._symbols is None:
-            self._symbols = {
+        if self._found is None:
+            self._found = {
                 (symbol.span.start, symbol.span.end): symbol
                 for environment in self._environments.values()
                 for symbol in environment.values()
                 if symbol.span.source is self.source
-            }
-        return self._symbols.get((span.start, span.end))
+            } | self._defined
+        return self._found.get((span.start, span.end))
 
     def modules(self) -> Iterator[Module]:
         """The indexed file and every file that it uses, directly or not, the nearest first."""

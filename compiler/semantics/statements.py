@@ -121,6 +121,8 @@ class Statements:
                 (f"the first is on line {line}",),
             )
         symbol = typed.Symbol(name.id, type_, "var" if kind == "var" else "let", name.span)
+        if self._reporter.index is not None:
+            self._reporter.index.define(symbol)
         scope[name.id] = symbol
         return symbol
 

@@ -13,6 +13,9 @@ from lsp_session import WAIT_S, Session, after, document_at, position, uri_of
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
+from ttsc.compiler.semantics.operators import OPERATORS
+from ttsc.compiler.semantics.operators.spec import Choice
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 LIBRARY = '''
@@ -259,7 +262,11 @@ async def test_hover_shows_types_and_documentation(session: Session, uri: str) -
     assert "let drafts: list[Candidate]" in await hovered(session, uri, position(TEXT, "drafts |> one"))
     assert "n: int = 4 in 1..64" in await hovered(session, uri, position(TEXT, "n, temperature"))
     sample = await hovered(session, uri, position(TEXT, "sample"))
-    assert "temperature: float = 0.7" in sample and "independent continuations" in sample
+    assert (
+        "[temperature=0.7]" in sample
+        and "`temperature: float | list[float] = 0.7` 0 is greedy" in sample
+        and "independent continuations" in sample
+    )
     assert "gives `list[Candidate]`" in sample
     program = await hovered(session, uri, position(TEXT, "elect"))
     assert "-> str" in program and "The answer that most of n attempts give." in program
@@ -332,7 +339,9 @@ async def test_completion_of_arguments_words_roles_and_fields(session: Session, 
 
     arguments = await labels("vote(by=boxed)", "vote(by=boxed, ‸)")
     assert arguments[0].endswith("=") and {"ties=", "weight="} <= set(arguments) and "by=" not in arguments
-    assert await labels("vote(by=boxed)", "vote(by=boxed, ties=‸") == ["first", "last"]
+    ties = OPERATORS["vote"].parameter("ties").kind
+    assert isinstance(ties, Choice)
+    assert await labels("vote(by=boxed)", "vote(by=boxed, ties=‸") == sorted(ties.words)
     assert await labels("model=policy", "model=‸") == ["judge", "policy"]
     assert {"text", "tokens", "finished"} <= set(await labels("mark.points > 3", "first.‸"))
     assert await labels("mark.points > 3", "mark.‸") == ["note", "points"]

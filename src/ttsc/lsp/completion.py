@@ -6,14 +6,17 @@ after `name=`, the words of a choice or the model roles; after `.`, the fields o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from lsprotocol import types
 
 from ttsc import keywords
+from ttsc.compiler.semantics.elements import fields_of
 from ttsc.compiler.semantics.functions import FUNCTIONS
-from ttsc.compiler.semantics.operators import OPERATORS, Choice, ModelRoleParameter, ParameterSpec
-from ttsc.compiler.values.types import CANDIDATE, CANDIDATE_FIELDS, CONTEXT, OptionalOf, RecordType, Type
+from ttsc.compiler.semantics.operators import OPERATORS
+from ttsc.compiler.semantics.operators.spec import Choice, ModelRoleParameter, ParameterSpec, RecordParameter
+from ttsc.compiler.values.types import CANDIDATE_FIELDS, NEVER, OptionalOf, Type
 from ttsc.grammar import ast
 from ttsc.grammar.build import ROLES
 from ttsc.grammar.source import Source
@@ -21,7 +24,7 @@ from ttsc.lsp import signatures
 from ttsc.lsp.analysis import Analysis, analyze
 from ttsc.lsp.completion_place import MARK, Place, place_at
 from ttsc.lsp.documents import Document
-from ttsc.lsp.fits import declared_takes, function_takes, operator_takes
+from ttsc.lsp.fits import declared_takes, function_takes
 from ttsc.lsp.hover import TYPES
 from ttsc.lsp.template_names import inside
 from ttsc.lsp.walk import walk
@@ -150,7 +153,7 @@ class _Completer:
 
     def _types(self) -> list[Item]:
         records = [_declaration(name, d, 0) for name, d in self._scope.items() if isinstance(d, ast.Record)]
-        own = [_item(name, Sort.Class, "type", TYPES.get(name, "a list: list[str]")) for name in keywords.TYPES]
+        own = [_item(name, Sort.Class, "type", TYPES[name]) for name in keywords.TYPES]
         return [*records, *own]
 
     # --- after |> and .
@@ -163,7 +166,7 @@ class _Completer:
         given = self._type_before() if isinstance(self._marked, ast.Pipe) else None
         items: list[Item] = []
         for name, spec in OPERATORS.items():
-            items.append(_operator(name, _rank(given is None or operator_takes(spec, given), 0)))
+            items.append(_operator(name, _rank(given in (None, NEVER) or spec.takes(given) is not None, 0)))
         for name, signature in FUNCTIONS.items():
             items.append(_function(name, _rank(given is None or function_takes(signature, given), 1)))
         for name, d in self._scope.items():
@@ -218,6 +221,8 @@ class _Completer:
                 ]
             case ModelRoleParameter():
                 return [_declaration(name, d, 0) for name, d in self._scope.items() if isinstance(d, ast.Model)]
+            case RecordParameter():
+                return [_declaration(name, d, 0) for name, d in self._scope.items() if isinstance(d, ast.Record)]
         fields = [_item(name, Sort.Field, f"{t}: of each candidate", rank=1) for name, t in CANDIDATE_FIELDS.items()]
         element_wise = hasattr(parameter.kind, "gives")
         return [*self._values(), *(fields if element_wise else [])]
@@ -256,13 +261,10 @@ def _is_marked(node: Any) -> bool:
     return False
 
 
-def _fields(type_: Type | None) -> dict[str, Type]:
-    match type_:
-        case RecordType(fields=fields):
-            return dict(fields)
-        case OptionalOf(item):
-            return _fields(item)
-    return CANDIDATE_FIELDS if type_ in (CANDIDATE, CONTEXT) else {}
+def _fields(type_: Type | None) -> Mapping[str, Type]:
+    if type_ is None:
+        return {}
+    return fields_of(type_.item if isinstance(type_, OptionalOf) else type_)
 
 
 # --- items

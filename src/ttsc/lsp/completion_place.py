@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypedDict
 
 from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Lexer, Token
 from ttsc.grammar.source import Source
@@ -21,6 +21,16 @@ Kind = Literal[
     "declaration", "statement", "test item", "turn", "stage", "member", "argument", "value", "expression", "type",
     "use path", "use names", "parameter", "nothing",
 ]  # fmt: skip
+
+
+class Details(TypedDict, total=False):
+    """What else is known of some kinds of places; see `Place`."""
+
+    callee: str
+    piped: bool
+    name: str
+    given: frozenset[str]
+    path: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -83,7 +93,7 @@ def _open_brackets(tokens: list[Token], at: int) -> list[int]:
     return open_
 
 
-def _kind(tokens: list[Token], at: int, open_: list[int]) -> tuple[Kind, dict[str, object]]:
+def _kind(tokens: list[Token], at: int, open_: list[int]) -> tuple[Kind, Details]:
     previous = tokens[at - 1].kind if at else ""
     used = _use(tokens, at)
     if used is not None:
@@ -109,7 +119,7 @@ def _kind(tokens: list[Token], at: int, open_: list[int]) -> tuple[Kind, dict[st
     return _in_call(tokens, at, open_[-1])
 
 
-def _use(tokens: list[Token], at: int) -> tuple[Kind, dict[str, object]] | None:
+def _use(tokens: list[Token], at: int) -> tuple[Kind, Details] | None:
     i = at - 1
     while i >= 0 and tokens[i].kind in {"NAME", ".", ",", "("}:
         i -= 1
@@ -135,10 +145,10 @@ def _in_block(tokens: list[Token], at: int, previous: str) -> Kind:
     return "test item" if declared == "test" or tokens[at - 1].kind == "test" else "statement"
 
 
-def _in_call(tokens: list[Token], at: int, opener: int) -> tuple[Kind, dict[str, object]]:
+def _in_call(tokens: list[Token], at: int, opener: int) -> tuple[Kind, Details]:
     previous = tokens[at - 1].kind
     given = frozenset(_names_given(tokens, at, opener))
-    details: dict[str, object] = {
+    details: Details = {
         "callee": tokens[opener - 1].text,
         "piped": opener > 1 and tokens[opener - 2].kind == "|>",
         "given": given,

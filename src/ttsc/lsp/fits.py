@@ -1,27 +1,25 @@
-"""Whether a value may be piped into an operator, a function or what a program declares."""
+"""Whether a value may be piped into a function or into what a program declares; an operator says so itself."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ttsc.compiler.semantics.declarations import BASIC
-from ttsc.compiler.semantics.functions import Signature, lifts
-from ttsc.compiler.semantics.operators import Spec
-from ttsc.compiler.values.types import CANDIDATE, CONTEXT, NEVER, STR, ListOf, OptionalOf, RecordType, Type, assignable
+from ttsc.compiler.semantics.functions import Signature, lifts, result_type
+from ttsc.compiler.values.types import (
+    CANDIDATE,
+    CONTEXT,
+    FLOAT,
+    INT,
+    NEVER,
+    STR,
+    ListOf,
+    OptionalOf,
+    RecordType,
+    Type,
+    assignable,
+)
 from ttsc.grammar import ast
-
-
-def operator_takes(spec: Spec, given: Type) -> bool:
-    """By the operator's own words for what it takes: a Context, a Candidate, a list, of candidates or of anything."""
-    item = given.item if isinstance(given, ListOf) else None
-    if "list of candidates" in spec.source:
-        return item is not None and (assignable(item, CANDIDATE) or ("answers" in spec.source and _text(item)))
-    if spec.source.startswith("a list"):
-        return item is not None
-    element = item if item is not None else given
-    if "Candidate" in spec.source:
-        return assignable(element, CANDIDATE)
-    return element == CONTEXT if "Context" in spec.source else True
 
 
 def function_takes(signature: Signature, given: Type) -> bool:
@@ -29,9 +27,10 @@ def function_takes(signature: Signature, given: Type) -> bool:
     if not signature.parameters:
         return False
     first = signature.parameters[0]
-    if first is None:
-        return not callable(signature.result) or signature.result([given] * len(signature.parameters)) is not None
-    return _takes(first, given) or lifts(signature, given)
+    if first is not None:
+        return _takes(first, given) or lifts(signature, given)
+    others = [given, INT, FLOAT, STR, *([given.item] if isinstance(given, ListOf | OptionalOf) else [])]
+    return any(result_type(signature, [given, *[other] * (len(signature.parameters) - 1)]) for other in others)
 
 
 def declared_takes(d: Any, given: Type) -> bool:
@@ -59,7 +58,3 @@ def _takes(first: Type, given: Type) -> bool:
     if isinstance(first, RecordType) or isinstance(given, RecordType):
         return str(first) == str(given)
     return assignable(given, first) or (first == STR and given in (CANDIDATE, CONTEXT)) or given == NEVER
-
-
-def _text(type_: Type) -> bool:
-    return assignable(type_, OptionalOf(STR))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from ttsc.compiler.semantics.elements import fields_of
 from ttsc.compiler.semantics.functions import Signature
 from ttsc.compiler.semantics.operators import ParameterSpec, Spec
-from ttsc.compiler.values.types import CANDIDATE_FIELDS
+from ttsc.compiler.values.types import Type
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.lsp import signatures
@@ -17,8 +18,12 @@ TYPES = {
     "int": "a whole number",
     "float": "a number",
     "bool": "`true` or `false`",
+    "list": "a list: `list[str]`, or `list[str, 8]` of at most 8",
     "Context": "a conversation that a model may continue: what a prompt gives",
     "Candidate": "a context and what was generated after it",
+    "Tree": "a search tree of candidates",
+    "Node": "a node of a search tree",
+    "Image": "an image that a prompt shows",
 }
 
 
@@ -45,20 +50,19 @@ def _parts(occurrence: Occurrence, analysis: Analysis) -> list[str]:
             return [signatures.code(signatures.argument(parameter)), f"Argument of `{spec.name}`: {parameter.doc}"]
         case Builtin(name, "word", ParameterSpec() as parameter):
             return [f"`{parameter.name}={name}`", signatures.code(signatures.argument(parameter)), parameter.doc]
-        case Builtin(name, "candidate field"):
-            field_type = CANDIDATE_FIELDS.get(name)
-            return [signatures.code(f"{name}: {field_type}"), "Field of a candidate."]
+        case Builtin(name, "field", of):
+            return [signatures.code(f"{name}: {type_ or fields_of(of).get(name)}"), f"Field of a {of}."]
         case Builtin(name):
             return [signatures.code(name), TYPES.get(name, "")]
         case Definition() as definition:
-            return [*about(definition, analysis), gives if definition.kind in _CALLED else ""]
+            return [*about(definition, analysis, type_), gives if definition.kind in _CALLED else ""]
 
 
 _CALLED = frozenset({"prompt", "extern", "function", "program"})
 
 
-def about(d: Definition, analysis: Analysis) -> list[str]:
-    """What a defined name is: its head or type, where it comes from, its docstring."""
+def about(d: Definition, analysis: Analysis, here: Type | None = None) -> list[str]:
+    """What a defined name is: head or type, origin, docstring. `here`: its type where it is read."""
     origin = "" if d.span.source.path == analysis.source.path else f"From `{d.span.source.path}`."
     match d.kind:
         case "parameter":
@@ -68,7 +72,7 @@ def about(d: Definition, analysis: Analysis) -> list[str]:
             return [signatures.code(signatures.one_line(d.node.span)), f"Field of `{d.owner.name.id}`.", origin]
         case "let" | "var" | "element":
             symbol = analysis.index.symbol(d.span)
-            type_ = f": {symbol.type}" if symbol is not None else ""
+            type_ = f": {here or (symbol.type if symbol is not None else '…')}"
             word = "" if d.kind == "element" else f"{d.kind} "
             offline = "offline " if getattr(d.node, "offline", False) else ""
             return [signatures.code(f"{offline}{word}{d.name}{type_}")]

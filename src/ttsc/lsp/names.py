@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from ttsc.compiler.semantics.functions import Signature
 from ttsc.compiler.semantics.operators import ParameterSpec, Spec
+from ttsc.compiler.values.types import Type
 from ttsc.grammar import ast
 from ttsc.grammar.lexer import Token
 from ttsc.grammar.source import Source, Span
@@ -43,11 +44,13 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class Builtin:
-    """What a name of the language stands for. `of`: the operator of an argument, the argument of a word."""
+    """What a name of the language stands for. `of`: the operator, the function; the operator of an argument; the
+    argument of a word; the type of a field.
+    """
 
     name: str
-    kind: Literal["operator", "function", "argument", "word", "candidate field", "type"]
-    of: Spec | ParameterSpec | Signature | None = None
+    kind: Literal["operator", "function", "argument", "word", "field", "type"]
+    of: Spec | ParameterSpec | Signature | Type | None = None
     argument: ParameterSpec | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from ttsc.compiler.semantics.typed import Effect
 from ttsc.grammar import ast
 from ttsc.lsp.analysis import Analysis
 
@@ -18,4 +19,16 @@ def program_facts(analysis: Analysis, program: ast.Program) -> str:
     if typed is None:
         return ""
     models = ", ".join(f"`{model.name}`" for model in typed.models)
-    return f"Models: {models}." if models else "Calls no model."
+    effects = [_EFFECTS[effect] for effect in sorted(typed.effects - {"model"})]
+    first = f"Models: {models}." if models else "Calls no model."
+    return first + (f" {'; '.join(effects)}." if effects else "")
+
+
+_EFFECTS: dict[Effect, str] = {
+    "extern": "calls externs",
+    "environment": "changes its environment",
+    "store": "reads or extends a store",
+    "oracle": "knows the answer: for evaluation only",
+    "random": "draws random numbers, seeded",
+    "model": "calls models",
+}

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields as fields_of
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from ttsc.compiler.semantics.declarations import BASIC
+from ttsc.compiler.semantics.elements import fields_of
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.index import Index
 from ttsc.compiler.semantics.modules import Library
 from ttsc.compiler.semantics.operators import OPERATORS, Choice, ParameterSpec, Spec
-from ttsc.compiler.values.types import CANDIDATE, CANDIDATE_FIELDS, CONTEXT, RecordType
+from ttsc.compiler.values.types import NEVER, RecordType, Type
 from ttsc.grammar import ast
 from ttsc.grammar.lexer import Token
 from ttsc.grammar.source import Span
@@ -52,6 +52,7 @@ class _Resolver:
         self._known: dict[int, Definition] = {}
         self._scope: dict[str, Any] = {}
         self._owner: Any = None
+        self._elements: list[Type] = []
         self.found: list[Occurrence] = []
 
     def run(self) -> None:
@@ -239,7 +240,7 @@ class _Resolver:
 
     def _parts(self, e: Any, env: Env) -> None:
         """The expressions that an expression of another kind is made of."""
-        for field in fields_of(e):
+        for field in fields(e):
             value = getattr(e, field.name)
             for part in value if isinstance(value, tuple) else (value,):
                 if is_dataclass(part) and not isinstance(part, Span):
@@ -250,6 +251,11 @@ class _Resolver:
             self._add(name.span, env[name.id], value=value or name)
         elif name.id in self._scope:
             self._add(name.span, self._declared(self._scope[name.id]), value=value or name)
+        else:
+            for element in reversed(self._elements):
+                if name.id in fields_of(element):
+                    self._field(name.id, name.span, element, name)
+                    break
 
     def _callee(self, name: ast.Name, env: Env, whole: ast.Expr) -> Any:
         """Resolves what `whole` calls; gives the `Spec` or the declaration, if there is one."""
@@ -268,13 +274,18 @@ class _Resolver:
 
     def _attribute(self, e: ast.Attribute) -> None:
         type_ = self._index.type_of(e.value.span)
-        if isinstance(type_, RecordType):
-            record = self._record(type_)
+        if type_ is not None:
+            self._field(e.name, e.name_span, type_, e)
+
+    def _field(self, name: str, span: Span, of: Type, value: ast.Expr) -> None:
+        """A field of a value, or of the element that an operator's argument is about."""
+        if isinstance(of, RecordType):
+            record = self._record(of)
             for field in record.fields if record else ():
-                if field.name.id == e.name:
-                    self._add(e.name_span, self._definition(field, "field", field.name, record), value=e)
-        elif type_ in (CANDIDATE, CONTEXT) and e.name in CANDIDATE_FIELDS:
-            self._add(e.name_span, Builtin(e.name, "candidate field"), value=e)
+                if field.name.id == name:
+                    self._add(span, self._definition(field, "field", field.name, record), value=value)
+        elif name in fields_of(of):
+            self._add(span, Builtin(name, "field", of), value=value)
 
     def _record(self, type_: RecordType) -> ast.Record | None:
         """The declaration of a record's type: the file's own, one it uses, or one that those use."""
@@ -296,7 +307,7 @@ class _Resolver:
         else:
             self._expression(call.callee, env)
         if isinstance(called, Spec):
-            self._operator(called, call, env, piped)
+            self._operator(called, call, env, whole, piped)
             return
         named: dict[str, Definition] = {}
         for p in getattr(called, "parameters", ()):
@@ -310,10 +321,15 @@ class _Resolver:
                 self._add(keyword.name_span, named[keyword.name])
             self._expression(keyword.value, env)
 
-    def _operator(self, spec: Spec, call: ast.Call, env: Env, piped: bool) -> None:
+    def _operator(self, spec: Spec, call: ast.Call, env: Env, whole: ast.Expr, piped: bool) -> None:
         positional = list(call.args)
+        source = whole.value if isinstance(whole, ast.Pipe) else None
         if not piped and positional:
-            self._expression(positional.pop(0), env)
+            source = positional.pop(0)
+            self._expression(source, env)
+        given = None if source is None else self._index.type_of(source.span)
+        element = None if given is None else spec.takes(given)
+        self._elements.append(element or NEVER)
         for i, argument in enumerate(positional):
             self._argument(spec.parameters[i] if i < len(spec.parameters) else None, argument, env)
         by_name = {p.name: p for p in spec.parameters}
@@ -322,6 +338,7 @@ class _Resolver:
             if parameter is not None:
                 self._add(keyword.name_span, Builtin(parameter.name, "argument", spec, parameter))
             self._argument(parameter, keyword.value, env)
+        self._elements.pop()
 
     def _argument(self, parameter: ParameterSpec | None, given: ast.Expr, env: Env) -> None:
         """An argument of an operator, which may be a bare word: of a choice, of a function, of a candidate's field."""
@@ -329,9 +346,13 @@ class _Resolver:
             self._expression(given, env)
         elif parameter is not None and isinstance(parameter.kind, Choice) and given.id in parameter.kind.words:
             self._add(given.span, Builtin(given.id, "word", parameter))
-        elif given.id in env or given.id in self._scope:
+        elif given.id in env or given.id in self._scope or self._is_field(given.id):
             self._reference(given, env)
         elif given.id in OPERATORS or given.id in FUNCTIONS:
             self._callee(given, env, given)
-        elif given.id in CANDIDATE_FIELDS:
-            self._add(given.span, Builtin(given.id, "candidate field"), value=given)
+        else:
+            self._reference(given, env)
+
+    def _is_field(self, name: str) -> bool:
+        """A field goes before a function of the same name, as `text` is one."""
+        return any(name in fields_of(element) for element in self._elements[-1:])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from lsprotocol import types
 from pygls.exceptions import FeatureRequestError, JsonRpcException
@@ -30,6 +30,13 @@ log = logging.getLogger(__name__)
 
 QUIET_S = 0.15
 """Seconds without a change before the messages about a text are published."""
+
+
+class PlaceParams(Protocol):
+    """What every request about a place says."""
+
+    text_document: types.TextDocumentIdentifier
+    position: types.Position
 
 
 class Server(LanguageServer):
@@ -87,7 +94,7 @@ class Server(LanguageServer):
 
     # --- places
 
-    def at(self, params: types.TextDocumentPositionParams) -> tuple[Document, int] | None:
+    def at(self, params: PlaceParams) -> tuple[Document, int] | None:
         """The document and offset that a request is about; None for a document that isn't open."""
         document = self.documents.get(params.text_document.uri)
         return None if document is None else (document, document.lines.offset(params.position))

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any
 
 from ttsc.compiler.semantics.functions import Signature
-from ttsc.compiler.semantics.operators import Choice, Kind, ParameterSpec, Spec
-from ttsc.compiler.values.types import Type
+from ttsc.compiler.semantics.operators.spec import (
+    Choice,
+    DependencyFunction,
+    Either,
+    ElementFunction,
+    EngineOptions,
+    Grid,
+    Kind,
+    ModelRoleParameter,
+    PairFunction,
+    ParameterSpec,
+    RecordParameter,
+    SameAsElement,
+    SameAsRecord,
+    Scorer,
+    Spec,
+    TextFunction,
+)
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 
-_TYPES = get_args(Type)
 _CONSTANTS = {None: "none", True: "true", False: "false"}
 
 
@@ -51,8 +66,10 @@ def doc(d: Any) -> str:
 
 
 def operator(spec: Spec) -> str:
-    """`sample(n: int, temperature: float = 0.7, …)`"""
-    return f"{spec.name}({', '.join(argument(p) for p in spec.parameters)})"
+    """`sample(n, [temperature=0.7], …)`: what is in brackets may be left out."""
+    parts = [p.name if p.default is None else f"{p.name}={constant(p.default)}" for p in spec.parameters]
+    shown = [part if p.required else f"[{part}]" for part, p in zip(parts, spec.parameters, strict=True)]
+    return f"{spec.name}({', '.join(shown)})"
 
 
 def operator_doc(spec: Spec) -> str:
@@ -72,14 +89,35 @@ def argument(p: ParameterSpec) -> str:
 
 def kind(k: Kind) -> str:
     """What an argument may be, in a few words."""
-    if isinstance(k, _TYPES):
-        return str(k)
-    if isinstance(k, Choice):
-        return " | ".join(k.words)
-    gives = getattr(k, "gives", None)
-    if gives is not None:
-        return f"x => {gives}"
-    return (type(k).__doc__ or type(k).__name__).splitlines()[0].rstrip(".").lower()
+    match k:
+        case Choice(words):
+            return " | ".join(words)
+        case ElementFunction(gives):
+            return f"x => {gives}"
+        case PairFunction(gives):
+            return f"(a, b) => {gives}"
+        case DependencyFunction(gives):
+            return f"(x, found) => {gives}"
+        case TextFunction(gives):
+            return f"text => {gives}"
+        case Scorer(gives):
+            return f"x => {gives} | model"
+        case ModelRoleParameter():
+            return "model"
+        case RecordParameter():
+            return "record"
+        case SameAsElement():
+            return "an element"
+        case SameAsRecord():
+            return "such a record | none"
+        case Grid(of):
+            return f"{of} | list[{of}]"
+        case Either(types):
+            return " | ".join(map(str, types))
+        case EngineOptions():
+            return "a record of options"
+        case _:
+            return str(k)
 
 
 def constant(value: object) -> str:
