@@ -7,10 +7,13 @@ to be. `losers()` names outstanding elements that can no longer matter although 
 Notation: n elements, some arrived, the others outstanding; an absent element (failed, left out) has arrived with
 nothing.
 
+Ties go to the lowest rank. The rank of index i is i ("first"), -i ("last"), or a number drawn for it from a seed
+("random"), so that it never depends on what arrives when.
+
 Majority. The leader is safe from a rival (an answer seen or a new one) if the rival stays behind it even with every
 outstanding vote. If it could just draw level, every outstanding vote went to the rival, so the tie rule compares the
-leader's first index with the lower of the rival's first and the lowest outstanding one ("last": mirrored). Weights
-are summed as exact fractions, so that no order of arrival rounds differently; an outstanding vote is worth at most
+lowest rank that voted for the leader with the lower of the rival's and the lowest outstanding one. Weights are
+summed as exact fractions, so that no order of arrival rounds differently; an outstanding vote is worth at most
 `max_weight`. Without that bound, or once a weight was seen outside of 0..max_weight, only completeness decides.
 
 FirstFinished, by tokens. Finishers are ranked by (tokens, index). A candidate that has t tokens and still runs ends
@@ -19,19 +22,22 @@ once no outstanding candidate can pass the worst of them. Candidates cut by max_
 truncated="exclude": if fewer than k finish, the result is those that did, possibly none. By time: the first k
 finishers in order of arrival.
 
-Greatest. The k greatest keys by (-key, index). Only a known maximum bounds an outstanding key.
+Greatest. The k greatest keys by (-key, rank); of lists the first numbers that differ count. Only a known maximum bounds
+an outstanding key.
 
 Quantified. `any` is decided by the first true, `all` by the first false; absent elements have no say.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
 from abc import ABC, abstractmethod
+from bisect import insort
 from collections.abc import Hashable
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import assert_never
+from typing import Literal, assert_never
 
 from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Majority, Quantified, Rule
 
@@ -60,19 +66,54 @@ class Settled:
     answer: str | bool | None = None
 
 
+Ties = Literal["first", "last", "random"]
+
+
+class Ranks:
+    """The order in which indices win ties. `lowest` keeps track of the best one outstanding."""
+
+    def __init__(self, ties: Ties, seed: int) -> None:
+        self._ties = ties
+        self._seed = seed
+        self._outstanding: list[int] = []
+        """Indices from the worst rank to the best; those at the end that have arrived are dropped as they are met."""
+
+    def of(self, index: int) -> tuple[int, int]:
+        match self._ties:
+            case "first":
+                return index, index
+            case "last":
+                return -index, index
+        drawn = hashlib.blake2b(f"{self._seed}:{index}".encode(), digest_size=8).digest()
+        return int.from_bytes(drawn, "big"), index
+
+    def closed(self, length: int) -> None:
+        self._outstanding = sorted(range(length), key=self.of, reverse=True)
+
+    def lowest(self, arrived: set[int]) -> tuple[int, int]:
+        """The best rank that is outstanding. Call only if there is one."""
+        while self._outstanding[-1] in arrived:
+            self._outstanding.pop()
+        return self.of(self._outstanding[-1])
+
+
 class Decision(ABC):
     """The common part: which indices are outstanding. `length` None until known."""
 
-    def __init__(self, length: int | None) -> None:
+    def __init__(self, length: int | None, ties: Ties = "first", seed: int = 0) -> None:
         self.length = length
         self.arrived: set[int] = set()
+        self.ranks = Ranks(ties, seed)
         self._lowest = 0
-        self._highest = -1 if length is None else length - 1
+        self._highest = -1
+        if length is not None:
+            self.closed(length)
 
     def closed(self, length: int) -> None:
         """The list will have `length` elements."""
         self.length = length
         self._highest = length - 1
+        self.ranks.closed(length)
 
     def feed(self, index: int, value: object, weight: float | None = None) -> None:
         """Element `index` has arrived: an answer, a key, a verdict, a token count, or NOTHING."""
@@ -119,15 +160,15 @@ class Decision(ABC):
 @dataclass(slots=True)
 class _Votes:
     total: Fraction
-    first: int
-    last: int
+    rank: tuple[int, int]
+    """The best rank among those that voted for it, and its index."""
 
 
 class MajorityDecision(Decision):
     """Feed answers (None for an invalid one), with weights if the node has them."""
 
-    def __init__(self, rule: Majority, length: int | None, weighted: bool = False) -> None:
-        super().__init__(length)
+    def __init__(self, rule: Majority, length: int | None, weighted: bool = False, seed: int = 0) -> None:
+        super().__init__(length, rule.ties, seed)
         self._rule = rule
         self._votes: dict[Hashable, _Votes] = {}
         self._most: Fraction | None = Fraction(1)
@@ -143,9 +184,10 @@ class MajorityDecision(Decision):
         if self._most is not None and not 0 <= worth <= self._most:
             self._most = None
         assert isinstance(value, Hashable)
-        votes = self._votes.setdefault(value, _Votes(Fraction(0), index, index))
+        rank = self.ranks.of(index)
+        votes = self._votes.setdefault(value, _Votes(Fraction(0), rank))
         votes.total += worth
-        votes.first, votes.last = min(votes.first, index), max(votes.last, index)
+        votes.rank = min(votes.rank, rank)
 
     def result(self) -> Settled | None:
         if not self._votes:
@@ -153,13 +195,11 @@ class MajorityDecision(Decision):
         leader = max(self._votes, key=self._rank)
         if not self.complete and not self._safe(leader):
             return None
-        votes = self._votes[leader]
-        winner = votes.first if self._rule.ties == "first" else votes.last
-        return Settled((winner,), leader if isinstance(leader, str | bool) else None)
+        return Settled((self._votes[leader].rank[1],), leader if isinstance(leader, str | bool) else None)
 
-    def _rank(self, answer: Hashable) -> tuple[Fraction, int]:
+    def _rank(self, answer: Hashable) -> tuple[Fraction, int, int]:
         votes = self._votes[answer]
-        return votes.total, -votes.first if self._rule.ties == "first" else votes.last
+        return votes.total, -votes.rank[0], -votes.rank[1]
 
     def _safe(self, leader: Hashable) -> bool:
         outstanding = self.outstanding
@@ -167,22 +207,18 @@ class MajorityDecision(Decision):
             return False
         swing = self._most * outstanding
         mine = self._votes[leader]
+        coming = self.ranks.lowest(self.arrived)
         rivals = [v for a, v in self._votes.items() if a != leader]
-        return all(self._ahead(mine, v.total + swing, v.first, v.last) for v in rivals) and self._ahead(
-            mine, swing, self._lowest, self._highest
-        )
-
-    def _ahead(self, mine: _Votes, total: Fraction, first: int, last: int) -> bool:
-        """Whether the leader beats a rival that gets every outstanding vote."""
-        if mine.total != total:
-            return mine.total > total
-        if self._rule.ties == "first":
-            return mine.first < min(first, self._lowest)
-        return mine.last > max(last, self._highest)
+        return all(_ahead(mine, v.total + swing, min(v.rank, coming)) for v in rivals) and _ahead(mine, swing, coming)
 
     def tally(self) -> Tally:
         ranked = sorted(self._votes, key=self._rank, reverse=True)
         return tuple((_shown(answer), float(self._votes[answer].total)) for answer in ranked[:MAX_TALLY])
+
+
+def _ahead(mine: _Votes, total: Fraction, rank: tuple[int, int]) -> bool:
+    """Whether the leader beats a rival that gets every outstanding vote: so many votes, and this rank."""
+    return mine.total > total or (mine.total == total and mine.rank < rank)
 
 
 class FirstFinishedDecision(Decision):
@@ -230,22 +266,22 @@ class FirstFinishedDecision(Decision):
 
 
 class GreatestDecision(Decision):
-    """Feed keys."""
+    """Feed keys: numbers, or lists of numbers."""
 
-    def __init__(self, rule: Greatest, length: int | None, count: int) -> None:
-        super().__init__(length)
-        self._sign = 1 if rule.ties == "first" else -1
+    def __init__(self, rule: Greatest, length: int | None, count: int, seed: int = 0) -> None:
+        super().__init__(length, rule.ties, seed)
         self._maximum = rule.maximum
         self._count = count
-        self._ranked: list[tuple[float, int, int]] = []
+        self._ranked: list[tuple[tuple[float, ...], tuple[int, int]]] = []
 
     def _take(self, index: int, value: object, weight: float | None) -> None:
-        if not isinstance(value, int | float) or math.isnan(value):
+        key = value if isinstance(value, list | tuple) else (value,)
+        negated = tuple(-each for each in key if isinstance(each, int | float) and not math.isnan(each))
+        if len(negated) < len(key) or not key:
             return
-        if self._maximum is not None and value > self._maximum:
+        if self._maximum is not None and (isinstance(value, list | tuple) or -negated[0] > self._maximum):
             self._maximum = None
-        self._ranked.append((-value, self._sign * index, index))
-        self._ranked.sort()
+        insort(self._ranked, (negated, self.ranks.of(index)))
 
     def result(self) -> Settled | None:
         if (
@@ -253,17 +289,18 @@ class GreatestDecision(Decision):
             or self._count == 0
             or (self.length is not None and len(self._ranked) >= self._count and len(self.losers()) == self.outstanding)
         ):
-            return Settled(tuple(index for _, _, index in self._ranked[: self._count]))
+            return Settled(tuple(index for _, (_, index) in self._ranked[: self._count]))
         return None
 
     def losers(self) -> list[int]:
         if self._maximum is None or not 0 < self._count <= len(self._ranked):
             return []
-        key, place, _ = self._ranked[self._count - 1]
-        return [i for i in self.outstanding_indices() if (-self._maximum, self._sign * i) > (key, place)]
+        worst = self._ranked[self._count - 1]
+        best = (-self._maximum,)
+        return [i for i in self.outstanding_indices() if (best, self.ranks.of(i)) > worst]
 
     def tally(self) -> Tally:
-        return tuple((f"#{index}", -negated) for negated, _, index in self._ranked[:MAX_TALLY])
+        return tuple((f"#{index}", -negated[0]) for negated, (_, index) in self._ranked[:MAX_TALLY])
 
 
 class QuantifiedDecision(Decision):
@@ -287,15 +324,15 @@ class QuantifiedDecision(Decision):
         return (("true", float(self._seen[True])), ("false", float(self._seen[False])))
 
 
-def decision_for(rule: Rule, length: int | None, count: int = 1, weighted: bool = False) -> Decision:
-    """The state machine of a rule. `count`: how many are wanted, for the rules that have a k."""
+def decision_for(rule: Rule, length: int | None, count: int = 1, weighted: bool = False, seed: int = 0) -> Decision:
+    """The state machine of a rule. `count`: the k of the rules that have one. `seed`: of random ties."""
     match rule:
         case Majority():
-            return MajorityDecision(rule, length, weighted)
+            return MajorityDecision(rule, length, weighted, seed)
         case FirstFinished():
             return FirstFinishedDecision(rule, length, count)
         case Greatest():
-            return GreatestDecision(rule, length, count)
+            return GreatestDecision(rule, length, count, seed)
         case Quantified():
             return QuantifiedDecision(rule, length)
         case _:

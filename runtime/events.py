@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
-    """A request was sent. `parent` is the request whose tokens its prompt continues, if any."""
+    """A request was sent. `parent` is the request whose tokens its prompt continues, if any. `kind`: generate, or what
+    is scored: score, reward, embed.
+    """
 
     request_id: str
     node: str
@@ -19,6 +21,7 @@ class RequestStarted:
     parent: str | None
     time_s: float
     input: int = 0
+    kind: str = "generate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,11 @@ class TokensArrived:
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """A request ended: `finish` is eos, stop, length, abort or error. Tokens are the server's own counts.
+    """A request ended: `finish` is eos, stop, length, abort or error, or done for one that decodes nothing. Tokens are
+    the server's own counts.
 
-    `seen_tokens`: tokens that had reached us when an abort was sent (None if none was sent).
+    `seen_tokens`: tokens that had reached us when an abort was sent (None if none was sent). `scored_tokens`: those
+    whose log-probabilities came back.
     """
 
     request_id: str
@@ -51,6 +56,8 @@ class RequestEnded:
     seen_tokens: int | None = None
     error: str = ""
     input: int = 0
+    kind: str = "generate"
+    scored_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,20 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
+class OfflineTaken:
+    """An offline value is there. `source`: computed, kept (from an earlier run), shared (another run computed it at the
+    same time), or repaired (what was kept could not be read, so it was computed again: `note` says why).
+    """
+
+    node: str
+    key: str
+    source: str
+    time_s: float
+    note: str = ""
+    input: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """The last event of one input."""
 
@@ -102,7 +123,9 @@ class RunEnded:
     input: int = 0
 
 
-Event = RequestStarted | TokensArrived | RequestEnded | RequestRetried | ExternCalled | Decided | RunEnded
+Event = (
+    RequestStarted | TokensArrived | RequestEnded | RequestRetried | ExternCalled | Decided | OfflineTaken | RunEnded
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +134,7 @@ class Usage:
 
     prefill_tokens: prompt tokens the server computed; cached_tokens: prompt tokens it had; decoded_tokens: tokens it
     decoded, of which lost_tokens by requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix
-    tree.
+    tree. scored_tokens: tokens whose log-probabilities were asked for. rewards, embeddings: how many came back.
     """
 
     requests: int = 0
@@ -124,6 +147,9 @@ class Usage:
     retries: int = 0
     extern_calls: int = 0
     distinct_tokens: int = 0
+    scored_tokens: int = 0
+    rewards: int = 0
+    embeddings: int = 0
     by_model: dict[str, dict[str, int]] = field(default_factory=dict)
     by_node: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -132,7 +158,8 @@ class Usage:
 class RunResult:
     """The answer of one input. `cut`: a limit ended the run early and `value` is the best so far; `reason` says which.
 
-    `error` is set instead of a value when the run failed. Durations in seconds.
+    `error` is set instead of a value when the run failed. `abstained`: the program withheld its answer; `value` is
+    None. `appended`: what it added to each store, by name; nothing if it failed. Durations in seconds.
     """
 
     value: Any
@@ -143,6 +170,8 @@ class RunResult:
     reason: str = ""
     error: RunFailure | None = None
     input: int = 0
+    abstained: bool = False
+    appended: dict[str, tuple[Any, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

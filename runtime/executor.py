@@ -4,35 +4,59 @@ The plan's graph is interpreted as it stands: one task per node (`blocks.py`), r
 (`regions.py`), lists as streams of elements (`streams.py`), selections as decision rules (`selection.py`). Nothing
 here knows a strategy. All cancellation follows from who still holds a use of a value (`leases.py`).
 
-A run ends when the program's value is complete. By then everything that is not needed has been abandoned; the run waits
+A run ends when the program's value is complete, and what it appends to stores, and when the last call of an
+environment has ended. By then everything that is not needed has been abandoned; the run waits
 until the engine has acknowledged the aborts, so that its usage is complete and it leaves no task behind.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, assert_never
 
-from ttsc.backends.protocol import Turn as ChatTurn
-from ttsc.compiler.ir.nodes import Const, Extern, Force, Generate, If, Map, Pure, Repeat, Select, Turn
+from ttsc.backends.protocol import AbilityMissing, Image
+from ttsc.compiler.ir.nodes import (
+    Const,
+    Cut,
+    Dag,
+    Draw,
+    Extern,
+    Force,
+    Generate,
+    If,
+    Limit,
+    Map,
+    Offline,
+    Pure,
+    Repeat,
+    Score,
+    Select,
+    Turn,
+)
 from ttsc.compiler.plan.nodes import Plan
+from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import evaluate
-from ttsc.compiler.values.templates import render
 from ttsc.runtime.blocks import Job, start_block
+from ttsc.runtime.dag import execute_dag
+from ttsc.runtime.draws import execute_draw
+from ttsc.runtime.editing import execute_cut, execute_force
 from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult
 from ttsc.runtime.externs import execute_extern
-from ttsc.runtime.failures import INVALID_ARGUMENT, Broken, RunFailed, failed
-from ttsc.runtime.generation import execute_force, execute_generate
+from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, Broken, RunFailed, engine_failure, failed
+from ttsc.runtime.generation import execute_generate
 from ttsc.runtime.leases import Cell, Use, resolved
+from ttsc.runtime.offline import execute_offline
+from ttsc.runtime.prompts import execute_turn
 from ttsc.runtime.regions import execute_if, execute_map, execute_repeat
 from ttsc.runtime.run import MAX_REQUESTS, Run
+from ttsc.runtime.scoring import execute_score
 from ttsc.runtime.selection import execute_select
 from ttsc.runtime.session import Session
 from ttsc.runtime.streams import cause_of, completed
 from ttsc.runtime.usage import UsageMeter
-from ttsc.runtime.values import Elements, add_turn, frozen, plain
+from ttsc.runtime.values import Elements, frozen, result_of
 
 
 async def run_plan(
@@ -45,11 +69,14 @@ async def run_plan(
     input_index: int = 0,
     emit: Callable[[Event], None] | None = None,
     max_requests: int = MAX_REQUESTS,
+    stores: Mapping[str, Sequence[object]] | None = None,
+    budget: Sequence[Limit] | None = None,
 ) -> RunResult:
     """Run a plan on one input. A program's failure is in the result's `error`; only bugs and cancellation raise.
 
-    `arguments`: parameter names to values; parameters that are left out take their defaults. Cancelling the task aborts
-    everything in flight and waits until the engine has acknowledged it.
+    `arguments`: parameter names to values; parameters that are left out take their defaults. `stores`: what each store
+    holds at the start; one that is left out is empty. `budget` takes the place of the program's own. Cancelling the
+    task aborts everything in flight and waits until the engine has acknowledged it.
     """
     meter = UsageMeter()
     started = session.now_s()
@@ -59,24 +86,42 @@ async def run_plan(
         if emit is not None:
             emit(event)
 
+    program = plan.program
     run = Run(
-        plan, session, externs or {}, seed=seed, input_index=input_index, emit=observed, max_requests=max_requests
+        plan,
+        session,
+        externs or {},
+        seed=seed,
+        input_index=input_index,
+        emit=observed,
+        max_requests=max_requests,
+        budget=program.budget if budget is None else budget,
     )
-    value: object = None
+    held = {slot.name: tuple((stores or {}).get(slot.name, ())) for slot in program.stores}
+    values: list[object] = []
     error: RunFailure | None = None
     try:
-        value = await _value(run, arguments)
+        values = await _values(run, arguments, held)
     except Broken as broken:
         raise broken.defect from broken
     except RunFailed as failure:
-        error = failure.failure
+        error = _explained(failure.failure, run.ledger.cut)
+    kinds = [value.type for value in program.body.yields]
+    appended = {
+        slot.name: tuple(result_of(value, kind)[len(held[slot.name]) :])
+        for slot, value, kind in zip(program.stores, values[1:], kinds[1:], strict=False)
+    }
     result = RunResult(
-        value=plain(value),
+        value=result_of(values[0], kinds[0]) if values else None,
         usage=meter.usage(run.distinct_tokens),
         duration_s=session.now_s() - started,
         seed=seed,
+        cut=bool(run.ledger.cut),
+        reason=run.ledger.cut,
         error=error,
         input=input_index,
+        abstained=bool(values) and isinstance(values[0], Abstain),
+        appended={name: items for name, items in appended.items() if items},
     )
     observed(RunEnded(result, session.now_s(), input_index))
     return result
@@ -91,6 +136,8 @@ async def run_events(
     seed: int = 0,
     input_index: int = 0,
     max_requests: int = MAX_REQUESTS,
+    stores: Mapping[str, Sequence[object]] | None = None,
+    budget: Sequence[Limit] | None = None,
 ) -> AsyncIterator[Event]:
     """The same as a stream of events, the last of which is `RunEnded`. Closing it cancels the run."""
     events: asyncio.Queue[Event] = asyncio.Queue()
@@ -104,6 +151,8 @@ async def run_events(
             input_index=input_index,
             emit=events.put_nowait,
             max_requests=max_requests,
+            stores=stores,
+            budget=budget,
         )
     )
     ended = False
@@ -122,19 +171,29 @@ async def run_events(
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def _value(run: Run, arguments: Mapping[str, object]) -> object:
-    """The program's value, with everything that was started ended again."""
-    params = _arguments(run, arguments)
+def _explained(failure: RunFailure, cut: str) -> RunFailure:
+    """A failure of a run that its budget ended early says so."""
+    if not cut or failure.code == BUDGET_SPENT:
+        return failure
+    return replace(failure, message=f"{failure.message} (the budget `{cut}` had ended the run early)")
+
+
+async def _values(run: Run, arguments: Mapping[str, object], held: Mapping[str, tuple[object, ...]]) -> list[object]:
+    """What the program yields, with everything that was started ended again."""
+    params = [*_arguments(run, arguments), *(resolved(frozen(items), run.cascade) for items in held.values())]
+    run.watch_deadline()
     yields = start_block(run, run.plan.program.body, params, None, (), _execute)
     for param in params:
         param.settle()
     try:
-        value = await _first(run, yields[0])
+        values = [await _first(run, use) for use in yields]
+        run.end_deadline()
         for use in yields:
             use.release()
         await _first(run, None)
-        return value
+        return values
     finally:
+        run.end_deadline()
         for use in yields:
             use.release()
         run.cancel()
@@ -176,8 +235,26 @@ def _arguments(run: Run, arguments: Mapping[str, object]) -> list[Cell]:
     for parameter in run.plan.program.parameters:
         if parameter.name not in arguments and parameter.required:
             raise _input_failure(f"the parameter `{parameter.name}: {parameter.value.type}` is missing")
-        cells.append(resolved(frozen(arguments.get(parameter.name, parameter.default)), run.cascade))
+        value = frozen(arguments.get(parameter.name, parameter.default))
+        if _has_image(value):
+            _takes_images(run)
+        cells.append(resolved(value, run.cascade))
     return cells
+
+
+def _has_image(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_has_image, value.values()))
+    return any(map(_has_image, value)) if isinstance(value, tuple) else isinstance(value, Image)
+
+
+def _takes_images(run: Run) -> None:
+    """Refuse a picture that no engine of the program can take, before anything is asked of one."""
+    engines = [run.lane(role.name).engine.info for role in run.plan.program.models if role.name in run.session.lanes]
+    if engines and not any("images" in info.abilities for info in engines):
+        names = ", ".join(dict.fromkeys(info.model for info in engines))
+        hint = "bind a model role to a model that reads pictures"
+        raise engine_failure(AbilityMissing(f"a picture was given, but {names} can't take pictures", hint))
 
 
 def _input_failure(message: str) -> RunFailed:
@@ -189,34 +266,35 @@ async def _execute(job: Job) -> None:
         case Const(value=value):
             job.cell.resolve(frozen(value))
         case Turn() as node:
-            await _execute_turn(job, node)
+            await execute_turn(job, node)
         case Pure() as node:
             await _execute_pure(job, node)
         case Generate() as node:
             await execute_generate(job, node)
         case Force() as node:
             await execute_force(job, node)
+        case Cut() as node:
+            await execute_cut(job, node)
+        case Score() as node:
+            await execute_score(job, node)
+        case Draw() as node:
+            await execute_draw(job, node)
         case Extern() as node:
             await execute_extern(job, node)
         case Select() as node:
             await execute_select(job, node)
         case Map() as node:
             await execute_map(job, node, _execute)
+        case Dag() as node:
+            await execute_dag(job, node, _execute)
+        case Offline() as node:
+            await execute_offline(job, node, _execute)
         case If() as node:
             await execute_if(job, node, _execute)
         case Repeat() as node:
             await execute_repeat(job, node, _execute)
         case _:
             assert_never(job.node)
-
-
-async def _execute_turn(job: Job, node: Turn) -> None:
-    parent = await job.complete(node.parent) if node.parent is not None else None
-    text = node.template
-    if not node.literal:
-        args = {name: plain(await job.complete(value)) for name, value in node.args}
-        text = render(node.template, args)
-    job.cell.resolve(add_turn(parent, ChatTurn(node.role, text)))
 
 
 async def _execute_pure(job: Job, node: Pure) -> None:

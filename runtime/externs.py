@@ -2,18 +2,24 @@
 
 An async function is awaited; any other runs in a thread of its own, since it may block. A thread cannot be stopped:
 past its time limit it is left behind (it is a daemon, so it cannot keep the process alive) and its value is ignored.
+
+A call of an environment changes the world: it begins when the one before it has ended, is never made twice, and once
+begun it is waited for, whatever becomes of the run.
 """
 
 from __future__ import annotations
 
 import asyncio
 import inspect
+import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from ttsc.backends.protocol import Image
 from ttsc.compiler.ir.nodes import Extern, ExternSignature
-from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.types import Allowed, Interval, ListOf, OptionalOf, PairOf, RecordType, Scalar, Type
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
@@ -28,32 +34,78 @@ def extern_failure(code: str, message: str, hint: str = "") -> RunFailed:
 
 async def execute_extern(job: Job, node: Extern) -> None:
     arguments = [plain(await job.complete(value)) for value in node.args]
+    if node.after is not None:
+        await job.complete(node.after)
     run = job.run
+    refusal = run.ledger.refusal()
+    if refusal is not None:
+        raise refusal
     function = run.externs.get(node.name)
     if function is None:
         raise extern_failure(
             EXTERN_MISSING, f"no function was given for the extern `{node.name}`", "pass it with the run's externs"
         )
-    limit = run.session.extern_limit
-    await limit.acquire(run.session.draw())
-    started = run.session.now_s()
-    error = ""
-    try:
-        value = await _call(function, arguments, run.session.extern_timeout_s)
-        job.cell.resolve(checked(value, node.name, run.signatures.get(node.name)))
-    except TimeoutError:
-        error = f"the extern `{node.name}` did not return within {run.session.extern_timeout_s:g} s"
-        raise extern_failure(EXTERN_TIMED_OUT, error) from None
-    except RunFailed as failure:
-        error = failure.failure.message
-        raise
-    except Exception as raised:
-        error = f"the extern `{node.name}` raised {type(raised).__name__}: {str(raised)[:MAX_MESSAGE]}"
-        raise extern_failure(EXTERN_RAISED, error) from raised
-    finally:
-        limit.release()
-        now = run.session.now_s()
-        run.emit(ExternCalled(node.result.id, node.name, now - started, now, error, run.input_index))
+    signature = run.signatures.get(node.name)
+    work = _Call(job, node, function, signature, arguments)
+    if signature is not None and signature.kind == "environment":
+        await run.session.extern_limit.acquire(run.session.draw())
+        await _to_the_end(work.perform())
+    else:
+        await run.in_time(work.queued())
+
+
+async def _to_the_end(call: Coroutine[Any, Any, None]) -> None:
+    """Wait for the call although the task is being cancelled, then be cancelled."""
+    task = asyncio.ensure_future(call)
+    cancelled = False
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError:
+            cancelled = True
+    if cancelled and not task.cancelled():
+        task.exception()
+        raise asyncio.CancelledError
+    task.result()
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One call, ready to be made."""
+
+    job: Job
+    node: Extern
+    function: Callable[..., object]
+    signature: ExternSignature | None
+    arguments: Sequence[object]
+
+    async def queued(self) -> None:
+        """Wait for a free place, then call."""
+        session = self.job.run.session
+        await session.extern_limit.acquire(session.draw())
+        await self.perform()
+
+    async def perform(self) -> None:
+        """Call, in a place that was acquired, and give the place back."""
+        run, name = self.job.run, self.node.name
+        started = run.session.now_s()
+        error = ""
+        try:
+            value = await _call(self.function, self.arguments, run.session.extern_timeout_s)
+            self.job.cell.resolve(checked(value, name, self.signature))
+        except TimeoutError:
+            error = f"the extern `{name}` did not return within {run.session.extern_timeout_s:g} s"
+            raise extern_failure(EXTERN_TIMED_OUT, error) from None
+        except RunFailed as failure:
+            error = failure.failure.message
+            raise
+        except Exception as raised:
+            error = f"the extern `{name}` raised {type(raised).__name__}: {str(raised)[:MAX_MESSAGE]}"
+            raise extern_failure(EXTERN_RAISED, error) from raised
+        finally:
+            run.session.extern_limit.release()
+            now = run.session.now_s()
+            run.emit(ExternCalled(self.node.result.id, name, now - started, now, error, run.input_index))
 
 
 async def _call(function: Callable[..., object], arguments: Sequence[object], timeout_s: float) -> object:
@@ -129,9 +181,11 @@ def _mismatch(value: object, declared: Type, where: str) -> str:
     match declared:
         case OptionalOf(item):
             return "" if value is None else _mismatch(value, item, where)
-        case ListOf(item):
+        case ListOf(item, limit):
             if not isinstance(value, list | tuple):
                 return _got(value, declared, where)
+            if limit is not None and len(value) > limit:
+                return f", but its value{where} has {len(value)} items, more than the {limit} of list[{item}, {limit}]"
             problems = (_mismatch(each, item, f"{where}[{i}]") for i, each in enumerate(value))
             return next((p for p in problems if p), "")
         case RecordType(fields=fields):
@@ -143,9 +197,37 @@ def _mismatch(value: object, declared: Type, where: str) -> str:
                 problem = _mismatch(value.get(field), kind, f"{where}.{field}")
                 if problem:
                     return problem
-            return ""
+            return next((p for field, allowed in declared.allowed if (p := _outside(value, field, allowed, where))), "")
+        case PairOf(first, second):
+            if not isinstance(value, list | tuple) or len(value) != 2:
+                return _got(value, declared, where)
+            return _mismatch(value[0], first, f"{where}[0]") or _mismatch(value[1], second, f"{where}[1]")
         case Scalar(scalar):
             return "" if _is_scalar(value, scalar) else _got(value, declared, where)
+
+
+def _outside(record: dict[str, object], field: str, allowed: Allowed, where: str) -> str:
+    """What is wrong with a field that may not have every value; of a list, each of its items counts."""
+    value = record.get(field)
+    for each in value if isinstance(value, list | tuple) else (value,):
+        if each is not None and not may_be(each, allowed):
+            return f", but its value{where}.{field} is {_short(each)}, outside of {range_text(allowed)}"
+    return ""
+
+
+def may_be(value: object, allowed: Allowed) -> bool:
+    """Whether a value lies in an interval or is one of those listed."""
+    if isinstance(allowed, Interval):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number and allowed.low <= value <= allowed.high  # type: ignore[operator]
+    return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in allowed)
+
+
+def range_text(allowed: Allowed) -> str:
+    """As the program writes it: `0..10`, `["a", "b"]`."""
+    if isinstance(allowed, Interval):
+        return f"{allowed.low}..{allowed.high}"
+    return "[" + ", ".join(json.dumps(each, ensure_ascii=False) for each in allowed) + "]"
 
 
 def _is_scalar(value: object, name: str) -> bool:
@@ -162,14 +244,20 @@ def _is_scalar(value: object, name: str) -> bool:
             return value is None
         case "Context" | "Candidate":
             return isinstance(value, CandidateValue)
+        case "Image":
+            return isinstance(value, Image)
     return False
 
 
 def _got(value: object, declared: Type, where: str) -> str:
-    shown = repr(value)
-    shown = shown if len(shown) <= 80 else shown[:80] + "…"
+    shown = _short(value)
     place = f" {declared} at{where}" if where else ""
     return f", but{' where' + place + ' was expected' if where else ' it'} returned {type(value).__name__} {shown}"
+
+
+def _short(value: object) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 80 else shown[:80] + "…"
 
 
 def _shaped(value: object, declared: Type) -> object:
@@ -178,6 +266,8 @@ def _shaped(value: object, declared: Type) -> object:
             return None if value is None else _shaped(value, item)
         case ListOf(item) if isinstance(value, list | tuple):
             return tuple(_shaped(each, item) for each in value)
+        case PairOf(first, second) if isinstance(value, list | tuple):
+            return {"first": _shaped(value[0], first), "second": _shaped(value[1], second)}
         case RecordType(fields=fields) if isinstance(value, dict):
             return {field: _shaped(value.get(field), kind) for field, kind in fields}
         case Scalar("float") if isinstance(value, int):

@@ -16,11 +16,17 @@ NOTHING_LEFT = "R0502"
 TEMPLATE_FAILED = "R0503"
 OPERATION_FAILED = "R0504"
 INVALID_ARGUMENT = "R0505"
+REWARD_SHAPE = "R0506"
+"""A reward model gives more numbers than one reward is made of."""
+DAG_INVALID = "R0507"
+NOT_DATA = "R0508"
+"""An offline value holds what cannot be kept."""
 EXTERN_MISSING = "R0510"
 EXTERN_RAISED = "R0511"
 EXTERN_TIMED_OUT = "R0512"
 EXTERN_WRONG_VALUE = "R0513"
 MODEL_UNBOUND = "R0520"
+BUDGET_SPENT = "R0521"
 
 
 class RunFailed(Exception):

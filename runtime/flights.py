@@ -1,27 +1,29 @@
 """One request from submission to its end: gate, limit, attempts, abort.
 
-    submitted -> behind the prefix gate -> behind the limit -> sent -> ended
-                       ^                                        |
-                       +------------- failed, retried ----------+
+    submitted -> behind the prefix gate -> reserved in the budget -> behind the limit -> sent -> ended
+                       ^                                                                   |
+                       +------------------------ failed, retried --------------------------+
 
 A flight runs as its own task, apart from the element that wants its tokens, because it outlives it: when the element
 is needed no more, the flight asks the engine to abort and stays, holding its place under the limit, until the
 engine's answer says that decoding has stopped. Every attempt is a request of its own, with an id of its own and a
-started and an ended event.
+started and an ended event. What is asked of the engine is the flight's work: decoding, or scoring of one kind.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from ttsc.backends.protocol import Completion, EngineError, GenerateRequest, Progress, RequestFailed, Sampling
+from ttsc.backends.protocol import EngineError, Progress, RequestFailed, RequestRefused
 from ttsc.runtime.events import Event, RequestEnded, RequestRetried, RequestStarted, TokensArrived
 from ttsc.runtime.failures import Broken, RunFailed, engine_failure
 from ttsc.runtime.leases import Promise
+from ttsc.runtime.ledger import Reservation
 from ttsc.runtime.prefix import Leader
+from ttsc.runtime.work import Answer, Work, ability, kind_of, most_tokens, perform, tally
 
 if TYPE_CHECKING:
     from ttsc.runtime.session import Lane, Session
@@ -29,7 +31,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """What a flight needs to know. `starting` is asked before every attempt and may refuse it with a `RunFailed`."""
+    """What a flight needs to know. `starting` is asked before every attempt with the flight's number and the most
+    tokens it may cost; it waits until they fit the budget, and may refuse with a `RunFailed`.
+    """
 
     node: str
     op: str
@@ -37,17 +41,16 @@ class Ticket:
     index: int
     input_index: int
     ids: tuple[int, ...]
-    sampling: Sampling
-    stream: bool
+    work: Work
     share_prefix: bool
     parent: str | None
     emit: Callable[[Event], None]
     on_tokens: Callable[[int], None]
-    starting: Callable[[], None]
+    starting: Callable[[int, int], Awaitable[Reservation]]
 
 
 class Flight:
-    """A request under way. `outcome` resolves to its `Completion`, or fails."""
+    """A request under way. `outcome` resolves to the engine's answer, or fails."""
 
     def __init__(self, session: Session, lane: Lane, ticket: Ticket, number: int) -> None:
         self.outcome = Promise()
@@ -77,6 +80,11 @@ class Flight:
         self._lane.aborts.add(self.request_id)
         self._deadline = asyncio.get_running_loop().call_later(self._session.abort_timeout_s, self.task.cancel)
 
+    def expire(self, error: RunFailed) -> None:
+        """Time is up: whoever waits gets the error, and the engine is asked to stop."""
+        self.abandon()
+        self.outcome.resolve(None, error)
+
     def _over(self, task: asyncio.Task[None]) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
@@ -103,24 +111,28 @@ class Flight:
                 await asyncio.sleep(delay)
                 attempt += 1
 
-    async def _attempt(self, attempt: int) -> Completion:
+    async def _attempt(self, attempt: int) -> Answer:
         ticket, lane = self._ticket, self._lane
+        ability(ticket.work, lane.engine.info)
         entry = await lane.gate.enter(ticket.ids) if ticket.share_prefix else Leader(ticket.ids, leads=False)
         try:
-            await lane.limiter.acquire(self._number)
+            reservation = await ticket.starting(self._number, most_tokens(ticket.work, ticket.ids))
             try:
-                ticket.starting()
-                self.request_id = self._session.request_id(self._number, attempt)
-                return await self._send(entry)
+                await lane.limiter.acquire(self._number)
+                try:
+                    self.request_id = self._session.request_id(self._number, attempt)
+                    return await self._send(entry, reservation)
+                finally:
+                    self._sent = False
+                    lane.limiter.release()
             finally:
-                self._sent = False
-                lane.limiter.release()
+                reservation.withdraw()
         finally:
             lane.gate.leave(entry)
 
-    async def _send(self, entry: Leader) -> Completion:
+    async def _send(self, entry: Leader, reservation: Reservation) -> Answer:
         ticket, lane = self._ticket, self._lane
-        request = GenerateRequest(self.request_id, ticket.ids, ticket.sampling, ticket.stream or entry.leads)
+        request_id, tokenizer = self.request_id, lane.engine.tokenizer
         arrived: list[int] = []
 
         def progress(report: Progress) -> None:
@@ -129,13 +141,13 @@ class Flight:
             self._tokens = report.tokens
             arrived.extend(report.new_ids)
             ticket.on_tokens(report.tokens)
-            text = lane.engine.tokenizer.decode(report.new_ids)
-            self._emit(TokensArrived(request.request_id, report.tokens, text, self._session.now_s()))
+            text = tokenizer.decode(report.new_ids)
+            self._emit(TokensArrived(request_id, report.tokens, text, self._session.now_s()))
 
         self._tokens, self._started_s, self._sent = 0, self._session.now_s(), True
         self._emit(
             RequestStarted(
-                request.request_id,
+                request_id,
                 ticket.node,
                 ticket.op,
                 ticket.role,
@@ -143,37 +155,45 @@ class Flight:
                 len(ticket.ids),
                 ticket.parent,
                 self._started_s,
+                kind=kind_of(ticket.work),
             )
         )
         try:
-            completion = await lane.engine.generate(request, progress if request.stream else None)
+            answer = await perform(lane.engine, request_id, ticket.ids, ticket.work, progress, entry.leads)
         except EngineError as error:
-            self._end("error", None, "", error.message)
+            reservation.settle(0 if isinstance(error, RequestRefused) else None)
+            self._end("abort" if self._abandoned else "error", None, "", error.message)
             raise
-        except asyncio.CancelledError:
-            self._end("abort", None, lane.engine.tokenizer.decode(arrived), "the engine did not confirm the abort")
+        except BaseException:
+            reservation.settle(None)
+            self._end("abort", None, tokenizer.decode(arrived), "the engine did not confirm the abort")
             raise
-        lane.gate.warm((*ticket.ids, *completion.output_ids))
-        self._end(completion.finish, completion, lane.engine.tokenizer.decode(completion.output_ids), "")
-        if completion.finish == "abort" and not self._abandoned:
+        counts = tally(answer)
+        reservation.settle(counts.computed)
+        lane.gate.warm((*ticket.ids, *counts.output_ids))
+        self._end(counts.finish, answer, tokenizer.decode(counts.output_ids), "")
+        if counts.finish == "abort" and not self._abandoned:
             raise RequestFailed("the engine aborted the request, although nobody here asked for it")
-        return completion
+        return answer
 
-    def _end(self, finish: str, completion: Completion | None, text: str, error: str) -> None:
+    def _end(self, finish: str, answer: Answer | None, text: str, error: str) -> None:
         now = self._session.now_s()
+        counts = None if answer is None else tally(answer)
         self._emit(
             RequestEnded(
                 self.request_id,
                 self._ticket.node,
                 finish,
-                completion.prompt_tokens if completion else 0,
-                completion.cached_tokens if completion else 0,
-                completion.completion_tokens if completion else self._tokens,
+                counts.prompt_tokens if counts else 0,
+                counts.cached_tokens if counts else 0,
+                counts.completion_tokens if counts else self._tokens,
                 text,
                 now,
                 now - self._started_s,
                 self._seen,
                 error,
+                kind=kind_of(self._ticket.work),
+                scored_tokens=counts.scored_tokens if counts else 0,
             )
         )
 

@@ -1,17 +1,19 @@
-"""Generate and Force: candidates from contexts and candidates.
+"""Generate: candidates from contexts and candidates.
 
 Element i * count + j is the j-th continuation of source i. Each element is a task that waits for its source only, so
 a step of one beam does not wait for the other beams. An element that nobody needs any more is aborted on the engine;
-one of a request that the plan says must not be aborted runs to its end.
+one of a request that the plan says must not be aborted runs to its end. An option that is a list is a grid: the j-th
+continuation of each source takes its element j, from the start again where it is shorter.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 
 from ttsc.backends.protocol import Completion, ContextTooLong, Sampling
-from ttsc.compiler.ir.nodes import Force, Generate
+from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.plan.nodes import Request
 from ttsc.runtime.blocks import Job, guarded
 from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, engine_failure, failed
@@ -20,12 +22,15 @@ from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, s
 from ttsc.runtime.values import (
     CandidateValue,
     Ids,
+    aligned_logprobs,
     as_candidate,
     cut_delimiter,
     generated_ids,
+    known,
     open_ids,
     prompt_ids,
 )
+from ttsc.runtime.work import Decoding
 
 DEFAULT_MAX_TOKENS = 1024
 """For a node that says nothing; programs always do."""
@@ -92,8 +97,9 @@ class Generation:
             return
         prompt, generated = self._prompt(index // self._count, candidate)
         self.stream.advance(index, candidate.tokens)
-        completion = await self._decode(index, candidate, prompt)
-        self.stream.set(index, self._candidate(index, candidate, generated, completion))
+        sampling = self._sampling(index)
+        completion = await self._decode(index, candidate, prompt, sampling)
+        self.stream.set(index, self._candidate(index, candidate, generated, completion, sampling))
 
     def _prompt(self, source: int, candidate: CandidateValue) -> tuple[Ids, Ids]:
         """The prompt, and its part that the candidate generated: the same tuples for all its continuations."""
@@ -104,8 +110,7 @@ class Generation:
             self._prompts[source] = ((*context, *generated) if generated else context, generated)
         return self._prompts[source]
 
-    async def _decode(self, index: int, candidate: CandidateValue, prompt: Ids) -> Completion:
-        sampling = self._sampling(index)
+    async def _decode(self, index: int, candidate: CandidateValue, prompt: Ids, sampling: Sampling) -> Completion:
         room = self._lane.engine.info.context_tokens
         if len(prompt) + sampling.max_tokens > room:
             raise engine_failure(
@@ -135,17 +140,22 @@ class Generation:
             index=index,
             input_index=self._run.input_index,
             ids=prompt,
-            sampling=sampling,
-            stream=node.stream if request is None else request.stream,
+            work=Decoding(
+                sampling,
+                stream=node.stream if request is None else request.stream,
+                logprobs=node.logprobs,
+                images=candidate.context.images,
+            ),
             share_prefix=node.share_prefix if request is None else request.share_prefix,
             parent=lineage[-1] if lineage else None,
             emit=self._run.emit,
             on_tokens=lambda tokens: self.stream.advance(index, candidate.tokens + tokens),
-            starting=self._run.request_starting,
+            starting=self._run.starting,
         )
 
     def _sampling(self, index: int) -> Sampling:
-        options = self._options
+        place = index % self._count
+        options = {name: each for name, value in self._options.items() if (each := _of_grid(value, place)) is not None}
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise failed(INVALID_ARGUMENT, f"max_tokens must be a positive whole number; it is {max_tokens!r}")
@@ -154,25 +164,23 @@ class Generation:
             raise failed(INVALID_ARGUMENT, f"until must be a text that is not empty; it is {until!r}")
         return Sampling(
             max_tokens=max_tokens,
-            temperature=self._number("temperature", 1.0),
-            top_p=self._number("top_p", 1.0),
-            top_k=int(self._number("top_k", -1)),
-            min_p=self._number("min_p", 0.0),
+            temperature=_number(options, "temperature", 1.0),
+            top_p=_number(options, "top_p", 1.0),
+            top_k=int(_number(options, "top_k", -1)),
+            min_p=_number(options, "min_p", 0.0),
             stop=() if until is None else (until,),
             seed=self._run.request_seed(self._node.result.id, self._job.scope.path, index),
+            schema=self._node.schema or None,
+            extra=_engine_options(options.get("engine")),
         )
 
-    def _number(self, name: str, default: float) -> float:
-        value = self._options.get(name, default)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise failed(INVALID_ARGUMENT, f"{name} must be a number; it is {value!r}")
-        return float(value)
-
-    def _candidate(self, index: int, source: CandidateValue, before: Ids, completion: Completion) -> CandidateValue:
-        new_ids = completion.output_ids
+    def _candidate(
+        self, index: int, source: CandidateValue, before: Ids, completion: Completion, sampling: Sampling
+    ) -> CandidateValue:
+        new_ids, as_decoded = completion.output_ids, len(completion.output_ids)
         if completion.finish == "stop" and self._node.delimiter == "drop":
-            delimiter = completion.matched if isinstance(completion.matched, str) else self._options.get("until")
-            new_ids = cut_delimiter(new_ids, str(delimiter), self._tokenizer)
+            delimiter = completion.matched if isinstance(completion.matched, str) else sampling.stop[0]
+            new_ids, as_decoded = cut_delimiter(new_ids, delimiter, self._tokenizer)
         ids = (*before, *new_ids)
         return CandidateValue(
             context=source.context,
@@ -184,7 +192,50 @@ class Generation:
             index=index,
             requests=(*source.requests, completion.request_id),
             tokenizer=self._tokenizer,
+            temperature=sampling.temperature,
+            known_logprobs=_logprobs(source, before, completion.logprobs or (), as_decoded, len(ids)),
         )
+
+
+def _logprobs(
+    source: CandidateValue, before: Ids, decoded: tuple[float, ...], as_decoded: int, length: int
+) -> tuple[float | None, ...]:
+    """Log-probabilities of a candidate's `length` ids: those of the source for `before`, which are its own ids or the
+    first of them, then those of `as_decoded` decoded ones. None for ids that no engine decoded.
+    """
+    old = aligned_logprobs(source)[: len(before)] if source.ids[: len(before)] == before else ()
+    first = (*old, *[None] * (len(before) - len(old)))
+    new = decoded[:as_decoded]
+    return known((*first, *new, *[None] * (length - len(first) - len(new))))
+
+
+def _of_grid(value: object, place: int) -> object:
+    """The option of one continuation: an element of a list, or the same value for all."""
+    if not isinstance(value, list | tuple):
+        return value
+    if not value:
+        raise failed(INVALID_ARGUMENT, "an option that is a list needs at least one element")
+    return value[place % len(value)]
+
+
+def _number(options: Mapping[str, object], name: str, default: float) -> float:
+    value = options.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise failed(INVALID_ARGUMENT, f"{name} must be a number; it is {value!r}")
+    return float(value)
+
+
+def _engine_options(record: object) -> tuple[tuple[str, str | int | float | bool], ...]:
+    """The engine's own options from a record; a field that is none is left to the engine."""
+    if record is None:
+        return ()
+    if not isinstance(record, Mapping):
+        raise failed(INVALID_ARGUMENT, f"engine must be a record of the engine's options; it is {record!r}")
+    given = [(str(name), value) for name, value in record.items() if value is not None]
+    for name, value in given:
+        if not isinstance(value, str | int | float | bool):
+            raise failed(INVALID_ARGUMENT, f"the engine option {name} must be a text, a number or a bool")
+    return tuple(given)
 
 
 async def execute_generate(job: Job, node: Generate) -> None:
@@ -195,56 +246,6 @@ async def execute_generate(job: Job, node: Generate) -> None:
         options.update(request.fixed)
         for name, value_id in request.dynamic:
             options[name] = await complete(await job.uses[value_id].value())
-    given = {name: value for name, value in options.items() if value is not None}
-    generation = Generation(job, node, count, given, await job.value(node.source))
+    generation = Generation(job, node, count, options, await job.value(node.source))
     generation.stream.publish(job.cell)
     await generation.finish()
-
-
-async def execute_force(job: Job, node: Force) -> None:
-    text = str(await job.complete(node.text))
-    source = await job.value(node.source)
-    if not isinstance(source, Stream | list | tuple):
-        job.cell.resolve(_forced(job, as_candidate(source), text))
-        return
-    slots = slots_of(source)
-
-    def abandon(index: int) -> None:
-        stream.set(index, LEFT_OUT)
-        tasks[index].cancel()
-        job.use(node.source).release_element(index)
-
-    async def produce(index: int) -> None:
-        candidate = await slots[index].wait()
-        stream.set(index, candidate if isinstance(candidate, Absent) else _forced(job, as_candidate(candidate), text))
-
-    async def element(index: int) -> None:
-        try:
-            await guarded(produce(index))
-        except RunFailed as error:
-            job.run.stop_if_fatal(error)
-            stream.set(index, Absent(error.failure))
-
-    stream = Stream(len(slots), job.run.cascade, abandon, cause_of(source))
-    unwatch = source.watch(stream.advance) if isinstance(source, Stream) else None
-    tasks = [job.run.spawn(element(index), f"{node.result.id}[{index}]") for index in range(len(slots))]
-    stream.publish(job.cell)
-    if tasks:
-        await asyncio.wait(tasks)
-    if unwatch is not None:
-        unwatch()
-
-
-def _forced(job: Job, candidate: CandidateValue, text: str) -> CandidateValue:
-    """The candidate goes on: a turn it had ended is open again."""
-    tokenizer = candidate.tokenizer or job.run.tokenizer()
-    added = tuple(tokenizer.encode(text))
-    ids = (*open_ids(candidate, tokenizer), *added)
-    return replace(
-        candidate,
-        ids=ids,
-        text=tokenizer.decode(ids),
-        tokens=candidate.tokens + len(added),
-        finish="",
-        tokenizer=tokenizer,
-    )

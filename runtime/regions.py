@@ -3,7 +3,7 @@
 A region holds one use of each value its blocks capture, and lets go of it when it can start no further block. Each
 block takes its own uses when it starts. Carried values of a loop pass from a round's yield to the next round's
 parameter together with the hold on them, unresolved if need be: a round may begin before the last one's values are
-there.
+there. Where a budget ends a loop, its result is what the last round had whose values are whole.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Sequence
 
 from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
 from ttsc.runtime.blocks import Execute, Job, guarded, start_block
-from ttsc.runtime.failures import INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
+from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
 from ttsc.runtime.leases import Cell, Promise, Use, resolved
 from ttsc.runtime.run import MAX_ROUNDS
-from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, completed, slots_of
+from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, completed, gathered, slots_of
 
 
 class Mapping:
@@ -102,6 +102,7 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
         raise failed(INVALID_ARGUMENT, f"the limit of a repeat must be a whole number; it is {limit!r}")
     carried = [job.use(value).cell.use() for value in node.init]
     stopping: Use | None = None
+    rounds = [[use.cell.promise for use in carried]]
     try:
         for number in range(max(0, limit)):
             if number >= MAX_ROUNDS:
@@ -112,17 +113,77 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
                 )
             *following, stopping = _round(job, node.body, carried, number, execute)
             carried = following
+            if job.run.ledger.limited:
+                rounds.append([use.cell.promise for use in carried])
             stop = await completed(stopping)
             stopping.release()
             if stop is True:
                 break
-    except BaseException:
-        for use in [*carried, *([stopping] if stopping is not None else [])]:
-            use.release()
-        raise
+        if job.run.ledger.limited and await _taken(job, carried):
+            carried = _best_so_far(job, carried, rounds)
+    except BaseException as error:
+        if stopping is not None:
+            stopping.release()
+        if not (isinstance(error, RunFailed) and error.failure.code == BUDGET_SPENT):
+            for use in carried:
+                use.release()
+            raise
+        carried = _best_so_far(job, carried, rounds, error)
     _hand_over(job, carried)
     job.release()
     await _settled(job.cells)
+
+
+async def _taken(job: Job, carried: Sequence[Use]) -> bool:
+    """Whether the budget took one of a loop's last values that are needed. Lists are waited for until they are whole,
+    since only then it is known.
+    """
+    for cell, use in zip(job.cells, carried, strict=True):
+        if cell.needed:
+            try:
+                value = await completed(use)
+            except RunFailed as error:
+                if error.failure.code == BUDGET_SPENT:
+                    return True
+            else:
+                if _emptied(value):
+                    return True
+    return False
+
+
+def _best_so_far(
+    job: Job, carried: Sequence[Use], rounds: Sequence[Sequence[Promise]], error: RunFailed | None = None
+) -> list[Use]:
+    """The values of the last round that the budget left whole. If there is none: `error`, with which the last round
+    ended, or its values as they are.
+    """
+    for promises in reversed(rounds):
+        if all(_whole(promise) for cell, promise in zip(job.cells, promises, strict=True) if cell.needed):
+            for use in carried:
+                use.release()
+            return [resolved(promise.value, job.run.cascade).use() for promise in promises]
+    if error is None:
+        return list(carried)
+    for use in carried:
+        use.release()
+    raise error
+
+
+def _whole(promise: Promise) -> bool:
+    """Whether the value is there, and not a list that the budget has emptied."""
+    if not promise.done or promise.error is not None:
+        return False
+    value = promise.value
+    if not isinstance(value, Stream):
+        return not _emptied(value)
+    slots = slots_of(value)
+    return all(slot.done for slot in slots) and not _emptied(gathered([slot.value for slot in slots], value.cause))
+
+
+def _emptied(value: object) -> bool:
+    """Whether a list has lost all of its elements to the budget."""
+    cause = cause_of(value)
+    return value == () and cause is not None and cause.code == BUDGET_SPENT
 
 
 def _round(job: Job, body: Block, carried: Sequence[Use], number: int, execute: Execute) -> list[Use]:

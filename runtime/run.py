@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, TypeVar
 
 from ttsc.backends.protocol import Tokenizer
-from ttsc.compiler.ir.nodes import ExternSignature
+from ttsc.compiler.ir.nodes import ExternSignature, Limit
 from ttsc.compiler.plan.nodes import Plan, Request
 from ttsc.runtime.events import Event
 from ttsc.runtime.failures import LIMIT_REACHED, MODEL_UNBOUND, RunFailed, RunStopped, failed
 from ttsc.runtime.flights import Flight, Ticket
 from ttsc.runtime.leases import Cascade, Promise
+from ttsc.runtime.ledger import Ledger, Reservation
 from ttsc.runtime.operands import Operands
 from ttsc.runtime.prefix_trie import PrefixTrie
 from ttsc.runtime.session import Lane, Session
@@ -26,7 +27,12 @@ MAX_ROUNDS = 10_000
 MAX_REQUESTS = 100_000
 """Requests of one input."""
 
-Path = tuple[int, ...]
+Path = tuple[int | str, ...]
+"""Rounds and indices of the regions around a node. A text is the key of an offline region: what is within it depends
+on nothing further out.
+"""
+
+T = TypeVar("T")
 
 
 class Run:
@@ -42,6 +48,7 @@ class Run:
         input_index: int,
         emit: Callable[[Event], None],
         max_requests: int,
+        budget: Sequence[Limit] = (),
     ) -> None:
         self.plan = plan
         self.session = session
@@ -54,6 +61,9 @@ class Run:
         self.signatures: dict[str, ExternSignature] = {each.name: each for each in plan.program.externs}
         self.operands = Operands({r.node: tuple(name for _, name in r.dynamic) for r in plan.requests})
         self.stopped = Promise()
+        self.ledger = Ledger(budget)
+        self.expired = Promise()
+        self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._flights: set[Flight] = set()
         self._tries: dict[int, PrefixTrie] = {}
@@ -79,10 +89,12 @@ class Run:
         flight.task.add_done_callback(lambda _: self._flights.discard(flight))
         return flight
 
-    def request_starting(self) -> None:
-        """Asked before every request; refuses one too many."""
+    async def starting(self, number: int, tokens: int) -> Reservation:
+        """Asked before every request: waits until it fits the budget, and refuses one too many."""
+        reservation = await self.ledger.reserve(number, tokens)
         self._started += 1
         if self._started > self._max_requests:
+            reservation.withdraw()
             error = RunStopped(
                 failed(
                     LIMIT_REACHED,
@@ -92,6 +104,38 @@ class Run:
             )
             self.stop(error)
             raise error
+        return reservation
+
+    def watch_deadline(self) -> None:
+        """From now on the time that the budget gives runs."""
+        if self.ledger.deadline_s is not None:
+            self._deadline = asyncio.get_running_loop().call_later(self.ledger.deadline_s, self._expire)
+
+    def end_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+
+    def _expire(self) -> None:
+        error = self.ledger.expire()
+        for flight in tuple(self._flights):
+            flight.expire(error)
+        self.expired.resolve(None, error)
+
+    async def in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, or the failure of the deadline if that is there first; then `work` is cancelled."""
+        if self.ledger.deadline_s is None:
+            return await work
+        task = asyncio.ensure_future(work)
+        late = asyncio.ensure_future(self.expired.wait())
+        try:
+            await asyncio.wait({task, late}, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                await late
+            return await task
+        finally:
+            task.cancel()
+            late.cancel()
+            await asyncio.gather(task, late, return_exceptions=True)
 
     def stop(self, error: RunFailed) -> None:
         """End the run with a failure, whatever else could still finish."""
@@ -134,5 +178,14 @@ class Run:
 
     def request_seed(self, node: str, path: Path, index: int) -> int:
         """31 bits that depend on where in the program a request is, never on timing."""
-        place = ":".join(map(str, (self.seed, self.input_index, node, *path, index)))
-        return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=4).digest(), "big") & 0x7FFF_FFFF
+        return int.from_bytes(self._digest(node, path, str(index), 4), "big") & 0x7FFF_FFFF
+
+    def draw_seed(self, node: str, path: Path) -> int:
+        """64 bits for a node's own random numbers."""
+        return int.from_bytes(self._digest(node, path, "draw", 8), "big")
+
+    def _digest(self, node: str, path: Path, what: str, size: int) -> bytes:
+        offline = max((i for i, step in enumerate(path) if isinstance(step, str)), default=None)
+        root = (self.seed, self.input_index) if offline is None else (path[offline],)
+        place = ":".join(map(str, (*root, node, *path[0 if offline is None else offline + 1 :], what)))
+        return hashlib.blake2b(place.encode(), digest_size=size).digest()

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ttsc.compiler.ir.nodes import FirstFinished, Quantified, Select, Value
+from ttsc.compiler.values.abstain import Abstain
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.decisions import NOTHING, Decision, Settled, decision_for
 from ttsc.runtime.events import Decided, RunFailure
@@ -196,7 +197,8 @@ async def execute_select(job: Job, node: Select) -> None:
     rows: list[tuple[object, ...] | None] = [None] * len(columns[0])
     table = Table(columns, rows)
     table.connect()
-    decision = decision_for(node.rule, len(rows), count, weighted=node.weights is not None)
+    seed = job.run.draw_seed(node.result.id, job.scope.path)
+    decision = decision_for(node.rule, len(rows), count, weighted=node.weights is not None, seed=seed)
     unwatch = None
     if isinstance(over, Stream) and isinstance(node.rule, FirstFinished) and len(over.progress) == len(rows):
         table.progressed.update(enumerate(over.progress))
@@ -238,6 +240,8 @@ def _shown(value: object) -> str:
         text = value.text
     elif isinstance(value, tuple):
         text = f"{len(value)} candidates"
+    elif isinstance(value, Abstain):
+        text = "(abstained)"
     else:
         text = str(plain(value))
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

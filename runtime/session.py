@@ -1,4 +1,5 @@
-"""What all inputs of one `ttsc run` share: engines, the limit on what is in flight, the prefix gate, retries.
+"""What all inputs of one `ttsc run` share: engines, the limit on what is in flight, the prefix gate, retries, kept
+offline values.
 
 Each engine has a lane. Roles bound to the same engine share its lane, so that prefixes are warmed once and the limit
 counts all of its requests.
@@ -13,6 +14,8 @@ from collections.abc import Mapping
 
 from ttsc.backends.protocol import Engine
 from ttsc.runtime.aborts import AbortCoalescer
+from ttsc.runtime.artifacts import Artifacts
+from ttsc.runtime.embeddings import Embeddings
 from ttsc.runtime.flights import Flight, Ticket
 from ttsc.runtime.limiter import Limiter
 from ttsc.runtime.prefix import PrefixGate, default_threshold
@@ -29,6 +32,7 @@ class Lane:
         self.limiter = Limiter(concurrency)
         self.gate = PrefixGate(default_threshold(engine.info) if threshold is None else threshold)
         self.aborts = AbortCoalescer(engine)
+        self.embeddings = Embeddings()
 
 
 class Session:
@@ -36,6 +40,7 @@ class Session:
 
     `concurrency` limits requests in flight per engine. `prefix_threshold` None: chosen by the engine's device.
     `abort_timeout_s`: how long an aborted request may take to be acknowledged before its connection is closed.
+    `artifacts`: where offline values are kept; None: in memory, as long as the session lasts.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Session:
         extern_timeout_s: float = 60.0,
         extern_concurrency: int = 16,
         abort_timeout_s: float = 10.0,
+        artifacts: Artifacts | None = None,
     ) -> None:
         lanes: dict[int, Lane] = {}
         for engine in engines.values():
@@ -58,6 +64,7 @@ class Session:
         self.extern_timeout_s = extern_timeout_s
         self.extern_limit = Limiter(extern_concurrency)
         self.abort_timeout_s = abort_timeout_s
+        self.artifacts = artifacts or Artifacts()
         self._name = uuid.uuid4().hex[:8]
         self._flights = 0
         self._started = time.monotonic()

@@ -72,6 +72,13 @@ class Stream(Leasable):
             self._leases[index] += 1
         return Lease(self)
 
+    def hold(self, index: int) -> None:
+        """One more need of one element. Give it back with `let_go`."""
+        self._leases[index] += 1
+
+    def let_go(self, index: int) -> None:
+        self._give_back(index)
+
     def _give_back(self, index: int) -> None:
         self._leases[index] -= 1
         if self._leases[index] == 0 and not self._slots[index].done:

@@ -19,6 +19,7 @@ from ttsc.runtime.events import (
     Decided,
     Event,
     ExternCalled,
+    OfflineTaken,
     RequestEnded,
     RequestRetried,
     RequestStarted,
@@ -32,7 +33,16 @@ from ttsc.runtime.events import (
 FORMAT = 1
 _EVENTS: dict[str, type] = {
     kind.__name__: kind
-    for kind in (RequestStarted, TokensArrived, RequestEnded, RequestRetried, ExternCalled, Decided, RunEnded)
+    for kind in (
+        RequestStarted,
+        TokensArrived,
+        RequestEnded,
+        RequestRetried,
+        ExternCalled,
+        Decided,
+        OfflineTaken,
+        RunEnded,
+    )
 }
 
 
@@ -51,7 +61,7 @@ class TraceHeader:
 
 def engine_facts(engines: Mapping[str, EngineInfo]) -> dict[str, dict[str, Any]]:
     """What a header says of the engines, by model role."""
-    return {role: asdict(info) for role, info in engines.items()}
+    return {role: {**asdict(info), "abilities": sorted(info.abilities)} for role, info in engines.items()}
 
 
 class TraceWriter:
@@ -152,6 +162,7 @@ def _event(kind: str, data: dict[str, Any], number: int) -> Event:
         result["usage"] = _built(Usage, result["usage"], number)
         if result.get("error") is not None:
             result["error"] = _built(RunFailure, result["error"], number)
+        result["appended"] = {name: tuple(items) for name, items in result.get("appended", {}).items()}
         data["result"] = _built(RunResult, result, number)
     if kind == "Decided":
         data["tally"] = tuple((str(name), float(worth)) for name, worth in data["tally"])

@@ -13,6 +13,9 @@ _COUNTS = (
     "aborted",
     "failed",
     "retries",
+    "scored_tokens",
+    "rewards",
+    "embeddings",
 )
 
 
@@ -43,6 +46,9 @@ class UsageMeter:
                     lost_tokens=event.completion_tokens if finish == "abort" else 0,
                     aborted=int(finish == "abort"),
                     failed=int(finish == "error"),
+                    scored_tokens=event.scored_tokens,
+                    rewards=int(event.kind == "reward" and finish == "done"),
+                    embeddings=int(event.kind == "embed" and finish == "done"),
                 )
             case ExternCalled():
                 self._extern_calls += 1

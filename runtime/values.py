@@ -12,12 +12,15 @@ model's tokenizer made the ids are they rendered again, from text.
 
 from __future__ import annotations
 
+import math
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
-from ttsc.backends.protocol import Tokenizer, Turn
-from ttsc.compiler.values.types import CANDIDATE_FIELDS
+from ttsc.backends.protocol import Image, Tokenizer, Turn
+from ttsc.compiler.values.abstain import Abstain
+from ttsc.compiler.values.types import CANDIDATE_FIELDS, ListOf, OptionalOf, PairOf, RecordType, Type
 from ttsc.runtime.events import RunFailure
 
 Ids = tuple[int, ...]
@@ -26,11 +29,12 @@ Ids = tuple[int, ...]
 @dataclass(frozen=True, slots=True)
 class ContextValue:
     """A prompt prefix: `turns` of a new conversation, or after what `base` generated. Rendered ids are kept per
-    tokenizer.
+    tokenizer. `images`: the pictures of the whole conversation, in the order of their marks in its turns.
     """
 
     turns: tuple[Turn, ...]
     base: CandidateValue | None = None
+    images: tuple[Image, ...] = ()
     rendered: dict[int, tuple[Tokenizer, Ids]] = field(default_factory=dict, compare=False, repr=False)
 
 
@@ -40,7 +44,8 @@ class CandidateValue:
 
     `tokens` counts tokens decoded or forced since the context, those of a delimiter that was cut off included, so it
     never falls while a candidate grows. `requests` is the lineage: the requests whose tokens these are, oldest first.
-    `tokenizer` made the ids; None when nothing was generated.
+    `tokenizer` made the ids; None when nothing was generated. `known_logprobs`: one for each of the ids, None where it
+    was forced or nobody asked for it; empty if all are None.
     """
 
     context: ContextValue
@@ -53,6 +58,20 @@ class CandidateValue:
     index: int = 0
     requests: tuple[str, ...] = ()
     tokenizer: Tokenizer | None = field(default=None, compare=False, repr=False)
+    scores: tuple[float, ...] = ()
+    answer: str | None = None
+    temperature: float = 0.0
+    known_logprobs: tuple[float | None, ...] = ()
+
+    @property
+    def logprobs(self) -> tuple[float, ...]:
+        """Log-probabilities (natural logarithm) of the tokens that were decoded with `logprobs`, oldest first."""
+        return tuple(each for each in self.known_logprobs if each is not None)
+
+    @property
+    def logprob(self) -> float:
+        """Their sum; 0 if none is known."""
+        return math.fsum(self.logprobs)
 
     @property
     def finished(self) -> bool:
@@ -76,14 +95,15 @@ class Elements(tuple[object, ...]):
         return self
 
 
-def add_turn(parent: object, turn: Turn) -> CandidateValue:
-    """The context of `parent` (None, a context or a candidate) and one more turn."""
+def add_turn(parent: object, turn: Turn, images: tuple[Image, ...] = ()) -> CandidateValue:
+    """The context of `parent` (None, a context or a candidate) and one more turn, with the pictures in it."""
     if parent is None:
-        return CandidateValue(ContextValue((turn,)))
+        return CandidateValue(ContextValue((turn,), images=images))
     candidate = as_candidate(parent)
+    shown = (*candidate.context.images, *images)
     if candidate.ids or candidate.text:
-        return CandidateValue(ContextValue((turn,), candidate))
-    return CandidateValue(ContextValue((*candidate.context.turns, turn), candidate.context.base))
+        return CandidateValue(ContextValue((turn,), candidate, shown))
+    return CandidateValue(ContextValue((*candidate.context.turns, turn), candidate.context.base, shown))
 
 
 def as_candidate(value: object) -> CandidateValue:
@@ -134,21 +154,34 @@ def open_ids(candidate: CandidateValue, tokenizer: Tokenizer) -> Ids:
     return ids[:end]
 
 
-def cut_delimiter(new_ids: Ids, delimiter: str, tokenizer: Tokenizer) -> Ids:
-    """`new_ids` without the delimiter and what follows it.
+def aligned_logprobs(candidate: CandidateValue) -> tuple[float | None, ...]:
+    """One log-probability, or None, for each of a candidate's own ids."""
+    return candidate.known_logprobs or (None,) * len(candidate.ids)
+
+
+def known(logprobs: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """What a candidate keeps of them: nothing if none is known."""
+    return logprobs if any(each is not None for each in logprobs) else ()
+
+
+def cut_delimiter(new_ids: Ids, delimiter: str, tokenizer: Tokenizer) -> tuple[Ids, int]:
+    """`new_ids` without the delimiter and what follows it, and how many of them stayed as they were.
 
     Whole tokens before the delimiter stay as they were generated; only the part of a token that the delimiter begins in
     is encoded again.
     """
-    text = tokenizer.decode(new_ids)
-    at = text.find(delimiter) if delimiter else -1
-    if at < 0:
-        return new_ids
-    kept = len(new_ids)
-    while kept and not _is_prefix(tokenizer.decode(new_ids[:kept]), text, at):
+    at = tokenizer.decode(new_ids).find(delimiter) if delimiter else -1
+    return (new_ids, len(new_ids)) if at < 0 else ids_of_beginning(new_ids, at, tokenizer)
+
+
+def ids_of_beginning(ids: Ids, length: int, tokenizer: Tokenizer) -> tuple[Ids, int]:
+    """Ids of the first `length` characters of what `ids` say, and how many of `ids` are among them as they were."""
+    text = tokenizer.decode(ids)
+    kept = bisect_right(range(1, len(ids) + 1), length, key=lambda n: len(tokenizer.decode(ids[:n])))
+    while kept and not _is_prefix(tokenizer.decode(ids[:kept]), text, length):
         kept -= 1
-    rest = text[len(tokenizer.decode(new_ids[:kept])) : at]
-    return (*new_ids[:kept], *tokenizer.encode(rest)) if rest else new_ids[:kept]
+    rest = text[len(tokenizer.decode(ids[:kept])) : length]
+    return ((*ids[:kept], *tokenizer.encode(rest)) if rest else ids[:kept]), kept
 
 
 def _is_prefix(part: str, text: str, limit: int) -> bool:
@@ -157,11 +190,16 @@ def _is_prefix(part: str, text: str, limit: int) -> bool:
 
 def public(candidate: CandidateValue) -> dict[str, object]:
     """The fields of a candidate that a program may name."""
-    return {name: getattr(candidate, name) for name in CANDIDATE_FIELDS}
+    named = {name: getattr(candidate, name) for name in CANDIDATE_FIELDS}
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
 def plain(value: object) -> Any:
-    """A value for templates, externs and results: candidates and records as dicts, lists as lists."""
+    """A value for templates, externs and results: candidates and records as dicts, lists as lists, abstain as None."""
+    if value is None or isinstance(value, str | bool | int | float | Image):
+        return value
+    if isinstance(value, Abstain):
+        return None
     if isinstance(value, CandidateValue):
         return public(value)
     if isinstance(value, ContextValue):
@@ -171,7 +209,7 @@ def plain(value: object) -> Any:
     if isinstance(value, list | tuple):
         return [plain(each) for each in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     return value
 
 
@@ -182,3 +220,20 @@ def frozen(value: object) -> object:
     if isinstance(value, list | tuple) and not isinstance(value, Elements):
         return tuple(frozen(each) for each in value)
     return value
+
+
+def result_of(value: object, declared: Type) -> Any:
+    """A program's value as the caller gets it: as `plain`, and pairs as lists of two."""
+    match declared:
+        case PairOf(first, second) if isinstance(value, Mapping):
+            return [result_of(value["first"], first), result_of(value["second"], second)]
+        case ListOf(item) if isinstance(value, list | tuple):
+            return [result_of(each, item) for each in value]
+        case OptionalOf(item) if value is not None:
+            return result_of(value, item)
+        case RecordType(fields=declared_fields) if isinstance(value, Mapping):
+            kinds = dict(declared_fields)
+            return {
+                name: result_of(each, kinds[name]) if name in kinds else plain(each) for name, each in value.items()
+            }
+    return plain(value)

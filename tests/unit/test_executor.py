@@ -349,6 +349,12 @@ def test_candidates_in_results_and_templates_are_plain() -> None:
             "finished": True,
             "truncated": False,
             "score": 0.0,
+            "scores": [],
+            "answer": None,
+            "logprob": 0.0,
+            "logprobs": [],
+            "temperature": 1.0,
+            "index": 0,
             "model": "default",
         }
     ]

@@ -1,0 +1,120 @@
+"""Force and Cut: what a candidate has generated, longer or shorter by our own hand, and open to go on from.
+
+Both work on one candidate or on each of a list as it comes. Nothing is decoded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left
+from collections.abc import Callable
+from dataclasses import replace
+
+from ttsc.backends.protocol import Tokenizer
+from ttsc.compiler.ir.nodes import Cut, Force
+from ttsc.runtime.blocks import Job, guarded
+from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, failed
+from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, slots_of
+from ttsc.runtime.values import CandidateValue, Ids, aligned_logprobs, as_candidate, known, open_ids
+
+Edit = Callable[[CandidateValue], CandidateValue]
+
+
+async def execute_force(job: Job, node: Force) -> None:
+    text = await job.complete(node.text)
+    if not isinstance(text, str):
+        text = _token_ids(text)
+    await _edit(job, node, lambda candidate: _forced(job, candidate, text))
+
+
+async def execute_cut(job: Job, node: Cut) -> None:
+    at = await job.complete(node.at)
+    if not isinstance(at, str | int) or isinstance(at, bool) or at == "" or (isinstance(at, int) and at < 0):
+        raise failed(
+            INVALID_ARGUMENT, f"`cut` takes a number of tokens, 0 or more, or a text that is not empty, not {at!r}"
+        )
+    await _edit(job, node, lambda candidate: _cut(candidate, at))
+
+
+async def _edit(job: Job, node: Force | Cut, edit: Edit) -> None:
+    source = await job.value(node.source)
+    if not isinstance(source, Stream | list | tuple):
+        job.cell.resolve(edit(as_candidate(source)))
+        return
+    slots = slots_of(source)
+
+    def abandon(index: int) -> None:
+        stream.set(index, LEFT_OUT)
+        tasks[index].cancel()
+        job.use(node.source).release_element(index)
+
+    async def produce(index: int) -> None:
+        candidate = await slots[index].wait()
+        stream.set(index, candidate if isinstance(candidate, Absent) else edit(as_candidate(candidate)))
+
+    async def element(index: int) -> None:
+        try:
+            await guarded(produce(index))
+        except RunFailed as error:
+            job.run.stop_if_fatal(error)
+            stream.set(index, Absent(error.failure))
+
+    stream = Stream(len(slots), job.run.cascade, abandon, cause_of(source))
+    watched = isinstance(source, Stream) and isinstance(node, Force)  # a cut candidate has fewer tokens than its source
+    unwatch = source.watch(stream.advance) if watched and isinstance(source, Stream) else None
+    tasks = [job.run.spawn(element(index), f"{node.result.id}[{index}]") for index in range(len(slots))]
+    stream.publish(job.cell)
+    if tasks:
+        await asyncio.wait(tasks)
+    if unwatch is not None:
+        unwatch()
+
+
+def _token_ids(value: object) -> Ids:
+    ids = value if isinstance(value, list | tuple) else ()
+    if not isinstance(value, list | tuple) or any(not isinstance(i, int) or isinstance(i, bool) or i < 0 for i in ids):
+        raise failed(INVALID_ARGUMENT, f"`force` takes a text or a list of token ids, not {value!r}")
+    return tuple(ids)
+
+
+def _forced(job: Job, candidate: CandidateValue, text: str | Ids) -> CandidateValue:
+    """The candidate goes on: a turn it had ended is open again."""
+    tokenizer = candidate.tokenizer or job.run.tokenizer()
+    added = tuple(tokenizer.encode(text)) if isinstance(text, str) else text
+    kept = open_ids(candidate, tokenizer)
+    ids = (*kept, *added)
+    return replace(
+        candidate,
+        ids=ids,
+        text=tokenizer.decode(ids),
+        tokens=candidate.tokens + len(added),
+        finish="",
+        tokenizer=tokenizer,
+        known_logprobs=known((*aligned_logprobs(candidate)[: len(kept)], *[None] * len(added))),
+    )
+
+
+def _cut(candidate: CandidateValue, at: int | str) -> CandidateValue:
+    """The beginning of what was generated. Its last turn is open, however it had ended."""
+    tokenizer = candidate.tokenizer
+    if tokenizer is None:
+        return replace(candidate, finish="")
+    ids = open_ids(candidate, tokenizer)
+    ids = ids[: at if isinstance(at, int) else _tokens_before(ids, at, tokenizer)]
+    if ids == candidate.ids:
+        return replace(candidate, finish="")
+    return replace(
+        candidate,
+        ids=ids,
+        text=tokenizer.decode(ids),
+        tokens=len(ids),
+        finish="",
+        known_logprobs=known(aligned_logprobs(candidate)[: len(ids)]),
+    )
+
+
+def _tokens_before(ids: Ids, text: str, tokenizer: Tokenizer) -> int:
+    """How many tokens there are before the first one at whose end the decoded text holds `text`; all if none does."""
+    if text not in tokenizer.decode(ids):
+        return len(ids)
+    return bisect_left(range(1, len(ids) + 1), True, key=lambda n: text in tokenizer.decode(ids[:n]))

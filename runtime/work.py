@@ -1,0 +1,160 @@
+"""What one request asks of an engine, and what its answer counts: decoding, or scoring of one of three kinds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, assert_never
+
+from ttsc.backends.protocol import (
+    Ability,
+    AbilityMissing,
+    Completion,
+    Embedded,
+    EmbedRequest,
+    Engine,
+    EngineInfo,
+    GenerateRequest,
+    Image,
+    Progress,
+    Rewarded,
+    RewardRequest,
+    Sampling,
+    Scored,
+    ScoreRequest,
+)
+
+MOST_IMAGE_TOKENS = 16_384
+"""Reserved for each picture of a prompt: only the engine knows how many tokens it becomes."""
+
+_GIVES: dict[Ability, str] = {
+    "generate": "generate text",
+    "score": "give log-probabilities",
+    "reward": "give rewards",
+    "embed": "give embeddings",
+    "images": "take pictures",
+    "schema": "keep to a JSON schema",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    sampling: Sampling
+    stream: bool = False
+    logprobs: bool = False
+    images: tuple[Image, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """The prompt's own log-probabilities from `start` (an index of its ids) on."""
+
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rewarding:
+    """A reward model's output at the end of the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embedding:
+    """The vector of the prompt."""
+
+
+Work = Decoding | Scoring | Rewarding | Embedding
+Answer = Completion | Scored | Rewarded | Embedded
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What an answer says that it took."""
+
+    finish: str
+    prompt_tokens: int
+    cached_tokens: int = 0
+    completion_tokens: int = 0
+    output_ids: tuple[int, ...] = ()
+    scored_tokens: int = 0
+
+    @property
+    def computed(self) -> int:
+        """Tokens the engine computed: those of the prompt that it did not have, and those it decoded."""
+        return max(0, self.prompt_tokens - self.cached_tokens) + self.completion_tokens
+
+
+def kind_of(work: Work) -> Literal["generate", "score", "reward", "embed"]:
+    match work:
+        case Decoding():
+            return "generate"
+        case Scoring():
+            return "score"
+        case Rewarding():
+            return "reward"
+        case Embedding():
+            return "embed"
+        case _:
+            assert_never(work)
+
+
+def ability(work: Work, info: EngineInfo) -> None:
+    """Raise `AbilityMissing` if the engine cannot do this, before it is asked."""
+    needed: list[Ability] = [kind_of(work)]
+    if isinstance(work, Decoding):
+        needed += ["images"] if work.images else []
+        needed += ["schema"] if work.sampling.schema is not None else []
+    for each in needed:
+        if each not in info.abilities:
+            raise AbilityMissing(
+                f"{info.model} cannot {_GIVES[each]} as {info.name} serves it",
+                "bind this model role to an engine that can, with --engine ROLE=URL or --model ROLE=NAME",
+            )
+
+
+def most_tokens(work: Work, ids: tuple[int, ...]) -> int:
+    """The most tokens the engine may compute for it."""
+    if isinstance(work, Decoding):
+        return len(ids) + work.sampling.max_tokens + MOST_IMAGE_TOKENS * len(work.images)
+    return len(ids)
+
+
+async def perform(
+    engine: Engine,
+    request_id: str,
+    ids: tuple[int, ...],
+    work: Work,
+    on_progress: Callable[[Progress], None],
+    leads: bool,
+) -> Answer:
+    """Ask the engine. `leads`: others wait for the first token, so it has to be seen."""
+    match work:
+        case Decoding():
+            stream = work.stream or leads
+            request = GenerateRequest(request_id, ids, work.sampling, stream, work.logprobs, work.images)
+            return await engine.generate(request, on_progress if stream else None)
+        case Scoring(start):
+            return await engine.score(ScoreRequest(request_id, ids, start))
+        case Rewarding():
+            return await engine.reward(RewardRequest(request_id, ids))
+        case Embedding():
+            return await engine.embed(EmbedRequest(request_id, ids))
+        case _:
+            assert_never(work)
+
+
+def tally(answer: Answer) -> Tally:
+    match answer:
+        case Completion():
+            return Tally(
+                answer.finish,
+                answer.prompt_tokens,
+                answer.cached_tokens,
+                answer.completion_tokens,
+                answer.output_ids,
+            )
+        case Scored():
+            return Tally("done", answer.prompt_tokens, answer.cached_tokens, scored_tokens=len(answer.logprobs))
+        case Rewarded() | Embedded():
+            return Tally("done", answer.prompt_tokens)
+        case _:
+            assert_never(answer)
