@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from ttsc.compiler.ir.node_verifier import type_of
-from ttsc.compiler.ir.nodes import Block, Program
+from ttsc.compiler.ir.nodes import Block, Offline, Program
 from ttsc.compiler.ir.reader import read
 from ttsc.compiler.ir.verify import verify, violations
 from ttsc.compiler.values.types import FLOAT, INT, ListOf
@@ -135,3 +135,143 @@ def test_types_of_constants() -> None:
 
 def _with(program: Program, nodes: tuple[object, ...]) -> Program:
     return replace(program, body=replace(program.body, nodes=nodes))  # type: ignore[arg-type]
+
+
+WHOLE = """
+program w(oracle %gold: str, %n: int = 4, %xs: list[str], %step: Step) -> str?, list[Step], bool {
+  model policy
+  record Step { passed: bool, answer: Candidate? }
+  environment extern act(x: str) -> str
+  extern look(x: str) -> str
+  store lessons = %lessons: list[Step]
+  %half = const 0.5 : float
+  %ids = const (1, 2) : list[int]
+  %ones = const (1.0, 0.5) : list[float]
+  %grid = const (0.2, 0.9) : list[float]
+  %lists = const ((1.0, 2.0), (0.5,)) : list[list[float]]
+  %edges = const ((), (0,)) : list[list[int]]
+  %none = const abstain : str?
+  %yes = const true : bool
+  %turn1 = turn user "{{ n }}" (n=%n)
+  %sample1 = generate sample %turn1 x %n (temperature=%grid, engine=%step) model=policy : list[Candidate]
+  %force1 = force %sample1 with %ids : list[Candidate]
+  %cut1 = cut %force1 at %n : list[Candidate]
+  %one1 = one(%cut1) : Candidate
+  %cut2 = cut %one1 at %gold : Candidate
+  %s1 = score reward %cut2 given=%gold model=policy : list[float]
+  %s2 = score choices %turn1 given=%xs model=policy : list[float]
+  %s3 = score embed %gold model=policy : list[float]
+  %d1 = draw resample["systematic resample sum"](%cut1, %ones, %n) : list[Candidate]
+  %d2 = draw shuffle(%xs) : list[str]
+  %tree1 = tree(%one1) : Tree
+  %d3 = draw select["best beta"](%tree1, %n) : list[Node]
+  %node1 = one(%d3) : Node
+  %visits = field[visits](%node1) : int
+  %zip1 = zip(%xs, %ids) : list[(str, int)]
+  %pair1 = one(%zip1) : (str, int)
+  %second1 = field[second](%pair1) : int
+  %a1 = extern act(%gold) after %yes : str
+  %l1 = extern look(%gold) : str
+  %done1 = done(%a1) : bool
+  %dag1 = dag %xs needs %edges as %x1: str, %found1: list[str] {
+    yield %x1
+  } : list[str]
+  %kept1 = offline @offline1 "abc" (%offline1.x1: str = %gold) {
+    yield %offline1.x1
+  } : str
+  %best1 = select best %xs keys=%lists rule greatest(ties=random) : str
+  %vote1 = select vote %dag1 otherwise=%none rule majority(ties=random, invalid=drop) : str?
+  yield %vote1, %lessons, %done1
+}
+"""
+
+
+def test_a_valid_program_of_the_whole_language() -> None:
+    verify(read(WHOLE))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("temperature=%grid", "temperature=%xs", "the option `temperature` is str, not float"),
+        ("engine=%step", "engine=%n", "the option `engine` is int, not a record"),
+        ("force %sample1 with %ids", "force %sample1 with %ones", "the text is list[float], not str or list[int]"),
+        ("at %n : list[Candidate]", "at %half : list[Candidate]", "%cut1: the place is float, not int or str"),
+        ("%cut2 = cut %one1", "%cut2 = cut %gold", "%cut2: %gold is str, not a candidate or a list of candidates"),
+        ("at %gold : Candidate", "at %gold : Context", "%cut2: the result is Candidate, not Context"),
+        ("given=%gold model=policy", "given=%gold model=prm", "%s1: there is no model role `prm`"),
+        ("reward %cut2", "reward %gold", "%s1: the source is str, not Candidate"),
+        ("reward %cut2 given=%gold", "reward %cut2 given=%n", "%s1: what is given is int, not str"),
+        ("choices %turn1 given=%xs", "choices %turn1", "%s2: `choices` without texts to choose from"),
+        ("choices %turn1 given=%xs", "choices %turn1 given=%gold", "%s2: what is given is str, not list[str]"),
+        ("embed %gold", "embed %gold given=%gold", "%s3: `embed` with a text beside its source"),
+        ("embed %gold", "embed %one1", "%s3: the source is Candidate, not str"),
+        (
+            "embed %gold model=policy : list[float]",
+            "embed %gold model=policy : float",
+            "%s3: the result is list[float]",
+        ),
+        ("systematic resample sum", "simple", "%d1: `resample` does not know the settings `simple`"),
+        ("(%cut1, %ones, %n)", "(%cut1)", "%d1: `resample` takes 3 to 5 arguments, not 1"),
+        ("(%cut1, %ones, %n)", "(%cut1, %xs, %n)", "%d1: the weights is list[str], not list[float]"),
+        ("(%cut1, %ones, %n)", "(%cut1, %ones, %half)", "%d1: the count is float, not int"),
+        ("draw shuffle(%xs)", "draw shuffle(%gold)", "%d2: %gold is str, not a list"),
+        ("draw shuffle(%xs) : list[str]", "draw shuffle(%xs) : list[int]", "%d2: the result is list[str], not"),
+        ('select["best beta"](%tree1', 'select["best beta"](%xs', "%d3: the tree is list[str], not Tree"),
+        ("list[Node]", "list[Candidate]", "%d3: the result is list[Node], not list[Candidate]"),
+        ("field[visits]", "field[text]", "%visits: Node has no field `text`"),
+        ("field[second]", "field[third]", "%second1: (str, int) has no field `third`"),
+        ("field[second](%pair1) : int", "field[second](%pair1) : str", "%second1: the result is int, not str"),
+        ("act(%gold) after %yes", "act(%gold)", "%a1: `act` without an order"),
+        ("act(%gold) after %yes", "act(%gold) after %n", "%a1: what it comes after is int, not bool"),
+        ("look(%gold)", "look(%gold) after %yes", "%l1: `look` with an order"),
+        ("needs %edges", "needs %ids", "%dag1: what elements need is list[int], not list[list[int]]"),
+        ("dag %xs", "dag %gold", "%dag1: %gold is str, not a list"),
+        ("%x1: str, %found1: list[str] {", "%x1: str {", "%dag1: the body does not take an element and a list"),
+        ("%x1: str, %found1", "%x1: int, %found1", "%dag1: the element is str, not int"),
+        ("%found1: list[str]", "%found1: list[int]", "%dag1: what was found is list[str], not list[int]"),
+        ("    yield %x1", "    yield", "%dag1: the body yields 0 values"),
+        ('"abc"', '""', "%offline1: the region has no key"),
+        ("%offline1.x1: str =", "%offline1.x1: int =", "%offline1: the region's start's %gold is str, not int"),
+        ("    yield %offline1.x1", "    yield", "%offline1: the region gives 0 values for 1"),
+        ("(%offline1.x1: str = %gold)", "(%offline1.x1: Candidate = %one1)", "the region's %offline1.x1 is Candidate"),
+        ("keys=%lists", "keys=%xs", "%best1: the keys is list[str], not list[float]"),
+        ("otherwise=%none rule", "otherwise=%n rule", "%vote1: `otherwise` is int, not str?"),
+        (": str?\n  yield", ": int\n  yield", "%vote1: the result is str, not int"),
+        ("-> str?, list[Step], bool", "-> str?, list[Step]", "the body yields 2 values, not 3"),
+        ("-> str?, list[Step], bool", "-> str?, bool, bool", "the store `lessons` at the end is bool, not list[Step]"),
+        ("-> str?, list[Step], bool", "-> str?, list[Step], str", "the last yield is str, not bool"),
+        ("%lessons: list[Step]\n", "%lessons: Step\n", "the store `lessons` is no list"),
+        ("  extern look", "  environment extern act", "two externs named `act`"),
+        ("  store lessons", "  store lessons = %l2: list[Step]\n  store lessons", "two stores named `lessons`"),
+    ],
+)
+def test_each_invariant_of_the_whole_language(old: str, new: str, message: str) -> None:
+    assert old in WHOLE
+    text = WHOLE.replace(old, new, 1)
+    for returns, yields in (
+        ("-> str?, list[Step] {", "%vote1, %lessons"),
+        ("-> str?, bool, bool {", "%vote1, %yes, %done1"),
+        ("-> str?, list[Step], str {", "%vote1, %lessons, %gold"),
+    ):
+        if returns in text:
+            text = text.replace("%vote1, %lessons, %done1", yields)
+    text = text.replace("-> str?, list[Step], bool", "-> int, list[Step], bool") if ": int\n  yield" in text else text
+    text = text.replace("list[Step], bool", "Step, bool") if "%lessons: Step\n" in text else text
+    problems = violations(read(text))
+    assert any(message in problem for problem in problems), problems
+
+
+def test_what_is_kept_offline_is_data() -> None:
+    text = WHOLE.replace("(%offline1.x1: str = %gold)", "(%offline1.x1: Step = %step)")
+    text = text.replace("} : str\n", "} : Step\n").replace("as %x1: Step", "as %x1: str")
+    assert "%offline1: %kept1 is Step, which cannot be kept" in violations(read(text))
+
+
+def test_an_offline_region_is_closed() -> None:
+    program = read(WHOLE)
+    nodes = [
+        replace(node, body=replace(node.body, yields=(program.body.params[0],))) if isinstance(node, Offline) else node
+        for node in program.body.nodes
+    ]
+    assert any("reads %gold, which is out of scope here" in p for p in violations(_with(program, tuple(nodes))))
