@@ -13,6 +13,7 @@ from ttsc.compiler.values.evaluation import (
     integer,
     is_number,
     items,
+    kind_of,
     number,
     text,
 )
@@ -39,12 +40,8 @@ def identity(value: object) -> object:
     if isinstance(value, list | tuple):
         return ("list", tuple(identity(each) for each in value))
     if isinstance(value, Mapping):
-        return ("record", tuple(sorted(((name, identity(each)) for name, each in value.items()), key=_name)))
-    raise TypeError
-
-
-def _name(entry: tuple[str, object]) -> str:
-    return entry[0]
+        return ("record", frozenset((name, identity(each)) for name, each in value.items()))
+    raise EvaluationFailed(f"values of {kind_of(value)} are no keys: take a field, such as `text`")
 
 
 def _add(a: object, b: object) -> object:
@@ -95,7 +92,7 @@ def _missing(value: object) -> bool:
 
 
 def _or_else(value: object, default: object) -> object:
-    return default if value is None or value == ABSTAINED else value
+    return default if _missing(value) else value
 
 
 ARITHMETIC = (

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from ttsc.compiler.values.abstain import ABSTAINED
 from ttsc.compiler.values.evaluation import EvaluationFailed, Operation, number, numbers, text
 from ttsc.compiler.values.types import CANDIDATE, FLOAT
 
@@ -22,7 +23,8 @@ def _with_scores(candidate: Any, scores: object, score: object) -> object:
 
 
 def _with_answer(candidate: Any, answer: object) -> object:
-    return replace(candidate, answer=None if answer is None else text(answer))
+    """An abstention is no answer."""
+    return replace(candidate, answer=None if answer is None or answer == ABSTAINED else text(answer))
 
 
 def _reduced(scores: object, otherwise: object = None, *, attr: str) -> float:

@@ -35,7 +35,7 @@ def problem(op: str, attr: str, count: int) -> str | None:
         return f"`{op}` does not know the settings `{attr}`"
     least, most = _ARITY[op]
     if not least <= count <= most:
-        return f"`{op}` takes {least} to {most} arguments, not {count}"
+        return f"`{op}` takes {least} argument" if least == most else f"`{op}` takes {least} to {most} arguments"
     return None
 
 
@@ -47,7 +47,7 @@ def draw(op: str, attr: str, args: Sequence[object], rng: Random) -> object:
     words = attr.split()
     try:
         return bounded(_drawn(op, words, args, rng))
-    except (TypeError, ValueError, ArithmeticError, AttributeError) as failure:
+    except (TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as failure:
         raise EvaluationFailed(f"`{op}` has no result for {kinds_of(args)}") from failure
 
 

@@ -118,7 +118,8 @@ def items(value: object) -> tuple[object, ...]:
     return tuple(value)
 
 
-def numbers(value: object) -> list[Any]:
+def numbers(value: object) -> list[float]:
+    """Each an int or a float, as it is."""
     return [number(each) for each in items(value)]
 
 

@@ -129,7 +129,8 @@ def _sort(values: object, keys: object = ...) -> list[object]:
 def _maximal(values: object, keys: object) -> list[object]:
     found, by = paired(values, keys, "maximal", "keys")
     ordered = [order_key(key) for key in by]
-    return [item for item, key in zip(found, ordered, strict=True) if key == max(ordered)] if found else []
+    greatest = max(ordered, default=None)
+    return [item for item, key in zip(found, ordered, strict=True) if key == greatest]
 
 
 def _distinct(values: object, keys: object = ...) -> list[object]:
@@ -179,7 +180,13 @@ LISTS = (
     Operation("zip", _zip, 2, 2, None, foldable=False),
     Operation("cross", _cross, 2, 2, None, foldable=False),
     Operation(
-        "enumerate", lambda values: [pair(*each) for each in enumerate(items(values))], 1, 1, None, foldable=False
+        "enumerate",
+        lambda values: [pair(*each) for each in enumerate(items(values))],
+        1,
+        1,
+        None,
+        foldable=False,
+        total=True,
     ),
     Operation("sort", _sort, 1, 2, None),
     Operation("maximal", _maximal, 2, 2, None),

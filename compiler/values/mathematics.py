@@ -105,13 +105,13 @@ def _median(values: object) -> float:
     """The middle one, or the mean of the two middle ones."""
     ordered = sorted(number(value) for value in filled(values, "median"))
     half = len(ordered) // 2
-    return float(ordered[half]) if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
 
 
 def _variance(values: object) -> float:
     """The mean squared distance from the mean (divided by n, not n - 1); 0 for an empty list."""
     found = numbers(values)
-    centre = mean(values)
+    centre = mean(found)
     return math.fsum((value - centre) ** 2 for value in found) / len(found) if found else 0.0
 
 
@@ -127,14 +127,14 @@ def _extreme(op: str, pick: Callable[[Any], object]) -> Callable[[object], objec
 
 def _percentile(x: object, values: object) -> float:
     """The share of the values that are strictly less than x."""
-    found = filled(values, "percentile")
-    return sum(number(value) < number(x) for value in found) / len(found)
+    found, mark = numbers(filled(values, "percentile")), float(number(x))
+    return sum(value < mark for value in found) / len(found)
 
 
 def _conformal_p(x: object, values: object) -> float:
     """(1 + how many values are at least x) / (1 + how many values there are): the conformal p-value of x."""
-    found = numbers(values)
-    return (1 + sum(value >= number(x) for value in found)) / (1 + len(found))
+    found, mark = numbers(values), float(number(x))
+    return (1 + sum(value >= mark for value in found)) / (1 + len(found))
 
 
 def _softmax(values: object, temperature: object = 1.0) -> list[float]:

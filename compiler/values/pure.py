@@ -59,7 +59,7 @@ def evaluate(op: str, attr: str, args: Sequence[object]) -> object:
         result = operation.run(*args, attr=attr) if operation.uses_attr else operation.run(*args)
     except PatternFailed as failure:
         raise EvaluationFailed(f"`{op}`: {failure}") from failure
-    except (TypeError, ValueError, ArithmeticError, RecursionError, AttributeError) as failure:
+    except (TypeError, ValueError, ArithmeticError, LookupError, RecursionError, AttributeError) as failure:
         raise EvaluationFailed(f"`{op}` has no result for {kinds_of(args)}") from failure
     return bounded(result)
 

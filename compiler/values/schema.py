@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any, assert_never
 
 from ttsc.compiler.values.evaluation import MAX_INTEGER, EvaluationFailed, Operation, text
@@ -37,6 +38,10 @@ _EXPECTED = {
 }  # fmt: skip
 _BRACES = re.compile(r'\\.|["{}]', re.DOTALL)
 _BRACKETS = re.compile(r'\\.|["\[\]]', re.DOTALL)
+
+
+MAX_PARTS = 1_000
+"""Parts of a text in balanced braces that are tried, from the first on."""
 
 
 class Mismatch(Exception):
@@ -114,22 +119,26 @@ def read(whole: str, schema: str) -> object:
     """The value in a text: the text itself as JSON, or the first part of it in balanced braces that fits.
 
     Around the JSON may be prose or a Markdown fence. For a list, brackets take the place of braces; other values must
-    be the whole text. Braces within JSON strings do not count. Raises `Mismatch` with what is wrong with the whole
-    text, or with the first part in braces if there is one.
+    be the whole text. Braces within JSON strings do not count, nor do those after a backslash, and of the parts the
+    first 1,000 are tried. Raises `Mismatch` with what is wrong with the whole text, or with the first part if there is
+    one.
     """
     adapter = _adapter(schema)
-    first: Mismatch | None = None
     try:
         return _checked(adapter, whole.strip())
     except Mismatch as failure:
-        first = failure
-    reason = None
-    for part in _parts(whole, json.loads(schema).get("type")):
+        reason = failure
+    for number, part in enumerate(islice(_parts(whole, _kind(schema)), MAX_PARTS)):
         try:
             return _checked(adapter, part)
         except Mismatch as failure:
-            reason = reason or failure
-    raise reason or first
+            reason = reason if number else failure
+    raise reason
+
+
+@lru_cache(maxsize=256)
+def _kind(schema: str) -> object:
+    return json.loads(schema).get("type")
 
 
 def _parts(whole: str, kind: object) -> Iterator[str]:
@@ -231,12 +240,12 @@ def _annotation(schema: Mapping[str, Any]) -> Any:
         case "null":
             annotation = None
         case "array":
-            each = list[_annotation(schema["items"])]  # type: ignore[misc]
-            annotation = Annotated[each, Field(max_length=schema.get("maxItems"))]
+            item: Any = _annotation(schema["items"])
+            annotation = Annotated[list[item], Field(max_length=schema.get("maxItems"))]
         case _:
             fields = {name: _annotation(each) for name, each in schema["properties"].items()}
-            record: Any = TypedDict("Record", fields)  # type: ignore[operator]
-            annotation = with_config(ConfigDict(extra="forbid"))(record)
+            made: Any = TypedDict  # a type checker knows it with written fields only
+            annotation = with_config(ConfigDict(extra="forbid"))(made("Record", fields))
     return Annotated[annotation, AfterValidator(_one_of(schema["enum"]))] if "enum" in schema else annotation
 
 

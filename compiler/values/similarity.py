@@ -24,7 +24,8 @@ def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
     length = math.sqrt(sum(map(mul, a, a))) * math.sqrt(sum(map(mul, b, b)))
     if not length:
         return 1.0
-    return min(2.0, max(0.0, 1 - sum(map(mul, a, b)) / length))
+    product: float = sum(map(mul, a, b))
+    return min(2.0, max(0.0, 1 - product / length))
 
 
 def vectors_of(values: object) -> list[list[float]]:

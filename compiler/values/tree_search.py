@@ -1,7 +1,7 @@
 """Which nodes of a search tree to expand next.
 
 A finished candidate is never expanded. Policies over leaves (nodes without children) never give one twice:
-- best: greatest value, ties to the shallower, then to the lower number (best-first search).
+- best: greatest value (0 before it is propagated), ties to the shallower, then to the lower number (best-first search).
 - breadth: least depth first; depth: greatest depth first; ties to the lower number.
 - uct: from the root down, the child with the greatest value + exploration * prior * sqrt(ln N / n); N and n are the
   visits of parent and child, the prior is the softmax of the children's own values (standard MCTS of TreeQuest). An
@@ -35,6 +35,7 @@ _PRIOR_KAPPA, _PRIOR_NU, _PRIOR_TAU_SQUARED = 1.0, 1.0, 0.1
 _PRIOR_BETA = 0.5
 _LEAST = 1e-12
 """Gamma draws with a small shape can be 0; a variance is their inverse."""
+_ROUNDING = 1e-9
 
 Posterior = Callable[[Moments, Random], float]
 
@@ -158,8 +159,7 @@ def _gaussian(values: Moments, rng: Random) -> float:
 
 
 def _beta(values: Moments, rng: Random) -> float:
-    successes = values.total
-    failures = values.count - successes
-    if successes < 0 or failures < 0:
+    successes, failures = values.total, values.count - values.total
+    if min(successes, failures) < -_ROUNDING:
         raise EvaluationFailed("`select` with prior=beta takes values from 0 to 1; prior=gaussian takes any")
-    return rng.betavariate(_PRIOR_BETA + successes, _PRIOR_BETA + failures)
+    return rng.betavariate(_PRIOR_BETA + max(0.0, successes), _PRIOR_BETA + max(0.0, failures))
