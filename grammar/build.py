@@ -10,9 +10,9 @@ from typing import Any
 
 from ttsc.grammar import ast
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.lexer import Token
 from ttsc.grammar.source import Source, Span
 from ttsc.grammar.spelling import did_you_mean
+from ttsc.grammar.tokens import Token
 
 Values = list[Any]
 ROLES = ("system", "user", "assistant")
@@ -187,6 +187,11 @@ class Builder:
     def list_type(self, v: Values, span: Span) -> ast.ListType:
         if v[0].text != "list":
             hint = "a record gathers named values of several types; a list is written list[str]"
+            item = v[2].name if isinstance(v[2], ast.NamedType) else "str"
+            if v[0].text == "Optional":
+                hint = f"what may be none is written {item}?"
+            elif v[0].text.lower() in {"list", "array", "sequence", "vec", "tuple", "set"}:
+                hint = f"write list[{item}]"
             self._report("E0139", f"'{v[0].text}' takes no type in brackets", span, "only 'list' does", hint)
         return ast.ListType(v[2], span, v[4].value if len(v) > 4 else None)
 

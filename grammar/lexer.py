@@ -1,50 +1,53 @@
-"""Text to tokens: one pass over the text, then one over the tokens for what needs more than one token of lookahead.
+"""Text to tokens: one pass over the text, then some over the tokens for what needs lookahead (`lookahead.py`).
 
 The whole text is read before parsing begins. Recovery needs to look ahead, and a mistake in a token (a foreign
 operator, a bad escape, a quote left open) is then reported on its own terms and mended on the spot, so that the parser
 sees what was meant and reports nothing on top of it.
-
-Words are kept free for the user where the language allows it. `let`, `if`, `in`, ... are reserved, but not after a `.`
-and not as the name of an argument. `model`, `prompt`, `program`, ... are words of the language only where a declaration
-can start. A declaration found inside an open `{` is taken for what it looks like: a `}` is missing before it.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from ttsc.grammar.diagnostics import Diagnostic
+from ttsc.grammar.lookahead import settle
 from ttsc.grammar.numbers import read_number
 from ttsc.grammar.source import Source, Span
 from ttsc.grammar.strings import decode
-
-STATEMENT_WORDS = frozenset({"let", "var", "if", "else", "repeat", "for", "until", "return", "expect"})
-OPERATOR_WORDS = frozenset({"or", "and", "not", "in"})
-VALUE_WORDS = frozenset({"true", "false", "none", "abstain"})
-DECLARATION_WORDS = frozenset(
-    "use model prompt record extern environment oracle function program store test".split()
+from ttsc.grammar.tokens import (
+    CLOSERS,
+    DECLARATION_WORDS,
+    EXPECTS_OPERAND,
+    LATER_WORDS,
+    OPENERS,
+    OPERATOR_WORDS,
+    PLACED_WORDS,
+    RESERVED_WORDS,
+    STATEMENT_WORDS,
+    VALUE_WORDS,
+    Token,
 )
-PLACED_WORDS = frozenset({"budget", "offline"})
-"""Words of the language in one place only, and names elsewhere."""
-LATER_WORDS = frozenset({"while"})
-"""Reserved without a meaning yet, so that programs written today keep theirs."""
-RESERVED_WORDS = STATEMENT_WORDS | OPERATOR_WORDS | VALUE_WORDS | LATER_WORDS
+
+__all__ = [
+    "CLOSERS",
+    "DECLARATION_WORDS",
+    "EXPECTS_OPERAND",
+    "LATER_WORDS",
+    "MAX_REPORTS",
+    "OPENERS",
+    "OPERATOR_WORDS",
+    "PLACED_WORDS",
+    "RESERVED_WORDS",
+    "STATEMENT_WORDS",
+    "VALUE_WORDS",
+    "Lexer",
+    "Token",
+]
 
 MAX_REPORTS = 100
 """The text is not read further after so many errors: it is no program."""
 
-OPENERS = {"(": ")", "[": "]", "{": "}", "LAMBDA": ")"}
-CLOSERS = frozenset({")", "]", "}"})
-
-_FOREIGN_VALUES = {"None": "none", "null": "none", "nil": "none", "True": "true", "False": "false"}
 _FOREIGN_OPERATORS = {"&&": "and", "||": "or", "!": "not", ":=": "=", "===": "==", "!==": "!=", "<>": "!="}
-EXPECTS_OPERAND = DECLARATION_WORDS | frozenset(
-    "( [ LAMBDA , = += == != < <= > >= => |> : -> . .. + - * / // % |"
-    " let var if COND_IF else repeat for until return expect or and not in".split()
-)
-"""What is incomplete without something after it."""
-
 _TOKEN = re.compile(
     r"""
       (?P<space>(?:[ \t\r\n\f\v]|\#[^\n]*)+)
@@ -53,6 +56,8 @@ _TOKEN = re.compile(
     | (?P<block>\"\"\")
     | (?P<string>")
     | (?P<money>\$[0-9][A-Za-z0-9_.]*)
+    | (?P<comment>/\*(?:[^*]|\*(?!/))*(?:\*/)?)
+    | (?P<decorator>@[A-Za-z_][A-Za-z0-9_.]*(?:\([^()\n]*\))?)
     | (?P<foreign>===|!==|&&|\|\||:=|<>|!(?!=))
     | (?P<symbol>\|>?|=>|->|==|!=|<=|>=|\+=|\.\.|//|[()\[\]{},:?.=<>+\-*/%])
     | (?P<single>')
@@ -65,23 +70,6 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _STRING_END = re.compile(r'(?:[^"\\\n]+|\\[^\n])*')
 _BLOCK_END = re.compile(r'(?:[^"\\]+|\\(?s:.)|"(?!""))*')
 _SINGLE_END = re.compile(r"(?:[^'\\\n]+|\\[^\n])*")
-
-
-class Token(NamedTuple):
-    """`kind` is the terminal of the grammar: the word or symbol itself, or NAME, INT, FLOAT, STRING, and so on.
-
-    A named tuple, as there are as many tokens as words in a text and a frozen dataclass takes three times as long.
-    """
-
-    kind: str
-    text: str
-    start: int
-    end: int
-    first: bool
-    """Is it the first of its line?"""
-    column: int = 0
-    value: str | int | float | tuple[int | float, str] | None = None
-    """What the text stands for; of a QUANTITY an amount and its unit (`30s`, `$0.05`)."""
 
 
 class Lexer:
@@ -99,9 +87,7 @@ class Lexer:
         self.doubts: list[int] = []
         self._line_start = 0
         self._scan()
-        self._name_words()
-        self._settle_ifs()
-        self._settle_lambdas()
+        settle(self.tokens, self._report)
 
     def _report(self, code: str, start: int, end: int, message: str, label: str = "", hint: str = "") -> None:
         if len(self.diagnostics) < MAX_REPORTS:
@@ -159,6 +145,11 @@ class Lexer:
             self.doubts.append(start)
             self._report("E0107", start, end, f"'{raw}' is not an operator here", "", f"write '{ours}'")
             self._add(ours, raw, start, first)
+        elif kind == "comment":
+            return self._comment(raw, start)
+        elif kind == "decorator":
+            hint = "nothing is put in front of a declaration but a docstring"
+            self._report("E0172", start, end, "there are no decorators", "", hint)
         elif kind == "semicolons":
             hint = "remove it: statements need nothing between them"
             self._report("E0107", start, start + 1, "';' is not used in this language", "", hint)
@@ -168,10 +159,22 @@ class Lexer:
             return self._string(start, first)
         return end
 
+    def _comment(self, raw: str, start: int) -> int:
+        """`/* … */` of other languages: skipped, up to the end of the line where it is not closed."""
+        if not raw.endswith("*/"):
+            raw = raw.split("\n", 1)[0]
+        self._report("E0171", start, start + 2, "comments begin with '#'", "", "write '#' in front of each line")
+        newline = raw.rfind("\n")
+        if newline >= 0:
+            self._line_start = start + newline + 1
+        return start + len(raw)
+
     def _string(self, start: int, first: bool) -> int:
         """A string on one line. With `'` for quotes it is an error, and read as if it had been a string."""
         text = self.source.text
         quote = text[start]
+        if text.startswith("'''", start):
+            return self._foreign_block(start, first)
         match = (_STRING_END if quote == '"' else _SINGLE_END).match(text, start + 1)
         assert match is not None
         end = match.end()
@@ -195,6 +198,19 @@ class Lexer:
             self._report("E0102", start, end, "this string is never closed", "no '\"' before the end of the line", hint)
         raw = text[start:end] if closed else text[start:end] + '"'
         self._add_string(raw if quote == '"' else f'"{raw[1:-1]}"', start, end, first, quiet=quote == "'")
+        return end
+
+    def _foreign_block(self, start: int, first: bool) -> int:
+        """Text between triple single quotes, read as if they had been double ones."""
+        text = self.source.text
+        close = text.find("'''", start + 3)
+        end = close + 3 if close >= 0 else start + 3
+        hint = 'write """ at both ends'
+        self._report("E0108", start, start + 3, "text of several lines stands between triple double quotes", "", hint)
+        if close < 0:
+            self.doubts.append(start)
+            return end
+        self._add_string('"""' + text[start + 3 : close] + '"""', start, end, first, quiet=True)
         return end
 
     def _block(self, start: int, first: bool) -> int:
@@ -247,6 +263,14 @@ class Lexer:
         character = text[start]
         if character in "“”„«»‘’":
             word, hint = f"'{character}'", 'strings are written with straight double quotes: "…"'
+        elif character == "`":
+            word, hint = "'`'", 'strings are written with double quotes: "…"'
+        elif character == "\\" and text[end : end + 1] in {"\n", "\r", ""}:
+            self._report(
+                "E0173", start, end, "a line needs no '\\' at its end", "", "remove it: line ends mean nothing"
+            )
+            self.doubts.pop()
+            return end
         elif character.isalpha():
             word, hint = f"'{text[start:end]}'", "names are made of the letters a to z, digits and '_'"
         elif character.isprintable():
@@ -256,123 +280,3 @@ class Lexer:
             word, hint = f"U+{ord(character):04X}", "it can't be seen: delete it and write a plain space instead"
         self._report("E0101", start, end, f"unexpected character {word}", "", hint)
         return end
-
-    # --- what needs lookahead
-
-    def _name_words(self) -> None:
-        """Finds which words are the language's."""
-        tokens = self.tokens
-        depth = 0
-        previous = ""
-        mended: list[int] = []
-        dropped: list[int] = []
-        for i, token in enumerate(tokens):
-            kind = token.kind
-            if kind in OPENERS:
-                depth += 1
-            elif kind in CLOSERS:
-                depth = max(0, depth - 1)
-            elif kind == "NAME" and previous != ".":
-                word = token.text
-                following = tokens[i + 1]
-                if following.kind == "=" and previous in {"(", ","} and depth:
-                    pass
-                elif self._placed(i, previous):
-                    kind = word
-                    tokens[i] = token._replace(kind=word)
-                elif word in RESERVED_WORDS or (word in DECLARATION_WORDS and self._declares(i, previous, depth)):
-                    kind = word
-                    tokens[i] = token._replace(kind=word)
-                    if word in DECLARATION_WORDS and token.first and token.column == 0:
-                        depth = 0
-                elif word in {"elif", "elsif", "elseif"} and previous == "}" and following.kind not in {"=", ".", "("}:
-                    self._report("E0113", token.start, token.end, f"'{word}' is written 'else if'")
-                    kind = "if"
-                    tokens[i] = token._replace(kind=kind)
-                    mended.append(i)
-                elif word == "lambda" and following.kind == "NAME" and tokens[i + 2].kind == ":":
-                    self._report("E0113", token.start, token.end, "'lambda' is not a word here", "", "write x => …")
-                    tokens[i + 2] = tokens[i + 2]._replace(kind="=>")
-                    dropped.append(i)
-                elif word in _FOREIGN_VALUES:
-                    kind = _FOREIGN_VALUES[word]
-                    self._report("E0112", token.start, token.end, f"'{word}' is written '{kind}'")
-                    tokens[i] = token._replace(kind=kind)
-            previous = kind
-        for i in sorted(mended + dropped, reverse=True):
-            tokens[i : i + 1] = [] if i in dropped else [tokens[i]._replace(kind="else"), tokens[i]]
-
-    def _placed(self, i: int, previous: str) -> bool:
-        """Is the word at `i` one that means something in this place alone, and is this the place?"""
-        word, following = self.tokens[i].text, self.tokens[i + 1]
-        if word == "offline":
-            return following.text == "let" and previous not in EXPECTS_OPERAND
-        if word == "budget":
-            return following.kind == "NAME" and self.tokens[i + 2].kind in {"<=", "<"}
-        return word == "oracle" and previous in {"(", ","} and following.kind == "NAME"
-
-    def _declares(self, i: int, previous: str, depth: int) -> bool:
-        """Does a declaration begin with the word at `i`?"""
-        following = self.tokens[i + 1]
-        if self.tokens[i].text in {"environment", "oracle"} and following.text != "extern":
-            return False
-        if previous in {"environment", "oracle"}:
-            return self.tokens[i].text == "extern"
-        if previous not in EXPECTS_OPERAND:
-            return following.kind == "NAME" or (depth == 0 and following.kind not in {"=", ":"})
-        if following.kind != "NAME" or not self.tokens[i].first:
-            return False
-        # Something is missing before it, then, unless the next name begins a statement (`let x = model` and `y = 3`) or
-        # a declaration (`function f() -> str = model` and `prompt y(…)`).
-        after = self.tokens[i + 2].kind
-        return (after != "=" or depth == 0) and not (following.text in DECLARATION_WORDS and after == "NAME")
-
-    def _settle_ifs(self) -> None:
-        """Tells the `if` of `a if c else b` from the statement: expressions hold no braces, so whichever of `else` and
-        `{` comes first says which it is. One that neither follows is judged by where it stands."""
-        tokens = self.tokens
-        frames: list[list[int]] = [[]]
-
-        def close(position: int, conditional: bool) -> None:
-            if conditional:
-                tokens[position] = tokens[position]._replace(kind="COND_IF")
-
-        def close_by_place(position: int, bracketed: bool) -> None:
-            before = tokens[position - 1].kind if position else "{"
-            close(position, bracketed or not (tokens[position].first or before in {"{", "}", "else"}))
-
-        for i, token in enumerate(tokens):
-            kind = token.kind
-            if kind == "if":
-                frames[-1].append(i)
-            elif kind == "else" and frames[-1]:
-                close(frames[-1].pop(), conditional=True)
-            elif kind in {"(", "["}:
-                frames.append([])
-            elif kind in {")", "]"}:
-                for position in frames[-1]:
-                    close_by_place(position, len(frames) > 1)
-                frames[-1].clear()
-                if len(frames) > 1:
-                    frames.pop()
-            elif kind in {"{", "}", "$END"} or kind in STATEMENT_WORDS or kind in DECLARATION_WORDS:
-                if not any(frames):
-                    frames = [[]]
-                    continue
-                pending = [(position, depth > 0) for depth, frame in enumerate(frames) for position in frame]
-                if kind == "{":
-                    pending.pop()
-                for position, bracketed in pending:
-                    close_by_place(position, bracketed)
-                frames = [[]]
-
-    def _settle_lambdas(self) -> None:
-        """Finds the `(` that opens the parameters of a lambda: names and commas, then `) =>` (or `->`, a slip)."""
-        tokens = self.tokens
-        for i, token in enumerate(tokens):
-            if token.kind == "(" and i and tokens[i - 1].kind in EXPECTS_OPERAND:
-                j = i + 1
-                while tokens[j].kind in {"NAME", ","}:
-                    j += 1
-                if j > i + 1 and tokens[j].kind == ")" and tokens[j + 1].kind in {"=>", "->"}:
-                    tokens[i] = token._replace(kind="LAMBDA")

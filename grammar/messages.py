@@ -9,43 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ttsc.grammar import slips
+from ttsc.grammar import beginnings, bindings, places, slips
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.lexer import (
-    CLOSERS,
-    DECLARATION_WORDS,
-    LATER_WORDS,
-    OPENERS,
-    RESERVED_WORDS,
-    STATEMENT_WORDS,
-    Lexer,
-    Token,
-)
-from ttsc.grammar.recovery import OPERAND_STARTS, closer_ahead, nested
+from ttsc.grammar.lexer import Lexer
+from ttsc.grammar.recovery import OPERAND_STARTS, closer_ahead
 from ttsc.grammar.scene import Scene
-from ttsc.grammar.spelling import did_you_mean
 from ttsc.grammar.stack import Stack
-
-_FOREIGN_DECLARATIONS = {
-    **dict.fromkeys(
-        ("def", "fn", "func", "fun", "async"),
-        "write program name(…) -> type { … }, or function name(…) -> type = … for one expression",
-    ),
-    **dict.fromkeys(("class", "struct", "type", "interface", "data"), "write record Name { field: type }"),
-    **dict.fromkeys(("import", "from", "include", "require"), "write use std.answers (boxed)"),
-    **dict.fromkeys(("const", "enum", "template", "module", "package"), ""),
-}
-_FOREIGN_STATEMENTS = {
-    **dict.fromkeys(("break", "continue"), "a loop ends when its condition holds: repeat 10 { … } until done"),
-    **dict.fromkeys(("loop", "do", "foreach"), "loops are bounded: repeat 10 { … } until done"),
-    "pass": "leave the block empty: { }",
-    "const": "write 'let'",
-    "print": "a program has no output but its result: return what you want to see",
-    **dict.fromkeys(("raise", "throw", "try", "assert", "except", "catch"), "a program can't raise or catch errors"),
-    **dict.fromkeys(("switch", "match", "case", "unless"), "write if … { … } else if … { … } else { … }"),
-    **dict.fromkeys(("def", "fn", "func", "class", "import", "from"), "declarations stand outside of programs"),
-    **dict.fromkeys(("yield", "await", "async", "go"), "there is no need: what can run at once does"),
-}
+from ttsc.grammar.tokens import CLOSERS, DECLARATION_WORDS, LATER_WORDS, OPENERS, STATEMENT_WORDS, Token
 
 
 def explain(stack: Stack, lexer: Lexer, position: int) -> Diagnostic:
@@ -85,7 +55,7 @@ def _unclosed(s: Scene) -> Diagnostic | None:
     closer = OPENERS[s.opener.kind]
     if closer not in s.expected:
         return None
-    assigns = s.token.kind == "NAME" and s.token.first and s.after.kind == "="
+    assigns = s.token.kind == "NAME" and s.token.first and s.after.kind in {"=", "+="}
     if s.opener.kind == "{":
         if s.token.kind != "$END" and not (s.token.kind in DECLARATION_WORDS and s.breaks_off):
             return None
@@ -145,108 +115,17 @@ def _owners(s: Scene) -> Diagnostic | None:
     return None
 
 
-def _top_level(s: Scene) -> Diagnostic | None:
-    if not s.wants_declaration:
-        return None
-    token, text = s.token, s.token.text
-    if token.kind == "NAME" and text in _FOREIGN_DECLARATIONS:
-        return s.error("E0113", f"'{text}' is not a word of this language", "", _FOREIGN_DECLARATIONS[text])
-    if token.kind == "NAME" and s.after.kind != "=":
-        hint = did_you_mean(text, DECLARATION_WORDS)
-        if hint:
-            return s.error("E0114", f"unknown word '{text}'", "not a declaration", hint)
-    if token.kind in STATEMENT_WORDS or (token.kind == "NAME" and s.after.kind == "="):
-        hint = "statements stand in a program: program name(question: str) -> str { … }"
-        notes: tuple[str, ...] = ()
-        if s.before.kind == "}":
-            notes = (f"the declaration before ends at line {s.line(s.before)}: is there a '}}' too many?",)
-        return s.error("E0130", "a statement outside of a program", "", hint, notes)
-    return None
-
-
-def _docstring(s: Scene) -> Diagnostic | None:
-    if "program" not in s.expected or s.wants_declaration:
-        return None
-    hint = "it describes the prompt, record, extern, function or program after it; otherwise write a comment with '#'"
-    if s.token.kind in {"STRING", "$END"} or s.token.kind in {"use", "model"}:
-        what = "" if s.token.kind in {"STRING", "$END"} else f": '{s.token.text}' takes none"
-        return s.error("E0131", f"this docstring describes nothing{what}", "", hint, at=s.before)
-    return None
-
-
-def _nested(s: Scene) -> Diagnostic | None:
-    if s.wants_statement and s.token.kind in DECLARATION_WORDS and nested(s.tokens, s.position):
-        hint = "declarations stand side by side: move it out of the braces"
-        return s.error("E0133", f"a '{s.token.text}' inside of another declaration", "", hint)
-    return None
-
-
-def _reserved(s: Scene) -> Diagnostic | None:
-    reserved = s.token.kind in RESERVED_WORDS or s.token.kind in DECLARATION_WORDS or s.token.kind == "COND_IF"
-    if reserved and "NAME" in s.expected and not s.wants_expression and not s.wants_statement and not s.token.first:
-        hint = f"choose another name, for example '{s.token.text}_'"
-        return s.error("E0118", f"'{s.token.text}' is a word of the language and can't be a name", "", hint)
-    return None
-
-
 # --- parts that are missing
 
 
-def _turn(s: Scene) -> Diagnostic | None:
-    if s.declaring == "prompt" and s.expected == {"NAME", "}"}:
-        message = f"a turn begins with its role, found {s.found()}"
-        return s.error("E0138", message, "", 'write system "…", user "…" or assistant "…"')
-    return None
-
-
-def _type_form(s: Scene) -> Diagnostic | None:
-    if s.wants_type and s.token.kind == "[":
-        return s.error("E0139", "a type has a name", "", "a list is written list[str]")
-    if s.token.kind == "<" and s.before.kind == "NAME" and "[" in s.expected and not s.expression_complete:
-        return s.error("E0139", "a type takes another in square brackets", "", "a list is written list[str]")
-    return None
-
-
-def _statement(s: Scene) -> Diagnostic | None:
-    """A name that begins a statement, and then no `=`; or something that begins none."""
-    if s.wants_statement and s.token.kind in OPERAND_STARTS | {"-"}:
-        return s.error("E0134", "a value alone is not a statement", "", "name it, let x = …, or return it")
-    earlier = s.tokens[s.position - 2].kind if s.position > 1 else ""
-    if s.expected != {"="} or s.before.kind != "NAME" or earlier in {":", "let", "var"}:
-        return None
-    name, kind = s.before.text, s.token.kind
-    if name in _FOREIGN_STATEMENTS:
-        return s.error("E0113", f"'{name}' is not a word of this language", "", _FOREIGN_STATEMENTS[name], at=s.before)
-    if kind in OPERAND_STARTS - {"[", "("} or kind == "{" or (kind == "(" and s.before.end < s.token.start):
-        hint = did_you_mean(name, STATEMENT_WORDS)
-        if hint:
-            return s.error("E0114", f"unknown word '{name}'", "begins no statement", hint, at=s.before)
-    if s.after.kind == "=" and kind in {"+", "-", "*", "/", "//", "%"}:
-        return s.error("E0135", f"there is no '{kind}='", "", f"write {name} = {name} {kind} …")
-    if kind == ":":
-        return s.error("E0135", "a name is declared without 'let' or 'var'", "", f"write let {name}: …", at=s.before)
-    if not s.before.first and earlier not in {"{", "}"}:
-        hint = "an operator or a ',' may be missing before it"
-        return s.error("E0120", f"unexpected name '{name}' after the end of a statement", "", hint, at=s.before)
-    if kind in {"(", ".", "[", "|>"} or kind == "}":
-        hint = "name its value, let x = …, assign it or return it"
-        return s.error("E0134", "a value alone is not a statement", "", hint, at=s.before)
-    return None
-
-
-def _type(s: Scene) -> Diagnostic | None:
-    if s.expected == {":"} and s.before.kind == "NAME":
-        hint = f"write its type: {s.before.text}: str"
-        return s.error("E0116", f"'{s.before.text}' has no type", "expected ':' and a type", hint, at=s.before)
-    return None
-
-
 def _assignment(s: Scene) -> Diagnostic | None:
-    if "=" not in s.expected or not s.expected <= {"=", ":", "?", "["} or s.token.kind in DECLARATION_WORDS:
+    if "=" not in s.expected or not s.expected <= {"=", ":", "?", "["}:
         return None
     hint = ""
     if s.token.kind == "{":
         hint = "a function is one expression after '='; what has statements is a program"
+    elif s.doing == "let" and s.before.kind in {"NAME", "]", "?"} and (s.breaks_off or s.token.first):
+        hint = "what gets its value later is a variable: var x: str"
     return s.gap("E0117", f"missing '=' before {s.found()}", "expected '=' and a value", hint)
 
 
@@ -256,17 +135,19 @@ def _result(s: Scene) -> Diagnostic | None:
     return None
 
 
-def _use(s: Scene) -> Diagnostic | None:
-    if s.expected == {".", "("}:
-        hint = "write use std.answers (boxed, number)"
-        return s.gap("E0140", "a 'use' lists the names that it brings in", "expected '(' and names", hint)
-    return None
+def listed_values(s: Scene) -> bool:
+    """Is the innermost bracket the one of `in [0.2, 0.7]`, in a declaration?"""
+    if s.opener is None or s.opener.kind != "[" or s.expression_complete or s.wants_expression:
+        return False
+    return s.tokens[s.tokens.index(s.opener) - 1].kind == "in"
 
 
 def _tunable(s: Scene) -> Diagnostic | None:
     begins = s.before.kind == "in" and {"[", "INT"} <= s.expected and "NAME" not in s.expected
     listed = s.opener is not None and s.opener.kind == "[" and "INT" in s.expected and "NAME" not in s.expected
-    if begins or listed or s.expected == {".."} or (s.before.kind == ".." and "INT" in s.expected):
+    number = "INT" in s.expected and s.expected <= {"INT", "FLOAT", "-"}  # after '..' or '-'
+    after = listed_values(s) and {",", "]"} <= s.expected
+    if begins or listed or s.expected == {".."} or number or after:
         hint = "write a range of numbers, in 1..256, or a list of values, in [0.2, 0.7]"
         return s.error("E0141", f"these values can't be tried: expected {s.wanted()}, found {s.found()}", "", hint)
     return None
@@ -275,6 +156,11 @@ def _tunable(s: Scene) -> Diagnostic | None:
 def _block(s: Scene) -> Diagnostic | None:
     if "{" not in s.expected:
         return None
+    if s.before.kind == "else" and s.token.kind != ":":
+        return s.gap("E0132", "a block stands in braces", "expected '{' or 'if'", "write else { … } or else if … { … }")
+    if "budget" in s.expected:
+        hint = "write program p(question: str) -> str { … }"
+        return s.gap("E0132", "the statements of a program stand in braces", "expected '{' or 'budget'", hint)
     odd = s.token.kind == ":" or s.token.text in {"then", "do"}
     if odd or s.token.first or s.token.kind in STATEMENT_WORDS | {"}"}:
         label = "write '{' instead" if odd else "expected '{'"
@@ -298,13 +184,16 @@ def _expression(s: Scene) -> Diagnostic | None:
     if s.before.kind == "return":
         hint = "a program returns a value"
     elif s.token.kind == "*" and s.before.kind == "*":
-        hint = "there is no power operator"
+        hint = "there is no power operator: write power(a, b)"
     notes = (_opened(s, s.opener),) if s.opener and s.opener.kind != "{" and s.breaks_off else ()
     report = s.gap if s.breaks_off else s.error
     return report("E0142", f"expected an expression, found {s.found()}", "", hint, notes)
 
 
 RULES: tuple[Callable[[Scene], Diagnostic | None], ...] = (
+    beginnings.comment,
+    places.budget,
+    places.quantity,
     _later,
     slips.equals,
     slips.bar,
@@ -314,23 +203,36 @@ RULES: tuple[Callable[[Scene], Diagnostic | None], ...] = (
     slips.chain,
     slips.question_mark,
     slips.tuple,
-    _docstring,
-    _top_level,
+    slips.word_operator,
+    slips.slice,
+    places.loop,
+    beginnings.docstring,
+    beginnings.top_level,
+    bindings.lambda_names,
     slips.braces,
     _brackets,
     slips.missing_else,
-    _reserved,
+    bindings.reserved,
     _owners,
-    _nested,
-    _turn,
-    _statement,
-    _type_form,
-    _type,
+    beginnings.inside,
+    places.use,
+    bindings.field,
+    places.test_item,
+    beginnings.statement,
+    bindings.type_written,
+    bindings.no_type,
+    bindings.binding,
     _assignment,
     _result,
-    _use,
+    places.model,
+    places.name,
+    places.head,
+    places.entry,
     _tunable,
     _block,
     _comma,
+    places.parameter,
     _expression,
+    slips.after_expression,
+    beginnings.declaration,
 )

@@ -11,6 +11,7 @@ _INT = re.compile(r"(0|[1-9][0-9]*(?:_[0-9]+)*)([kM]?)")
 _FLOAT = re.compile(r"[0-9]+(?:_[0-9]+)*(?:\.[0-9]+(?:_[0-9]+)*)?(?:[eE][+-]?[0-9]+)?")
 _SUFFIXES = {"": 1, "k": 1_000, "M": 1_000_000}
 _DURATION = re.compile(r"([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)(ms|s|min|h)")
+TIME_UNITS = frozenset({"ms", "s", "min", "h"})
 _MONEY = re.compile(r"\$([0-9]+(?:_[0-9]+)*(?:\.[0-9]+)?)")
 
 Report = Callable[[str, str, str], None]
@@ -51,6 +52,10 @@ def _advice(raw: str) -> str:
         return "numbers are written in decimal"
     if raw[0] == "0" and raw.isdigit():
         return f"remove the leading zeros: {_shorten(raw.lstrip('0') or '0')}"
+    if re.fullmatch(r"[0-9.]+(?:sec|secs|second|seconds|S|m|mins|minutes|hours|hr|d|days)", raw):
+        return "units of time are 'ms', 's', 'min' and 'h': 500ms, 30s, 5min"
+    if raw[0] == "$":
+        return "an amount of money is written $0.05"
     if "_" in raw:
         return "'_' goes between digits: 1_000"
     return "a name can't start with a digit; numbers look like 16, 1_000, 20k, 0.7, 1e15"

@@ -14,12 +14,13 @@ from typing import Any
 from ttsc.grammar import ast
 from ttsc.grammar.build import LISTS, Builder
 from ttsc.grammar.diagnostics import CompileError, Diagnostic
-from ttsc.grammar.lexer import Lexer, Token
+from ttsc.grammar.lexer import Lexer
 from ttsc.grammar.messages import explain
 from ttsc.grammar.recovery import Repair, Resume, recover
 from ttsc.grammar.source import Source, Span
 from ttsc.grammar.stack import Stack
 from ttsc.grammar.tables import load
+from ttsc.grammar.tokens import Token
 
 MAX_SOURCE = 1_000_000
 MAX_DEPTH = 100

@@ -15,8 +15,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, LATER_WORDS, OPENERS, Token
+from ttsc.grammar.numbers import TIME_UNITS
 from ttsc.grammar.stack import Stack
+from ttsc.grammar.tokens import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, LATER_WORDS, OPENERS, Token
 
 STATEMENT_STARTS = frozenset({"let", "offline", "var", "if", "repeat", "for", "return", "expect"})
 OPERAND_STARTS = frozenset(
@@ -93,8 +94,8 @@ def nested(tokens: list[Token], position: int) -> bool:
         return True
     for i in range(position - 1, -1, -1):
         before = tokens[i]
-        if before.kind in DECLARATION_WORDS and before.first:
-            return token.column > before.column
+        if before.kind in DECLARATION_WORDS and before.first and before.column != token.column:
+            return token.column > before.column  # one as far to the right stands beside it
     return False
 
 
@@ -105,10 +106,31 @@ def _repair(stack: Stack, tokens: list[Token], position: int) -> Repair | None:
     def put(kind: str, skip: int) -> Repair | None:
         replaced = skip > 0
         end = token.end if replaced else token.start
-        return Repair((Token(kind, kind, token.start, end, token.first),), skip) if stack.accepts(kind) else None
+        value = 0 if kind == "INT" else None
+        made = Token(kind, kind, token.start, end, token.first, token.column, value)
+        return Repair((made,), skip) if stack.accepts(kind) else None
 
-    if token.kind == "=":
+    if token.kind == "=" and stack.accepts("=="):
         return put("==", 1)
+    if stack.accepts("<=") and not stack.accepts("<") and token.kind in {"<", "=", ":", "==", ">", ">=", "=>"}:
+        return put("<=", 1)
+    if token.kind in {"=", "->", ":"} and stack.accepts("=>") and stack.accepts("STRING"):
+        return put("=>", 1)  # the replies of a role in a test
+    if token.kind == "NAME" and stack.accepts(",") and stack.accepts("{") and token.text in TIME_UNITS | {"k", "M"}:
+        return Repair((), 1)  # the unit of a limit, after a space
+    if token.text == "as" and following == "NAME" and stack.accepts(",") and not stack.accepts("="):
+        return Repair((), 2)  # in the names of a 'use'
+    if token.kind == "QUANTITY":
+        return put("INT", 1)
+    header = stack.accepts("in") and not any(stack.accepts(other) for other in ("==", "}", ")"))
+    if header and (token.kind in {"=", ":"} or token.text in {"of", "over"}):
+        return put("in", 1)
+    if token.kind == "NAME" and token.text == "is" and stack.accepts("=="):
+        return put("==", 2 if following == "not" else 1)
+    if token.kind == ":" and stack.accepts("STRING") and not stack.accepts("NAME"):
+        return Repair((), 1)  # after the role of a turn
+    if token.kind == "->" and stack.accepts(")") and not stack.accepts("=>"):
+        return put(")", 0)
     if token.kind == "->" or (token.kind == "=>" and not stack.accepts("->")):
         return put("=>", 1)
     if token.kind in {"=>", ":"} and stack.accepts("->"):
@@ -135,14 +157,14 @@ def _scan(kind: str, after: dict[str, int], tokens: list[Token], start: int, pos
     if kind == "BAD_HEADER":
         return _scan_header(tokens, start)
     if kind == "BAD_STATEMENT":
-        return _scan_statement(tokens, start, position, column)
+        return _scan_statement(tokens, start, position, column, "expect" in after)
     if kind == "BAD_ENTRY":
         return _scan_entry(after, tokens, start)
     for i in range(start, len(tokens)):
         here = tokens[i].kind
         if here in DECLARATION_WORDS or here == "$END":
             return i
-        if here == "NAME" and i > position and tokens[i].first and tokens[i].column == 0:
+        if here in {"NAME", "budget"} and i > position and tokens[i].first and tokens[i].column == 0:
             return i
         if here == "STRING" and tokens[i].first and tokens[i + 1].kind in DECLARATION_WORDS:
             return i
@@ -154,7 +176,10 @@ def closer_ahead(tokens: list[Token], position: int, closer: str) -> bool:
     return _scan_bracket({closer: 0}, tokens, position) is not None
 
 
-def _ends_brackets(kind: str) -> bool:
+def _ends_brackets(token: Token) -> bool:
+    kind = token.kind
+    if kind == "for" and not token.first:
+        return False  # meant as in [x for x in xs]
     return kind in {"{", "}", "until", "$END"} or kind in STATEMENT_STARTS or kind in DECLARATION_WORDS
 
 
@@ -166,7 +191,7 @@ def _scan_bracket(after: dict[str, int], tokens: list[Token], start: int) -> int
         if kind == "{" and tokens[i - 1].kind in EXPECTS_OPERAND:  # meant as a value
             i = _skip_braces(tokens, i)
             continue
-        if _ends_brackets(kind):
+        if _ends_brackets(tokens[i]):
             return None
         if kind in OPENERS:
             depth += 1
@@ -183,7 +208,7 @@ def _scan_header(tokens: list[Token], start: int) -> int | None:
         kind = tokens[i].kind
         if kind == "{":
             return i
-        if _ends_brackets(kind):
+        if _ends_brackets(tokens[i]):
             return None
     return None
 
@@ -201,8 +226,9 @@ def _skip_braces(tokens: list[Token], start: int) -> int:
     return len(tokens) - 1
 
 
-def _scan_statement(tokens: list[Token], start: int, position: int, column: int) -> int | None:
-    """The next statement: one that begins with its word, or a line that is indented as the bad one was."""
+def _scan_statement(tokens: list[Token], start: int, position: int, column: int, test: bool) -> int | None:
+    """The next statement: one that begins with its word, or a line that is indented as the bad one was. In a test, the
+    next of its items."""
     i = start
     depth = 0
     declares = False
@@ -212,6 +238,8 @@ def _scan_statement(tokens: list[Token], start: int, position: int, column: int)
         if kind in DECLARATION_WORDS:
             if not nested(tokens, i):
                 return None
+            if test and token.first and kind in {"model", "extern", "store"} and i > position:
+                return i
             declares = True
         elif kind == "$END":
             return None
@@ -222,7 +250,12 @@ def _scan_statement(tokens: list[Token], start: int, position: int, column: int)
         elif token.first and i > position and token.column == column and kind in _LINE_STARTS:
             return i
         elif kind == "{":
-            if not declares and i > start and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat", "for"}:
+            if (
+                not declares
+                and not test
+                and i > start
+                and tokens[i - 1].kind not in EXPECTS_OPERAND - {"else", "if", "repeat", "for"}
+            ):
                 return i
             i = _skip_braces(tokens, i)
             continue

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, OPENERS, RESERVED_WORDS, Lexer, Token
+from ttsc.grammar.lexer import Lexer
 from ttsc.grammar.recovery import OPERAND_STARTS, STATEMENT_STARTS, nested
 from ttsc.grammar.source import Span
 from ttsc.grammar.stack import Stack
+from ttsc.grammar.tokens import CLOSERS, DECLARATION_WORDS, OPENERS, RESERVED_WORDS, Token
 
 COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 OPERATORS = COMPARISONS | frozenset({"+", "-", "*", "/", "//", "%", "or", "and", "|>", ".", "(", "[", "COND_IF", "=>"})
 _ORDER = (
     "an expression",
+    "a value",
     "a statement",
+    "an item of the test",
     "a declaration",
     "the declaration that the docstring describes",
     "a type",
@@ -21,6 +24,8 @@ _ORDER = (
     "a string",
 )
 _SPELLINGS = {"COND_IF": "if", "LAMBDA": "("}
+_CONSTRUCTS = DECLARATION_WORDS | STATEMENT_STARTS | {"budget", "until", "else"}
+_TEST_ITEMS = frozenset({"model", "extern", "store", "let", "expect"})
 
 
 class Scene:
@@ -32,13 +37,15 @@ class Scene:
         self.after = lexer.tokens[min(position + 1, len(lexer.tokens) - 1)]
         self.expected = frozenset(stack.acceptable())
         open_tokens = [value for value in stack.values if isinstance(value, Token)]
-        self.opener = next((token for token in reversed(open_tokens) if token.kind in OPENERS), None)
-        self.declaring = next((token.kind for token in reversed(open_tokens) if token.kind in DECLARATION_WORDS), "")
+        self.opener = _innermost(open_tokens)
+        self.doing = next((token.kind for token in reversed(open_tokens) if token.kind in _CONSTRUCTS), "")
+        """The innermost construct that is open, by the word it begins with."""
+        self.within_test = any(token.kind == "test" for token in open_tokens)
         self._lexer = lexer
 
     @property
     def wants_type(self) -> bool:
-        return self.before.kind in {":", "->"} and self.expected == {"NAME"}
+        return self.before.kind in {":", "->", "=>", "["} and self.expected == {"NAME"}
 
     @property
     def wants_expression(self) -> bool:
@@ -50,8 +57,17 @@ class Scene:
         return "and" in self.expected
 
     @property
+    def expression_ends(self) -> bool:
+        """Could the expression before the token end here? Unlike a complete one it may be a pipe."""
+        return "and" in self.expected or "|>" in self.expected
+
+    @property
     def wants_statement(self) -> bool:
-        return "let" in self.expected
+        return "return" in self.expected
+
+    @property
+    def wants_test_item(self) -> bool:
+        return "expect" in self.expected
 
     @property
     def wants_declaration(self) -> bool:
@@ -63,6 +79,8 @@ class Scene:
         kind = self.token.kind
         if kind in DECLARATION_WORDS:
             return self.opener is None or self.opener.kind != "{" or not nested(self.tokens, self.position)
+        if kind == "for" and not self.token.first:
+            return False
         return kind in STATEMENT_STARTS or kind in {"{", "}", "until", "$END"}
 
     def error(
@@ -101,6 +119,19 @@ class Scene:
         return wanted(self.expected, self.before.kind)
 
 
+def _innermost(open_tokens: list[Token]) -> Token | None:
+    """The bracket that is open. Closed ones are on the stack too while what they belong to goes on: `(x, y) => …`."""
+    closed = 0
+    for token in reversed(open_tokens):
+        if token.kind in CLOSERS:
+            closed += 1
+        elif token.kind in OPENERS:
+            if not closed:
+                return token
+            closed -= 1
+    return None
+
+
 def found(token: Token) -> str:
     """The token in words."""
     if token.kind == "$END":
@@ -108,7 +139,7 @@ def found(token: Token) -> str:
     if token.kind in {"STRING", "MODULE_DOC"}:
         return "a string"
     text = token.text if len(token.text) <= 40 else token.text[:39] + "…"
-    if token.kind in {"INT", "FLOAT"}:
+    if token.kind in {"INT", "FLOAT", "QUANTITY"}:
         return f"the number '{text}'"
     if token.kind == "NAME":
         return f"the name '{text}'"
@@ -124,7 +155,13 @@ def wanted(expected: frozenset[str], before: str) -> str:
     if {"NAME", "INT", "("} <= kinds:
         words.add("an expression")
         kinds -= OPERAND_STARTS | {"-"}
-    if "let" in kinds:
+    if {"INT", "STRING", "none"} <= kinds:
+        words.add("a value")
+        kinds -= OPERAND_STARTS | {"-"}
+    if "expect" in kinds:
+        words.add("an item of the test")
+        kinds -= _TEST_ITEMS
+    if "return" in kinds:
         words.add("a statement")
         kinds -= STATEMENT_STARTS | {"NAME"}
     if "program" in kinds:
@@ -134,13 +171,13 @@ def wanted(expected: frozenset[str], before: str) -> str:
         kinds -= OPERATORS - ({"in"} if "and" not in kinds else set())
     if kinds & {"NAME"}:
         words.add("a type" if before in {":", "->"} else "a name")
-    if kinds & {"INT", "FLOAT"}:
+    if kinds & {"INT", "FLOAT", "QUANTITY"}:
         words.add("a number")
     if kinds & {"STRING", "MODULE_DOC"}:
         words.add("a string")
     if kinds & (CLOSERS | {","}) or words:
         kinds -= {"(", "[", ".", "|>"} if {"(", "."} <= kinds else set()  # what any stage of a pipe may go on with
-    symbols = kinds - {"NAME", "INT", "FLOAT", "STRING", "MODULE_DOC"}
+    symbols = kinds - {"NAME", "INT", "FLOAT", "QUANTITY", "STRING", "MODULE_DOC"}
     if symbols - {"?", "["}:
         symbols -= {"?", "["}  # what a type may go on with
     listed = [word for word in _ORDER if word in words]

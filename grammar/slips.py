@@ -6,8 +6,19 @@ Each function is a rule of `messages.py`: it tells its mistake by the token that
 from __future__ import annotations
 
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.lexer import CLOSERS, OPENERS
 from ttsc.grammar.scene import COMPARISONS, Scene
+from ttsc.grammar.tokens import CLOSERS, DECLARATION_WORDS, OPENERS, Token
+
+WORD_OPERATORS = {"is": "==", "AND": "and", "OR": "or", "NOT": "not", "xor": "!=", "mod": "%", "div": "//"}
+"""Operators of other languages, and ours."""
+
+_AFTER = {
+    "+=": "a variable is changed by a statement of its own: x += …",
+    "=>": "a lambda takes names: x => …, (x, y) => …",
+    ":": "the value of an argument comes after '='; a type stands after the name in let x: str = …",
+    "if": "the statement begins a line; in an expression write a if condition else b",
+    "<=": "write a <= b and b <= c",
+}
 
 
 def equals(s: Scene) -> Diagnostic | None:
@@ -32,7 +43,7 @@ def named(s: Scene) -> Diagnostic | None:
 
 
 def arrows(s: Scene) -> Diagnostic | None:
-    if s.token.kind == "->" and "=>" in s.expected:
+    if s.token.kind == "->" and "=>" in s.expected and s.doing != "model":
         return s.error("E0125", "a lambda is written with '=>'", "", "write x => …")
     if s.token.kind in {"=>", ":"} and "->" in s.expected:
         return s.error("E0125", "the type of a result comes after '->'", "", "write '->'")
@@ -69,7 +80,12 @@ def _without_else(s: Scene) -> Diagnostic:
 
 def question_mark(s: Scene) -> Diagnostic | None:
     if s.token.kind == "?" and s.expression_complete:
-        return s.error("E0113", "'?' is not an operator", "", "write a if condition else b")
+        hint = "write a if condition else b"
+        if s.after.kind == "?" and s.after.start == s.token.end:
+            return s.error("E0113", "'??' is not an operator", "", "write a if a != none else b")
+        if s.after.kind == "." and s.after.start == s.token.end:
+            hint = "write a.b if a != none else none"
+        return s.error("E0113", "'?' is not an operator", "", hint)
     return None
 
 
@@ -85,3 +101,35 @@ def braces(s: Scene) -> Diagnostic | None:
         hint = "a list is written [a, b]; for named values declare a record"
         return s.error("E0144", "braces make blocks, not values", "expected an expression", hint)
     return None
+
+
+def word_operator(s: Scene) -> Diagnostic | None:
+    """Inside of brackets; elsewhere the word reads as the next statement, see `beginnings.statement`."""
+    if s.token.kind == "NAME" and s.token.text in WORD_OPERATORS and s.expression_complete and s.opener:
+        return foreign_operator(s, s.token, s.after)
+    return None
+
+
+def foreign_operator(s: Scene, word: Token, following: Token) -> Diagnostic:
+    ours = "!=" if word.text == "is" and following.kind == "not" else WORD_OPERATORS[word.text]
+    return s.error("E0107", f"'{word.text}' is not an operator here", "", f"write '{ours}'", at=word)
+
+
+def slice(s: Scene) -> Diagnostic | None:
+    if s.token.kind == ":" and s.opener is not None and s.opener.kind == "[":
+        if (s.expression_complete and "]" in s.expected) or (s.wants_expression and s.before.kind == "["):
+            hint = "the first n are take(xs, n), the others drop(xs, n)"
+            return s.error("E0167", "there are no slices", "", hint)
+    return None
+
+
+def after_expression(s: Scene) -> Diagnostic | None:
+    """The last word on what stands after a complete expression."""
+    if not s.expression_ends:
+        return None
+    hint = _AFTER.get(s.token.kind, "")
+    if s.token.kind in DECLARATION_WORDS | {"budget", "offline", "oracle"}:
+        hint = f"'{s.token.kind}' is a word of the language here"
+    report = s.gap if s.breaks_off or s.token.kind in CLOSERS else s.error
+    label = "" if s.wants_statement or s.wants_test_item else f"expected {s.wanted()}"
+    return report("E0174", f"{s.found()} can't follow an expression", label, hint)
