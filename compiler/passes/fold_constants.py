@@ -30,7 +30,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import ids, substitute, uses, with_blocks
+from ttsc.compiler.ir.rewrite import ids, operands, substitute, uses, with_blocks
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable
@@ -104,7 +104,7 @@ class _Folder:
             case Repeat() if self._has(node.limit) and _at_most_zero(self._known[node.limit.id]):
                 self._rename(node.results, node.init)
                 return ()
-            case Map() | Dag() if self._has(node.over) and self._known[node.over.id] == ():
+            case Map() | Dag() if all(self._has(v) and self._known[v.id] == () for v in operands(node)):
                 self._known[node.result.id] = ()
                 return (Const(node.result, (), node.span),)
             case Repeat() | Map() | Dag() | Offline():

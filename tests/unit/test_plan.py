@@ -13,6 +13,7 @@ from ttsc.compiler.plan.printer import print_plan
 HEAD = """
   model policy
   model judge
+  model prm
   record Report { passed: bool }
   extern check(text: str) -> Report
   %one = const 1 : int
@@ -26,6 +27,31 @@ HEAD = """
   } : list[str]
 """
 VOTE = "  %vote1 = select vote %texts rule majority(ties=first, invalid=drop) : str\n"
+REWARDED = """
+  %wait = const "\\n\\n" : str
+  %words = const ("yes", "no") : list[str]
+  %keys = map %sample1 as %x1: Candidate {
+    %s1 = score reward %x1 given=%wait model=prm : list[float]
+    %s2 = score choices %turn1 given=%words model=policy : list[float]
+    %p0b = add(%s1, %s2) : list[float]
+    %p1 = sum(%p0b) : float
+    yield %p1
+  } : list[float]
+"""
+OFFLINE = """
+  %kept = offline @offline_kept1 "0f" (%turn: Context = %turn2, %count: int = %one) {
+    %sample2 = generate sample %turn x %count model=policy : list[Candidate]
+    %answers = map %sample2 as %x9: Candidate {
+      %p9 = field[text](%x9) : str
+      yield %p9
+    } : list[str]
+    %vote9 = select vote %answers rule majority(ties=first, invalid=drop) : str
+    yield %vote9
+  } : str
+  %p = join(%texts) : str
+  %a = add(%kept, %p) : str
+  yield %a
+"""
 JUDGED = """
   %map1 = map %sample1 as %x1: Candidate {
     %turn3 = turn %turn1 user "{{ d }}" (d=%x1)
@@ -90,6 +116,16 @@ def test_a_request_says_what_is_known() -> None:
         # through branches and loops
         (VOTE + "  %i = if @i %flag {\n    yield %sample1\n  } else {\n    yield %sample1\n  } : list[Candidate]\n"
          "  yield %i\n", "list[Candidate]", {"sample1": False}),
+        # rewards inside a map, decided early against a known maximum; or not
+        (REWARDED + "  %b = select best %sample1 keys=%keys rule greatest(ties=random, maximum=1.0) : Candidate\n"
+         "  yield %b\n", "Candidate", {"sample1": True, "s1": True, "s2": True}),
+        (REWARDED + "  %b = select best %sample1 keys=%keys rule greatest(ties=first) : Candidate\n  yield %b\n",
+         "Candidate", {"sample1": False, "s1": False, "s2": False}),
+        # a dependency graph waits for its elements, and an offline region for what it computes
+        ("  %edges = const ((), (0,)) : list[list[int]]\n  %d = dag %sample1 needs %edges as %x: Candidate, "
+         "%found: list[float] {\n    %s1 = score logprob %x model=policy : list[float]\n    %p = sum(%s1) : float\n"
+         "    yield %p\n  } : list[float]\n  yield %d\n", "list[float]", {"sample1": False, "s1": False}),
+        (OFFLINE, "str", {"sample1": False, "sample2": True}),
         ("  %no = const false : bool\n  %l = repeat @l %n (%k: list[Candidate] = %sample1) {\n"
          "    %branch1 = generate branch %k x %one model=policy : list[Candidate]\n    yield %branch1, %no\n"
          "  } : list[Candidate]\n  %f = select stop_first %l count=%one rule first_finished(order=tokens, "
@@ -126,6 +162,48 @@ def test_the_prefix_tree_and_where_requests_begin() -> None:
     assert tree["turn9"] == ("turn", at["branch1"])
     begins = {request.node: request.prefix for request in lowered.requests}
     assert begins == {"sample1": at["turn2"], "branch1": None, "refine1": None}
+
+
+def test_what_is_asked_of_models_that_score() -> None:
+    body = """
+  %cut1 = cut %sample1 at %one : list[Candidate]
+  %again = generate branch %cut1 x %one model=policy : list[Candidate]
+  %c = one(%again) : Candidate
+  %s1 = score reward %c model=prm : list[float]
+  %s2 = score logprob %turn2 given=%question model=policy : list[float]
+  %s3 = score choices %turn1 given=%texts model=judge : list[float]
+  %s4 = score embed %question model=prm : list[float]
+  %d1 = draw resample["systematic resample sum"](%cut1, %s1, %n) : list[Candidate]
+  %on = generate branch %d1 x %one model=policy : list[Candidate]
+  %all = list(%s1, %s2, %s3, %s4) : list[list[float]]
+  %flat = flatten(%all) : list[float]
+  %both = pair(%flat, %on) : (list[float], list[Candidate])
+  yield %both
+"""
+    lowered = plan(body, "(list[float], list[Candidate])")
+    asked = {each.node: (each.kind, each.op, each.role, each.prefix) for each in lowered.requests}
+    at = {prefix.node: prefix.id for prefix in lowered.prefixes}
+    kinds = {prefix.node: (prefix.kind, prefix.parent) for prefix in lowered.prefixes}
+    assert kinds["cut1"] == ("cut", at["sample1"]) and kinds["again"] == ("generation", at["cut1"])
+    assert kinds["on"] == ("generation", at["cut1"])
+    assert asked["sample1"] == ("generate", "sample", "policy", at["turn2"])
+    assert asked["again"] == ("generate", "branch", "policy", at["cut1"])
+    assert asked["s1"] == ("reward", "reward", "prm", at["again"])
+    assert asked["s2"] == ("score", "logprob", "policy", at["turn2"])
+    assert asked["s3"] == ("score", "choices", "judge", at["turn1"])
+    assert asked["s4"] == ("embed", "embed", "prm", None)
+    table = print_plan(lowered).split("selections")[0].splitlines()
+    rows = {line.split()[0]: line.split("  ")[-1] for line in table if line.startswith("  %")}
+    assert rows["%s1"] == "reward of %c" and rows["%s3"] == "choices of %turn1, %texts"
+
+
+def test_a_grid_is_a_known_option() -> None:
+    request = requests(
+        "  %grid = const (0.2, 0.9) : list[float]\n"
+        "  %g = generate sample %turn2 x %n (temperature=%grid) model=policy : list[Candidate]\n  yield %g\n",
+        "list[Candidate]",
+    )["g"]
+    assert request.fixed == (("temperature", (0.2, 0.9)),)
 
 
 def test_print() -> None:
