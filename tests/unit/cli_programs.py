@@ -6,17 +6,17 @@ from collections.abc import Callable
 
 VOTE = """\
 \"\"\"Majority of n answers.\"\"\"
-prompt ask(question: str) {
+prompt solve(question: str) {
     user "{{ question }}"
 }
 
 program vote_on(question: str, n: int = 5 in 1..16) -> str {
-    return ask(question) |> sample(n, max_tokens=8) |> vote(by=text)
+    return solve(question) |> sample(n, max_tokens=8) |> vote(by=text)
 }
 
 \"\"\"The shortest of n.\"\"\"
 program first(question: str, n: int = 3 in 1..16) -> str {
-    let draft = ask(question) |> sample(n, max_tokens=8) |> stop_first(1) |> one
+    let draft = solve(question) |> sample(n, max_tokens=8) |> stop_first(1) |> one
     return draft.text
 }
 """

@@ -18,21 +18,21 @@ from ttsc.backends.scripted import ScriptedEngine
 
 VOTE = """
 \"\"\"Majority of n answers.\"\"\"
-prompt ask(question: str) {
+prompt solve(question: str) {
     user "{{ question }}"
 }
 
 program vote_on(question: str, n: int = 5 in 1..16) -> str {
-    return ask(question) |> sample(n, max_tokens=8) |> vote(by=text)
+    return solve(question) |> sample(n, max_tokens=8) |> vote(by=text)
 }
 """
 ONE = """
-prompt ask(question: str) {
+prompt solve(question: str) {
     user "{{ question }}"
 }
 
 program one_answer(question: str, n: int = 1 in 1..4) -> str {
-    let draft = ask(question) |> sample(n, max_tokens=8) |> stop_first(1) |> one
+    let draft = solve(question) |> sample(n, max_tokens=8) |> stop_first(1) |> one
     return draft.text
 }
 """
@@ -44,12 +44,12 @@ record Report {
 
 extern examine(text: str, limit: int) -> Report
 
-prompt ask(question: str) {
+prompt solve(question: str) {
     user "{{ question }}"
 }
 
 program examined(question: str) -> str {
-    let draft = ask(question) |> sample(1, max_tokens=8) |> one
+    let draft = solve(question) |> sample(1, max_tokens=8) |> one
     let report = examine(draft.text, 3)
     if report.passed { return report.note }
     return "no"

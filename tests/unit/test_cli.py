@@ -161,7 +161,7 @@ def test_externs_come_from_a_file_that_is_named(scripted: Any, output: Captured,
     program.write_text(
         VOTE.partition("program")[0].partition('"""\n')[2]
         + "extern size_of(text: str) -> int\n\nprogram counted(question: str) -> int {\n"
-        "    let draft = ask(question) |> sample(1, max_tokens=8) |> one\n    return size_of(draft.text)\n}\n",
+        "    let draft = solve(question) |> sample(1, max_tokens=8) |> one\n    return size_of(draft.text)\n}\n",
         encoding="utf-8",
     )
     externs = tmp_path / "host.py"

@@ -16,8 +16,8 @@ from ttsc.library import FileLibrary, is_text, open_source
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = sorted((ROOT / "programs").glob("*.tts"))
-PROMPT = 'prompt ask(q: str) {\n    user "{{ q }}"\n}\n'
-BODY = "(q: str) -> str {\n    return ask(q) |> sample(2, max_tokens=4) |> vote(by=text)\n}\n"
+PROMPT = 'prompt solve(q: str) {\n    user "{{ q }}"\n}\n'
+BODY = "(q: str) -> str {\n    return solve(q) |> sample(2, max_tokens=4) |> vote(by=text)\n}\n"
 
 
 def source(*programs: str, path: str = "beta.tts") -> Source:
@@ -66,7 +66,7 @@ def test_passes_can_be_left_out_and_watched() -> None:
 
 
 def using(path: str) -> str:
-    return f"use {path} (ask)\nprogram main{BODY}"
+    return f"use {path} (solve)\nprogram main{BODY}"
 
 
 @pytest.fixture
@@ -75,7 +75,7 @@ def project(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     (home / "lib" / "inner").mkdir(parents=True)
     (tmp_path / "secret.tts").write_text(PROMPT, encoding="utf-8")
-    (home / "lib" / "prompts.tts").write_text("use inner.deep (ask)\n" + PROMPT.replace("ask", "b"), encoding="utf-8")
+    (home / "lib" / "prompts.tts").write_text("use inner.deep (solve)\n" + PROMPT.replace("solve", "b"), encoding="utf-8")
     (home / "lib" / "inner" / "deep.tts").write_text(PROMPT, encoding="utf-8")
     (home / "out.tts").symlink_to(tmp_path / "secret.tts")
     (home / "away").symlink_to(tmp_path)

@@ -190,11 +190,11 @@ def test_pygments_finds_the_lexer() -> None:
 
 
 def test_parts_of_a_program_are_told_apart() -> None:
-    code = 'prompt ask(q: str) { user "Say {{ q }}\\n" }  # note\nlet x = xs |> vote(by=boxed, model=policy)[0].model'
+    code = 'prompt solve(q: str) { user "Say {{ q }}\\n" }  # note\nlet x = xs |> vote(by=boxed, model=policy)[0].model'
     found = [(kind, value) for kind, value in TtsLexer().get_tokens(code) if kind is not Token.Text.Whitespace]
     for expected in [
         (Keyword.Declaration, "prompt"),
-        (Name.Function, "ask"),
+        (Name.Function, "solve"),
         (Keyword.Type, "str"),
         (Keyword.Pseudo, "user"),
         (String.Interpol, "{{ q }}"),

@@ -9,8 +9,8 @@ from ttsc.backends.protocol import ContextTooLong, RequestRefused
 from ttsc.backends.scripted import ScriptedEngine
 
 VOTE = """
-prompt ask(question: str) { user "{{ question }}" }
-program p(question: str) -> str { return ask(question) |> sample(4) |> vote(by=last_number, otherwise="nobody") }
+prompt solve(question: str) { user "{{ question }}" }
+program p(question: str) -> str { return solve(question) |> sample(4) |> vote(by=last_number, otherwise="nobody") }
 """
 
 

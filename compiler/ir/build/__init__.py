@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ttsc.compiler.ir import nodes as ir
+from ttsc.compiler.ir.build.logprobs import with_logprobs
 from ttsc.compiler.ir.build.statements import Returns, StatementBuilder
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.check import Checked
@@ -32,7 +33,7 @@ def build_program(program: typed.Program) -> ir.Program:
         exit_ = builder.statements(program.body, env)
     if not isinstance(exit_, Returns):
         raise InternalError(f"program '{name}' passed the check and can end without returning")
-    return ir.Program(
+    built = ir.Program(
         program.name,
         program.doc,
         parameters,
@@ -51,6 +52,7 @@ def build_program(program: typed.Program) -> ir.Program:
         tuple(ir.Limit(limit.resource, limit.amount) for limit in program.budget),
         program.span,
     )
+    return with_logprobs(built)
 
 
 def _parameter(p: typed.Parameter) -> ir.Parameter:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.expressions import Env
 from ttsc.compiler.ir.build.operators import OperatorBuilder
+from ttsc.compiler.ir.offline import offline
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.effects import changed
 from ttsc.compiler.values.types import BOOL, INT, Type
@@ -102,7 +103,8 @@ class StatementBuilder(OperatorBuilder):
         with self.block() as nodes:
             inner = self.expr(value, env)
         result = self.fresh(symbol.name, symbol.type)
-        self.emit(ir.Offline((result,), self.fresh("offline", BOOL).id, ir.Block((), tuple(nodes), (inner,)), span))
+        region = self.fresh(f"offline_{symbol.name}", BOOL).id
+        self.emit(offline((result,), region, nodes, (inner,), span))
         return result
 
     # --- if ---------------------------------------------------------------------------------------------------------
