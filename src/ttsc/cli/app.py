@@ -12,6 +12,7 @@ from ttsc.cli.exit_codes import EPILOG
 _COMMANDS = {
     "run": "ttsc.cli.run_command:run",
     "check": "ttsc.cli.check_command:check",
+    "test": "ttsc.cli.test_command:test",
     "dump": "ttsc.cli.dump_command:dump",
     "list": "ttsc.cli.list_command:list_programs",
     "engine": "ttsc.cli.engine_command:engine",
@@ -57,5 +58,6 @@ def app() -> None:
     \b
       ttsc list                                  programs at hand
       ttsc check program.tts                     find errors
+      ttsc test program.tts                      run its tests, without an engine
       ttsc run program.tts --set question="…"    get an answer
     """

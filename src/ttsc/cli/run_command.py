@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.exit_codes import TERMINATED, say
 from ttsc.cli.options import as_level, disable_option, level_option, program_option
 
@@ -112,8 +113,8 @@ def run(
     job = Job(
         program=compiled,
         inputs=_inputs(compiled, settings, input_json, inputs_file),
-        engine=_engines(engines, tokenizer_path),
-        models=_models(compiled, models),
+        engine=engines_given(engines, tokenizer_path),
+        models=models_given(compiled.models, models),
         externs=externs,
         seed=seed,
         concurrency=concurrency,
@@ -202,33 +203,6 @@ def _inputs(
         rest = [Problem("E0505", f"and {more} more of the kind in '{inputs_file}'")] if more > 0 else []
         raise InputError(*problems[:_PROBLEMS_SHOWN], *rest)
     return checked
-
-
-def _engines(given: tuple[str, ...], tokenizer_path: str | None) -> Engines:
-    """`--engine URL` for all roles, or `--engine ROLE=URL` for each."""
-    from ttsc.engines import connect
-
-    if not given:
-        return None
-    named = {role: url for role, equals, url in (item.partition("=") for item in given) if equals and "/" not in role}
-    if not named and len(given) == 1:
-        return connect(given[0], tokenizer_path=tokenizer_path)
-    if len(named) != len(given):
-        raise click.UsageError("give --engine once as URL, or once per model role as ROLE=URL")
-    handles = {url: connect(url, tokenizer_path=tokenizer_path) for url in named.values()}
-    return {role: handles[url] for role, url in named.items()}
-
-
-def _models(program: CompiledProgram, given: tuple[str, ...]) -> dict[str, str]:
-    """`--model NAME` for all roles, `--model ROLE=NAME` for one."""
-    chosen: dict[str, str] = {}
-    for item in given:
-        role, equals, name = item.partition("=")
-        if equals:
-            chosen[role] = name
-        else:
-            chosen = {**dict.fromkeys(program.models, item), **chosen}
-    return chosen
 
 
 def _warn(program: CompiledProgram) -> None:
