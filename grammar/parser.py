@@ -9,7 +9,7 @@ it and `recovery` says where to go on; the tree of such a file is for editors on
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from ttsc.grammar import ast
 from ttsc.grammar.build import LISTS, Builder
@@ -32,21 +32,31 @@ MAX_ERRORS = 20
 
 def parse(source: Source) -> ast.Module:
     """The module that the text denotes. Raises CompileError, and nothing else, if there is none."""
-    module, diagnostics = parse_with_errors(source)
-    if diagnostics:
-        raise CompileError(diagnostics)
-    assert module is not None
-    return module
+    parsed = parse_with_errors(source)
+    if parsed.diagnostics:
+        raise CompileError(parsed.diagnostics)
+    assert parsed.module is not None
+    return parsed.module
 
 
-def parse_with_errors(source: Source) -> tuple[ast.Module | None, tuple[Diagnostic, ...]]:
-    """The errors, and what was read in spite of them: a tree with stand-ins (`partial.py` removes them), or None."""
+class Parsed(NamedTuple):
+    """What was read of a text. `module`: with errors, a tree with stand-ins (`partial.py` removes them), or None."""
+
+    module: ast.Module | None
+    diagnostics: tuple[Diagnostic, ...]
+    tokens: list[Token]
+
+
+def parse_with_errors(source: Source) -> Parsed:
+    """The errors, and what was read in spite of them."""
     if len(source.text) > MAX_SOURCE:
         message = f"this file is too large: {len(source.text):,} characters of at most {MAX_SOURCE:,}"
-        return None, (Diagnostic("E0110", message, Span(source, 0, 0)),)
-    parser = _Parser(Lexer(source))
+        end = Token("$END", "", len(source.text), len(source.text), True)
+        return Parsed(None, (Diagnostic("E0110", message, Span(source, 0, 0)),), [end])
+    lexer = Lexer(source)
+    parser = _Parser(lexer)
     module = parser.run()
-    return module, _presentable(parser.diagnostics)
+    return Parsed(module, _presentable(parser.diagnostics), lexer.tokens)
 
 
 def _presentable(diagnostics: list[Diagnostic]) -> tuple[Diagnostic, ...]:

@@ -11,18 +11,17 @@ from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 from ttsc.grammar import ast
-from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.parser import parse_with_errors
+from ttsc.grammar.parser import Parsed, parse_with_errors
 from ttsc.grammar.source import Source
 
 _LISTED = frozenset({"declarations", "turns", "fields", "body", "then", "otherwise", "items", "parameters", "names"})
 _TYPES = frozenset({"type", "returns", "item"})
 
 
-def parse_partly(source: Source) -> tuple[ast.Module | None, tuple[Diagnostic, ...]]:
-    """The tree, as far as there is one, and every syntax error. None: nothing could be made of the text."""
-    tree, diagnostics = parse_with_errors(source)
-    return (None if tree is None else tree if not diagnostics else _clean(tree)), diagnostics
+def parse_partly(source: Source) -> Parsed:
+    """The tree, as far as there is one, and every syntax error. No tree: nothing could be made of the text."""
+    parsed = parse_with_errors(source)
+    return parsed._replace(module=_clean(parsed.module)) if parsed.module and parsed.diagnostics else parsed
 
 
 def _clean(node: Any) -> Any:

@@ -9,7 +9,8 @@ from ttsc.compiler.semantics.declarations import BASIC
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.grammar.build import ROLES
-from ttsc.grammar.lexer import (
+from ttsc.grammar.tables import load
+from ttsc.grammar.tokens import (
     DECLARATION_WORDS,
     LATER_WORDS,
     OPERATOR_WORDS,
@@ -17,7 +18,6 @@ from ttsc.grammar.lexer import (
     STATEMENT_WORDS,
     VALUE_WORDS,
 )
-from ttsc.grammar.tables import load
 
 DECLARATIONS = tuple(sorted(DECLARATION_WORDS))
 STATEMENTS = tuple(sorted(STATEMENT_WORDS))

@@ -16,9 +16,9 @@ from ttsc.compiler.semantics.index import Index
 from ttsc.compiler.semantics.modules import Library
 from ttsc.grammar import ast
 from ttsc.grammar.diagnostics import CompileError, Diagnostic
-from ttsc.grammar.lexer import Lexer, Token
 from ttsc.grammar.partial import parse_partly
 from ttsc.grammar.source import Source
+from ttsc.grammar.tokens import Token
 from ttsc.lsp.names import Names
 from ttsc.lsp.resolve import resolve
 
@@ -46,8 +46,7 @@ class Analysis:
 
 def analyze(source: Source, library: Library) -> Analysis:
     """Read, check and resolve a text."""
-    tokens = Lexer(source).tokens
-    tree, diagnostics = parse_partly(source)
+    tree, diagnostics, tokens = parse_partly(source)
     index = Index(source, tree)
     if tree is None:
         return Analysis(source, None, tokens, diagnostics, index, Names((), tokens), None)

@@ -10,8 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-from ttsc.grammar.lexer import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Lexer, Token
+from ttsc.grammar.lexer import Lexer
 from ttsc.grammar.source import Source
+from ttsc.grammar.tokens import CLOSERS, DECLARATION_WORDS, EXPECTS_OPERAND, OPENERS, Token
 
 MARK = "zz_cursor_zz"
 _WORD_BEFORE = re.compile(r"[A-Za-z0-9_]*$")

@@ -16,8 +16,8 @@ from ttsc.compiler.semantics.functions import Signature
 from ttsc.compiler.semantics.operators import ParameterSpec, Spec
 from ttsc.compiler.values.types import Type
 from ttsc.grammar import ast
-from ttsc.grammar.lexer import Token
 from ttsc.grammar.source import Source, Span
+from ttsc.grammar.tokens import Token
 
 DefinitionKind = Literal[
     "program", "prompt", "extern", "function", "record", "model", "store", "field", "parameter", "let", "var", "element"

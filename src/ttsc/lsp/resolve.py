@@ -19,8 +19,8 @@ from ttsc.compiler.semantics.modules import Library
 from ttsc.compiler.semantics.operators import OPERATORS, Choice, ParameterSpec, Spec
 from ttsc.compiler.values.types import NEVER, RecordType, Type
 from ttsc.grammar import ast
-from ttsc.grammar.lexer import Token
 from ttsc.grammar.source import Span
+from ttsc.grammar.tokens import Token
 from ttsc.lsp.names import Builtin, Definition, DefinitionKind, File, Names, Occurrence, Target
 from ttsc.lsp.template_names import names_in
 
