@@ -11,23 +11,34 @@ from ttsc.backends.scripted import ScriptedEngine
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
+    Cut,
+    Dag,
+    Draw,
+    Extern,
     Force,
     Generate,
     If,
+    Limit,
     Majority,
     Map,
+    ModelRole,
     Node,
+    Offline,
     Parameter,
     Program,
     Pure,
     Repeat,
     Rule,
+    Score,
     Select,
+    StoreSlot,
     Turn,
     Value,
 )
+from ttsc.compiler.ir.offline import offline
+from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Level, Plan, Request
-from ttsc.compiler.values.types import CANDIDATE, CONTEXT, INT, POOL, STR, ListOf, Type
+from ttsc.compiler.values.types import CANDIDATE, CONTEXT, FLOAT, INT, POOL, STR, ListOf, Type
 from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.executor import run_plan
 from ttsc.runtime.session import Session
@@ -50,7 +61,7 @@ class Builder:
 
     def add(self, node: Node) -> Value:
         self.nodes.append(node)
-        result = node.results[0] if isinstance(node, If | Repeat) else node.result
+        result = node.results[0] if isinstance(node, If | Repeat | Offline) else node.result
         return result
 
     def const(self, value: Any, kind: Type = STR) -> Value:
@@ -64,14 +75,42 @@ class Builder:
         return self.add(Turn(self.value("turn", CONTEXT), parent, role, text, literal=True))
 
     def generate(self, source: Value, count: int = 1, op: Any = "sample", **options: Any) -> Value:
-        extra = {k: options.pop(k) for k in ("delimiter", "finished", "stream", "share_prefix") if k in options}
+        named = ("delimiter", "finished", "stream", "share_prefix", "schema", "logprobs")
+        extra = {k: options.pop(k) for k in named if k in options}
         model = options.pop("model", "default")
         given = tuple((name, v if isinstance(v, Value) else self.const(v)) for name, v in options.items())
         wanted = self.const(count, INT)
         return self.add(Generate(self.value("gen", POOL), op, source, wanted, given, model, **extra))
 
-    def force(self, source: Value, text: str) -> Value:
+    def force(self, source: Value, text: str | tuple[int, ...]) -> Value:
         return self.add(Force(self.value("force", source.type), source, self.const(text)))
+
+    def cut(self, source: Value, at: int | str) -> Value:
+        return self.add(Cut(self.value("cut", source.type), source, self.const(at)))
+
+    def score(self, kind: Any, source: Value, given: Any = None, model: str = "default") -> Value:
+        span = None if given is None else given if isinstance(given, Value) else self.const(given)
+        return self.add(Score(self.value(kind, ListOf(FLOAT)), kind, source, span, model))
+
+    def draw(self, op: Any, *args: Value, attr: str = "", kind: Type = POOL) -> Value:
+        return self.add(Draw(self.value(op, kind), op, args, attr))
+
+    def extern(self, name: str, *args: Value, after: Value | None = None, kind: Type = STR) -> Value:
+        return self.add(Extern(self.value(name, kind), name, args, after))
+
+    def dag(
+        self, over: Value, needs: Value, body: Callable[[Builder, Value, Value], Value], kind: Type = STR, **more: Any
+    ) -> Value:
+        inner = Builder(f"{self.prefix}d{len(self.nodes)}.")
+        params = (inner.value("x", STR), inner.value("found", ListOf(kind)))
+        result = body(inner, *params)
+        block = Block(params, tuple(inner.nodes), (result,))
+        return self.add(Dag(self.value("dag", ListOf(kind)), over, needs, block, **more))
+
+    def offline(self, body: Callable[[Builder], Value], region: str = "notes") -> Value:
+        inner = Builder(f"{self.prefix}o{len(self.nodes)}.")
+        result = body(inner)
+        return self.add(offline((self.value("offline", result.type),), region, inner.nodes, (result,)))
 
     def pure(self, op: str, *args: Value, attr: str = "", kind: Type = STR) -> Value:
         return self.add(Pure(self.value(op, kind), op, args, attr))
@@ -114,9 +153,23 @@ class Builder:
         self.add(Repeat(results, name, limit, tuple(init), Block(params, tuple(inner.nodes), (*carried, stop))))
         return results
 
-    def program(self, result: Value, parameters: Sequence[Parameter] = (), externs: Any = ()) -> Program:
-        params = tuple(p.value for p in parameters)
-        return Program("test", "", tuple(parameters), (), externs, Block(params, tuple(self.nodes), (result,)))
+    def program(
+        self,
+        result: Value,
+        parameters: Sequence[Parameter] = (),
+        externs: Any = (),
+        *,
+        stores: Sequence[tuple[StoreSlot, Value]] = (),
+        yields: Sequence[Value] = (),
+        budget: Sequence[Limit] = (),
+    ) -> Program:
+        """`stores`: each with the value it has at the end. `yields`: what else the run waits for."""
+        params = (*(p.value for p in parameters), *(slot.value for slot, _ in stores))
+        block = Block(params, tuple(self.nodes), (result, *(end for _, end in stores), *yields))
+        roles = dict.fromkeys(node.model for node in walk(block) if isinstance(node, Generate | Score))
+        slots = tuple(slot for slot, _ in stores)
+        models = tuple(ModelRole(role) for role in roles)
+        return Program("test", "", tuple(parameters), models, externs, block, slots, tuple(budget))
 
 
 def plan(program: Program, level: Level = 2, **changes: Any) -> Plan:
@@ -132,22 +185,10 @@ def plan(program: Program, level: Level = 2, **changes: Any) -> Plan:
             changes.get("share_prefix", node.share_prefix),
             changes.get("abortable", level > 0),
         )
-        for node in generates(program.body)
+        for node in walk(program.body)
+        if isinstance(node, Generate)
     )
     return Plan(program, level, (), requests, ())
-
-
-def generates(block: Block) -> list[Generate]:
-    found: list[Generate] = []
-    for node in block.nodes:
-        match node:
-            case Generate():
-                found.append(node)
-            case Map(body=body) | Repeat(body=body):
-                found += generates(body)
-            case If(then=then, otherwise=otherwise):
-                found += generates(then) + generates(otherwise)
-    return found
 
 
 async def within(work: Coroutine[Any, Any, RunResult], seconds: float = 20.0) -> RunResult:
@@ -158,7 +199,7 @@ async def within(work: Coroutine[Any, Any, RunResult], seconds: float = 20.0) ->
 
 def run(
     program: Program,
-    engine: ScriptedEngine,
+    engine: ScriptedEngine | Mapping[str, ScriptedEngine],
     arguments: Mapping[str, object] | None = None,
     *,
     level: Level = 2,
@@ -166,10 +207,14 @@ def run(
     events: list[Event] | None = None,
     externs: Mapping[str, Callable[..., object]] | None = None,
     session_options: Mapping[str, Any] | None = None,
+    stores: Mapping[str, Sequence[object]] | None = None,
+    budget: Sequence[Limit] | None = None,
     **changes: Any,
 ) -> RunResult:
+    engines = {"default": engine} if isinstance(engine, ScriptedEngine) else engine
+
     async def main() -> RunResult:
-        session = Session({"default": engine}, **(session_options or {}))
+        session = Session(engines, **(session_options or {}))
         result = await run_plan(
             plan(program, level, **changes),
             arguments or {},
@@ -177,10 +222,13 @@ def run(
             externs,
             seed=seed,
             emit=None if events is None else events.append,
+            stores=stores,
+            budget=budget,
         )
         await session.close()
-        assert engine.running == 0
-        await engine.close()
+        for each in engines.values():
+            assert each.running == 0
+            await each.close()
         left = [t for t in asyncio.all_tasks() if t is not asyncio.current_task()]
         assert not left, left
         return result
