@@ -1,0 +1,385 @@
+"""The abstract interpreter: every node of a program, with sizes instead of values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from ttsc.compiler.bounds.cost import LIVE, NO_COST, Cost, Kind, larger
+from ttsc.compiler.bounds.domain import (
+    NOTHING,
+    PLAIN,
+    Abstract,
+    Conversation,
+    Items,
+    Nothing,
+    Number,
+    Text,
+    Unknown,
+    join,
+)
+from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, Symbol, atom, constant, maximum, minimum
+from ttsc.compiler.bounds.numbers import high
+from ttsc.compiler.bounds.operations import applied, item, length, why
+from ttsc.compiler.bounds.order import key, order
+from ttsc.compiler.bounds.recurrences import Recurrence, State
+from ttsc.compiler.bounds.sources import Count, foreign, measured, tree_node
+from ttsc.compiler.bounds.templates import message
+from ttsc.compiler.bounds.text_sizes import written
+from ttsc.compiler.ir import nodes as ir
+from ttsc.compiler.values.types import IMAGE, ListOf
+from ttsc.grammar.diagnostics import Diagnostic
+from ttsc.grammar.source import Span
+
+DEFAULT_MAX_TOKENS = constant(1024)
+"""What a generation without `max_tokens` may take; programs always say (runtime/generation.py)."""
+MAX_ROUNDS = constant(10_000)
+"""Rounds of one `repeat`, whatever its limit evaluates to (runtime/run.py)."""
+MAX_PASSES = 20_000
+"""Nodes visited in loops; beyond that loops are bounded without looking for a close form."""
+NUMBER_WAY_OUT = "bound it: `clamp(x, 1, 8)`, or a record's field with a range: `in 1..8`"
+LIST_WAY_OUT = "take the first few: `|> take(8)`, or declare a limit: `list[str, 8]`"
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """What the language does not know of models. docs/bounds.md says what each is for.
+
+    count: tokens of a text (None: bytes). turn_tokens: what the chat template adds to each turn, chat_tokens to each
+    new conversation. reencoding: tokens that a generated token's text may have when it is encoded again.
+    image_tokens: tokens of an image.
+    """
+
+    count: Count
+    turn_tokens: int
+    chat_tokens: int
+    reencoding: int
+    image_tokens: int
+
+
+_Change = Callable[[Conversation], Conversation]
+_Step = Callable[[State], tuple[State, Cost]]
+
+
+class Interpreter:
+    """Walks a program once. `foreign_texts`: known sizes of texts that externs return, by symbol."""
+
+    def __init__(
+        self, program: ir.Program, assumptions: Assumptions, foreign_texts: Mapping[str, int] | None = None
+    ) -> None:
+        self.problems: dict[tuple[str, Span], Diagnostic] = {}
+        self._assumed = assumptions
+        self._texts = foreign_texts
+        self._signatures = {each.name: each for each in program.externs}
+        self._one_model = len(program.models) <= 1
+        self._values: dict[str, Abstract] = {}
+        self._order = order(program)
+        self._rank = 10 * (len(program.parameters) + len(program.stores) + 1)
+        self._loops = 0
+        self._depth = 0
+        self._visited = 0
+
+    def run(self, program: ir.Program, given: Mapping[str, Abstract]) -> Cost:
+        """The whole program's cost; `given`: sizes of the body's params by value id."""
+        self._values = dict(given)
+        return self.block(program.body, ())[1]
+
+    def block(self, block: ir.Block, params: Sequence[Abstract]) -> tuple[State, Cost]:
+        for param, value in zip(block.params, params, strict=False):
+            self._values[param.id] = value
+        chains = self._order.chains.get(id(block), {})
+        peaks: dict[int, Expr] = {}
+        total = NO_COST
+        for node in block.nodes:
+            self._visited += self._depth > 0
+            cost = self.node(node)
+            if LIVE in cost.parts:
+                chain = chains[key(node)]
+                peaks[chain] = maximum(peaks.get(chain, ZERO), cost.parts[LIVE])
+            total = total + cost
+        if peaks:
+            total = Cost({**total.parts, LIVE: sum(peaks.values(), ZERO)})
+        return [self._values[value.id] for value in block.yields], total
+
+    def value(self, value: ir.Value | None) -> Abstract:
+        return NOTHING if value is None else self._values[value.id]
+
+    def node(self, node: ir.Node) -> Cost:
+        match node:
+            case ir.Const(result=result, value=value):
+                self._values[result.id] = measured(value, self._assumed.count)
+            case ir.Turn():
+                self._values[node.result.id] = self._turn(node)
+            case ir.Pure(result=result, op=op, args=args, attr=attr):
+                self._values[result.id] = applied(op, attr, [self.value(a) for a in args], result.type)
+            case ir.Force():
+                self._values[node.result.id] = self._each(node.source, lambda c: self._forced(c, node.text))
+            case ir.Cut():
+                self._values[node.result.id] = self._each(node.source, lambda c: self._cut(c, node.at))
+            case ir.Draw():
+                self._values[node.result.id] = self._draw(node)
+            case ir.Select():
+                self._values[node.result.id] = self._select(node)
+            case ir.Extern():
+                return self._extern(node)
+            case ir.Generate():
+                return self._generate(node)
+            case ir.Score():
+                return self._score(node)
+            case ir.Map():
+                return self._map(node)
+            case ir.Dag():
+                return self._dag(node)
+            case ir.Offline(results=results, body=body):
+                yields, cost = self.block(body, ())
+                self._define(results, yields)
+                return cost
+            case ir.If():
+                return self._if(node)
+            case ir.Repeat():
+                return self._repeat(node)
+            case _:
+                assert_never(node)
+        return NO_COST
+
+    def _define(self, results: Sequence[ir.Value], values: Sequence[Abstract]) -> None:
+        for result, value in zip(results, values, strict=True):
+            self._values[result.id] = value
+
+    # --- prompts and candidates -------------------------------------------------------------------------------------
+
+    def _turn(self, node: ir.Turn) -> Abstract:
+        assumed = self._assumed
+        text = message(node.template, {name: self.value(v) for name, v in node.args}, assumed.count, node.literal)
+        added = text.tokens + constant(assumed.turn_tokens)
+        for _, value in node.args:
+            if value.type == IMAGE:
+                added = added + constant(assumed.image_tokens)
+            elif value.type == ListOf(IMAGE):
+                added = added + length(self.value(value)) * constant(assumed.image_tokens)
+        parent = self.value(node.parent)
+        if not isinstance(parent, Conversation):
+            return Conversation(constant(assumed.chat_tokens) + added)
+        before = self._carried(parent)
+        closing = ZERO if before == ZERO else constant(assumed.turn_tokens)
+        return Conversation(parent.prompt + before + closing + added)
+
+    def _carried(self, candidate: Conversation) -> Expr:
+        """What was generated, as ids for a further request: another model encodes the text again."""
+        return candidate.generated if self._one_model else maximum(candidate.generated, candidate.text.tokens)
+
+    def _each(self, source: ir.Value, change: _Change) -> Abstract:
+        value = self.value(source)
+        if isinstance(value, Conversation):
+            return change(value)
+        if isinstance(value, Items) and isinstance(value.item, Conversation):
+            return replace(value, item=change(value.item))
+        return value
+
+    def _forced(self, candidate: Conversation, text: ir.Value) -> Conversation:
+        value = self.value(text)
+        if isinstance(value, Items):
+            ids = value.length
+            added = Text(constant(self._assumed.reencoding) * ids, INFINITE)
+        else:
+            added = written(value)
+            ids = added.tokens
+        both = Text(candidate.text.tokens + added.tokens, candidate.text.chars + added.chars)
+        return replace(candidate, generated=candidate.generated + ids, text=both)
+
+    def _cut(self, candidate: Conversation, at: ir.Value) -> Conversation:
+        """The ids kept are the first of those there were, but for a token that a text ends within."""
+        value = self.value(at)
+        if not isinstance(value, Number):
+            return candidate
+        kept = minimum(candidate.generated, value.high)
+        tokens = minimum(candidate.text.tokens, constant(self._assumed.reencoding) * kept)
+        return replace(candidate, generated=kept, text=Text(tokens, candidate.text.chars))
+
+    def _generate(self, node: ir.Generate) -> Cost:
+        source = self.value(node.source)
+        candidate = source if isinstance(source, Conversation) else item(source)
+        if not isinstance(candidate, Conversation):
+            self._values[node.result.id] = Items(ZERO, NOTHING)
+            return NO_COST
+        sources = ONE if isinstance(source, Conversation) else self._length(source, node.span)
+        count = self._number(self.value(node.count), f"the count of `{node.op}`", node.span)
+        limit = dict(node.options).get("max_tokens")
+        given = self.value(limit)
+        given = item(given) if isinstance(given, Items) else given
+        tokens = DEFAULT_MAX_TOKENS if isinstance(given, Nothing) else self._number(given, "`max_tokens`", node.span)
+        again = constant(self._assumed.reencoding)
+        slack = again if node.delimiter == "drop" and again != ONE else ZERO
+        said = Conversation(
+            candidate.prompt,
+            candidate.generated + tokens + slack,
+            Text(candidate.text.tokens + again * tokens, INFINITE),
+            candidate.scores,
+            candidate.answer,
+        )
+        number = sources * count
+        self._values[node.result.id] = Items(number, said)
+        prompt = candidate.prompt + self._carried(candidate)
+        amounts: dict[Kind, Expr] = {"generate": number, "prefill": number * prompt, "decode": number * tokens}
+        return Cost({LIVE: number}) + self._cost(node.model, amounts) if number != ZERO else NO_COST
+
+    def _score(self, node: ir.Score) -> Cost:
+        source, given = self.value(node.source), self.value(node.given)
+        single = Number(INFINITE, None)
+        if node.kind == "embed":
+            self._values[node.result.id] = Items(INFINITE, single)
+            size = written(source).tokens + constant(self._assumed.chat_tokens)
+            return self._cost(node.model, {"embed": ONE, "scored": size})
+        if not isinstance(source, Conversation):
+            self._values[node.result.id] = Items(ZERO, single)
+            return NO_COST
+        before = source.prompt + self._carried(source)
+        match node.kind:
+            case "logprob":
+                added = ZERO if isinstance(given, Nothing) else written(given).tokens
+                self._values[node.result.id] = Items(added if added != ZERO else self._carried(source), single)
+                return self._cost(node.model, {"score": ONE, "scored": before + added})
+            case "choices":
+                count = self._length(given, node.span)
+                self._values[node.result.id] = Items(count, single)
+                each = written(item(given)).tokens
+                return self._cost(node.model, {"score": count, "scored": count * (before + each)})
+            case "reward":
+                steps = ONE if isinstance(given, Nothing) else self._carried(source) + ONE
+                self._values[node.result.id] = Items(steps, single)
+                return self._cost(node.model, {"reward": steps, "scored": steps * before})
+
+    def _cost(self, role: str, amounts: Mapping[Kind, Expr]) -> Cost:
+        return Cost({(kind, role): amount for kind, amount in amounts.items() if amount != ZERO})
+
+    # --- values from outside and selections -------------------------------------------------------------------------
+
+    def _extern(self, node: ir.Extern) -> Cost:
+        signature = self._signatures.get(node.name)
+        returns = node.result.type if signature is None else signature.returns
+        self._values[node.result.id] = foreign(node.name, returns, f"what `{node.name}` returns", self._foreign_text)
+        return Cost({("extern", node.name): ONE})
+
+    def _foreign_text(self, path: str) -> Expr:
+        name = f"tokens({path})"
+        if self._texts is None:
+            return atom(Symbol(name, self._rank))
+        return constant(self._texts[name]) if name in self._texts else INFINITE
+
+    def _draw(self, node: ir.Draw) -> Abstract:
+        args = [self.value(a) for a in node.args]
+        source = args[0]
+        if node.op == "select":
+            candidate = getattr(source, "candidate", NOTHING)
+            nodes = length(source)
+            return Items(minimum(high(args[1]), nodes), tree_node(nodes, candidate))
+        if node.op == "resample":
+            return Items(maximum(length(source), high(args[2])), item(source), why(source, args[2]))
+        return source
+
+    def _select(self, node: ir.Select) -> Abstract:
+        over = self.value(node.over)
+        match node.op:
+            case "vote":
+                winner = item(over)
+                if isinstance(winner, Text):
+                    winner = replace(winner, optional=False)
+                return join(winner, self.value(node.otherwise)) if node.otherwise is not None else winner
+            case "best":
+                return item(over)
+            case "keep" | "stop_first":
+                count = high(self.value(node.count))
+                size = minimum(length(over), count)
+                return Items(size, item(over), why(over) if size.infinite else None)
+            case "any" | "all":
+                return PLAIN
+
+    # --- regions ----------------------------------------------------------------------------------------------------
+
+    def _map(self, node: ir.Map) -> Cost:
+        over = self.value(node.over)
+        (value,), cost = self.block(node.body, [item(over)])
+        count = self._length(over, node.span) if cost.requests else length(over)
+        inner = item(over) if node.mode == "filter" else value
+        self._values[node.result.id] = Items(count, inner, why(over) if count.infinite else None)
+        return cost.times(count)
+
+    def _if(self, node: ir.If) -> Cost:
+        then, cost = self.block(node.then, ())
+        otherwise, other = self.block(node.otherwise, ())
+        self._define(node.results, [join(a, b) for a, b in zip(then, otherwise, strict=True)])
+        return larger(cost, other)
+
+    def _repeat(self, node: ir.Repeat) -> Cost:
+        def step(state: State) -> tuple[State, Cost]:
+            yields, cost = self.block(node.body, state)
+            return yields[:-1], cost
+
+        limit = self.value(node.limit)
+        rounds = MAX_ROUNDS if high(limit).infinite else high(limit)
+        exclusive = node.id in self._order.exclusive
+        results, cost = self._recur(step, [self.value(v) for v in node.init], rounds, exclusive=exclusive)
+        if high(limit).infinite and cost.requests:
+            self._number(limit, "the limit of `repeat`", node.span)
+        self._define(node.results, results)
+        return cost
+
+    def _dag(self, node: ir.Dag) -> Cost:
+        """As a loop: in the worst order each element needs all those before it."""
+        over = self.value(node.over)
+
+        def step(state: State) -> tuple[State, Cost]:
+            return self.block(node.body, [item(over), Items(length(over), state[0])])
+
+        (value,), cost = self._recur(step, [NOTHING], length(over), exclusive=False)
+        if cost.requests:
+            self._length(over, node.span)
+        self._values[node.result.id] = Items(length(over), value, why(over))
+        return cost
+
+    def _recur(self, step: _Step, start: State, rounds: Expr, *, exclusive: bool) -> tuple[State, Cost]:
+        self._loops += 1
+        self._depth += 1
+        loop = Recurrence(step, self._loops, exclusive=exclusive)
+        try:
+            known = rounds.number
+            if known == 0:
+                step(start)
+                return start, NO_COST
+            if self._visited > MAX_PASSES:
+                return loop.coarse(start, rounds)
+            if known is not None and self._texts is not None:
+                walked = loop.walked(start, known)
+                if walked is not None:
+                    return walked
+            state, cost = loop.closed(start, rounds)
+            if loop.unbounded(state):
+                step(state)  # says what has no bound
+            return state, cost
+        finally:
+            self._depth -= 1
+
+    # --- what has no bound ------------------------------------------------------------------------------------------
+
+    def _length(self, value: Abstract, span: Span) -> Expr:
+        """The length of a list that requests are made for. Without a bound it is an error."""
+        size = length(value)
+        if size.infinite:
+            self._report("E0420", "the number of requests here has no bound", why(value), span, LIST_WAY_OUT, "items")
+            return ONE
+        return size
+
+    def _number(self, value: Abstract, what: str, span: Span) -> Expr:
+        """A number that requests or tokens depend on."""
+        size = high(value)
+        if size.infinite:
+            self._report("E0421", f"{what} has no bound", why(value), span, NUMBER_WAY_OUT, "")
+            return ONE
+        return size
+
+    def _report(self, code: str, message: str, unknown: Unknown | None, span: Span, way_out: str, unit: str) -> None:
+        cause = unknown or Unknown("a value that grows from round to round")
+        label = f"{cause.what} may have any number of {unit}" if unit else f"{cause.what} may be any number"
+        problem = Diagnostic(code, message, span, label, cause.way_out or way_out)
+        self.problems.setdefault((code, span), problem)
