@@ -111,8 +111,8 @@ class OperatorArguments(Elements):
                 return self._grid(p, given, of, what, env)
             case Either(types):
                 return self._limited(p, self._either(given, types, what, env), what)
-            case EngineOptions():
-                return self._engine(given, what, env)
+            case EngineOptions(grid):
+                return self._engine(given, grid, what, env)
             case kind:
                 value = self.expect(self.check(given, env), kind, what)
                 if p.static and not isinstance(value, typed.Const):
@@ -234,14 +234,14 @@ class OperatorArguments(Elements):
         self.reporter.error("E0301", f"{what} is {value.type}, expected {words}", given.span, f"this is {value.type}")
         return self.unknown(given.span)
 
-    def _engine(self, given: ast.Expr, what: str, env: Env) -> typed.Expr:
+    def _engine(self, given: ast.Expr, grid: bool, what: str, env: Env) -> typed.Expr:
         value = self.check(given, env)
-        item = value.type.item if isinstance(value.type, ListOf) else value.type
+        item = value.type.item if grid and isinstance(value.type, ListOf) else value.type
         if item == NEVER or isinstance(item, RecordType):
             return value
         self.reporter.error(
             "E0331",
-            f"{what} is {value.type}, expected a record or a list of records",
+            f"{what} is {value.type}, expected a record{' or a list of records' if grid else ''}",
             given.span,
             f"this is {value.type}",
             "record Options { block_size: int }, then engine=Options(32)",
@@ -268,7 +268,7 @@ class OperatorArguments(Elements):
             if first is None or not outermost:
                 return first
             function = self.dependency_function(given, element, what, env, first.type)
-        if function is not None and not assignable(function.type, first.type):
+        if function is not None and NEVER != function.type != first.type:
             message = f"{what} gives {function.type} where it finds {first.type}"
             hint = "what it gives may not depend on the type of what was found"
             self.reporter.error("E0332", message, given.span, f"gives {function.type}", hint)

@@ -65,7 +65,7 @@ class OperatorCalls(OperatorArguments):
         given = self._match(spec, positional, call)
         if element is None:
             for value in given.values():
-                if not isinstance(value, (ast.Lambda, ast.Name)):
+                if not isinstance(value, (ast.Lambda, ast.Name, ast.Attribute)):
                     self.check(value, {**env, **self._anything(value, env)})
             return self.unknown(call.span)
         bound: dict[str, Argument] = {}

@@ -31,7 +31,7 @@ GENERATION = (
         "sample",
         "generation",
         "a Context or a list of them",
-        (N, *generation(1024, 0.7), *UNTIL),
+        (N, *generation(1024, 0.7, grid=True), *UNTIL),
         "n independent continuations of a context",
         contexts,
     ),
@@ -42,7 +42,7 @@ GENERATION = (
         (
             N,
             *UNTIL,
-            *generation(1024, 0.7),
+            *generation(1024, 0.7, grid=True),
             ParameterSpec(
                 "finished",
                 Choice(("freeze", "drop", "continue")),

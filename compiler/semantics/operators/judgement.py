@@ -72,7 +72,7 @@ JUDGEMENT = (
                 doc=READ_DOC + "; default: the last number. A bool counts as 0 or 1",
             ),
             ParameterSpec("otherwise", FLOAT, default=0.0, doc="the score of an unreadable judgement"),
-            *generation(16, 0.0),
+            *generation(16, 0.0, grid=True),
             ParameterSpec(
                 "samples",
                 INT,

@@ -112,7 +112,9 @@ class Either:
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """A record of the engine's own options, or a list of records that the candidates take in turn."""
+    """A record of the engine's own options. With `grid`, or a list of records that the candidates take in turn."""
+
+    grid: bool = False
 
 
 Kind = (
@@ -238,41 +240,47 @@ class Spec:
 TEMPERATURE = Limits(0, 100, "0 (greedy) or more")
 
 
-def generation(max_tokens: int, temperature: float) -> tuple[ParameterSpec, ...]:
-    """The options of whatever generates. Each may be a list: candidate i takes element i modulo its length."""
+def generation(max_tokens: int, temperature: float, *, grid: bool = False) -> tuple[ParameterSpec, ...]:
+    """The options of whatever generates. With `grid` each may be a list, of which candidate i takes element i modulo
+    its length: where a generation has several candidates.
+    """
+
+    def kind(of: Type) -> Kind:
+        return Grid(of) if grid else of
+
     return (
-        ParameterSpec("temperature", Grid(FLOAT), default=temperature, doc="0 is greedy", limits=TEMPERATURE),
+        ParameterSpec("temperature", kind(FLOAT), default=temperature, doc="0 is greedy", limits=TEMPERATURE),
         ParameterSpec(
             "top_p",
-            Grid(FLOAT),
+            kind(FLOAT),
             default=1.0,
             doc="nucleus: smallest set of tokens with this probability",
             limits=Limits(1e-9, 1, "above 0 and at most 1"),
         ),
         ParameterSpec(
             "top_k",
-            Grid(INT),
+            kind(INT),
             default=-1,
             doc="most probable tokens to draw from; -1: all",
             limits=Limits(-1, 10_000_000, "-1 (all) or more"),
         ),
         ParameterSpec(
             "min_p",
-            Grid(FLOAT),
+            kind(FLOAT),
             default=0.0,
             doc="least probability relative to the most probable token",
             limits=Limits(0, 1, "from 0 to 1"),
         ),
         ParameterSpec(
             "max_tokens",
-            Grid(INT),
+            kind(INT),
             default=max_tokens,
             doc="tokens at most, per candidate",
             limits=Limits(1, 10_000_000, "at least 1"),
         ),
         ParameterSpec("model", ModelRoleParameter(), doc="the role that generates; the first declared"),
         ParameterSpec("schema", RecordParameter(), doc="a record: the text is its JSON, enforced while decoding"),
-        ParameterSpec("engine", EngineOptions(), doc="a record of the engine's own options, by name"),
+        ParameterSpec("engine", EngineOptions(grid), doc="a record of the engine's own options, by name"),
     )
 
 
