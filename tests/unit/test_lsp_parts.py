@@ -24,6 +24,7 @@ from ttsc.lsp.definition import definition, references
 from ttsc.lsp.documents import Documents
 from ttsc.lsp.positions import Lines, changed
 from ttsc.lsp.rename import RenameRefused, rename
+from ttsc.lsp.signature_help import signature_help
 from ttsc.lsp.template_names import names_in
 from ttsc.lsp.walk import walk
 
@@ -258,6 +259,40 @@ def test_the_call_around_a_cursor() -> None:
     place = place_at(*split("program p() -> str { return xs |> vote(by=f(a, x=1), ties=‸, otherwise=2)"))
     assert (place.callee, place.name, place.piped) == ("vote", "ties", True)
     assert place.given == {"by", "ties", "otherwise"}
+
+
+@pytest.mark.parametrize(
+    ("text", "label", "active"),
+    [
+        ("program p(c: Context) -> str { return c |> sample(‸)", "sample(n: int, temperature", "n"),
+        ("program p(c: Context) -> str { return c |> sample(4, top_p=‸)", "sample(n: int, temperature", "top_p"),
+        ("program p(c: Context) -> str { return sample(c, ‸)", "sample(n: int, temperature", "n"),
+        ("extern e(a: str, b: int) -> str\nprogram p(q: str) -> str { return e(f(q, 1), ‸)", "e(a: str, b: int)", "b"),
+        ("extern e(a: str, b: int) -> str\nprogram p(q: str) -> str { return q |> e(‸)", "e(a: str, b: int)", "b"),
+        ("record R { a: str, b: int }\nprogram p(q: str) -> R { return R(b=‸)", "R(a: str, b: int)", "b"),
+        ("program p(q: str) -> str { return replace(q, ‸", "replace(str, str, str) -> str", None),
+    ],
+)
+def test_the_arguments_of_the_call_around_a_cursor(text: str, label: str, active: str | None) -> None:
+    text, at = split(text)
+    found = signature_help(Documents().open("untitled:x", text, 1), at)
+    assert found is not None and found.signatures[0].label.startswith(label)
+    parameters = found.signatures[0].parameters or []
+    if active is None:
+        assert found.active_parameter is None
+    else:
+        assert found.active_parameter is not None
+        assert str(parameters[found.active_parameter].label).startswith(active)
+
+
+def test_what_other_programs_do_is_not_read() -> None:
+    text = "program a() -> str { if x { return y } return z }\nmodel m\nprogram b() -> str { let q = 1  return ‸ }\n"
+    text += 'test "t" { expect a() == "" }'
+    place = place_at(*split(text))
+    assert place.marked == (
+        'program a() -> str {}\nmodel m\nprogram b() -> str { let q = 1  return zz_cursor_zz }\ntest "t" {}'
+    )
+    assert place.marked[place.at :].startswith("zz_cursor_zz")
 
 
 # --- what is open

@@ -138,7 +138,7 @@ class _Completer:
     def _values(self, start: int = 0) -> list[Item]:
         """Everything an expression may begin with: variables, then what the file declares, then the language's."""
         items: list[Item] = []
-        for d in reversed(self._analysis.names.visible(self._place.start)):
+        for d in reversed(self._analysis.names.visible(self._place.at)):
             symbol = self._analysis.index.symbol(d.span)
             detail = str(symbol.type) if symbol else signatures.one_line(d.node.span) if d.kind == "parameter" else ""
             items.append(_item(d.name, Sort.Variable, detail, rank=start))

@@ -24,6 +24,7 @@ from ttsc.lsp.documents import Document, Documents
 from ttsc.lsp.hover import hover
 from ttsc.lsp.positions import Lines
 from ttsc.lsp.rename import RenameRefused, rename, renamed_place
+from ttsc.lsp.signature_help import signature_help
 from ttsc.lsp.symbols import symbols
 
 log = logging.getLogger(__name__)
@@ -171,6 +172,11 @@ def _questions(server: Server) -> None:
     def on_completion(params: types.CompletionParams) -> types.CompletionList | None:
         place = server.at(params)
         return None if place is None else types.CompletionList(False, complete(*place))
+
+    @server.feature(types.TEXT_DOCUMENT_SIGNATURE_HELP, types.SignatureHelpOptions(trigger_characters=["(", ","]))
+    def on_signature_help(params: types.SignatureHelpParams) -> types.SignatureHelp | None:
+        place = server.at(params)
+        return None if place is None else signature_help(*place)
 
     @server.feature(types.TEXT_DOCUMENT_DEFINITION)
     def on_definition(params: types.DefinitionParams) -> types.Location | None:
