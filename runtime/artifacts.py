@@ -74,7 +74,7 @@ class Artifacts:
                 continue
             try:
                 values, keep = await compute()
-                problem = self._keep(key, values) if keep else "it is incomplete, and not kept"
+                problem = self._keep(key, values) if keep else "something in it failed, so it is not kept"
                 return Found(values, "repaired" if note else "computed", "; ".join(filter(None, (note, problem))))
             finally:
                 with _lock:

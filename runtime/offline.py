@@ -14,7 +14,7 @@ from ttsc.runtime.blocks import Execute, Job, start_block
 from ttsc.runtime.events import OfflineTaken
 from ttsc.runtime.failures import NOT_DATA, failed
 from ttsc.runtime.leases import resolved
-from ttsc.runtime.streams import completed
+from ttsc.runtime.streams import cause_of, completed
 
 
 async def execute_offline(job: Job, node: Offline, execute: Execute) -> None:
@@ -34,7 +34,7 @@ async def execute_offline(job: Job, node: Offline, execute: Execute) -> None:
                 use.release()
         for value in values:
             _data(value, f"the result of the offline value `{node.id}`")
-        return values, not run.ledger.cut
+        return values, not run.ledger.cut and all(cause_of(value) is None for value in values)
 
     async def wait(other: Awaitable[None]) -> None:
         async def waiting() -> None:
