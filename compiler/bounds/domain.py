@@ -71,6 +71,9 @@ class Fields:
 class Conversation:
     """A context or a candidate. `prompt`: tokens before what was generated; `generated`: tokens since, in the ids that
     its model made; `text`: the same as text, encoded again; `scores`: how many step scores it has; `answer`.
+
+    `until`: the text at which every generation of it stopped ("": there was none; None: they differ), and `stops` how
+    often that occurs.
     """
 
     prompt: Expr
@@ -78,6 +81,8 @@ class Conversation:
     text: Text = Text(ZERO, ZERO)
     scores: Expr = ZERO
     answer: Text = Text(ZERO, ZERO, True)
+    stops: Expr = ZERO
+    until: str | None = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def number(high: Expr, low: Expr | None = ZERO) -> Number:
 
 
 def join(a: Abstract, b: Abstract) -> Abstract:
-    """What holds of a value that is one of the two. Values of different kinds have nothing in common."""
+    """What holds of a value that is one of the two. Of values of different kinds nothing is known."""
     if a == b:
         return _known_why(a, b)
     match a, b:
@@ -126,10 +131,16 @@ def join(a: Abstract, b: Abstract) -> Abstract:
                 _text(join(a.text, b.text)),
                 maximum(a.scores, b.scores),
                 _text(join(a.answer, b.answer)),
+                maximum(a.stops, b.stops),
+                a.until if b.until in (a.until, "") else b.until if a.until == "" else None,
             )
         case Tree(), Tree():
             return Tree(maximum(a.nodes, b.nodes), join(a.candidate, b.candidate))
-    return PLAIN
+        case Conversation(), _:
+            return a
+        case _, Conversation():
+            return b
+    return Text(INFINITE, INFINITE)
 
 
 def _known_why(a: Abstract, b: Abstract) -> Abstract:
@@ -175,6 +186,8 @@ def leaves(value: Abstract, each: Callable[[Expr], Expr], low: Callable[[Expr | 
                 _text(leaves(value.text, each, low)),
                 each(value.scores),
                 _text(leaves(value.answer, each, low)),
+                each(value.stops),
+                value.until,
             )
         case Tree(nodes, candidate):
             return Tree(each(nodes), leaves(candidate, each, low))

@@ -24,7 +24,7 @@ from ttsc.compiler.bounds.numbers import high
 from ttsc.compiler.bounds.operations import applied, item, length, why
 from ttsc.compiler.bounds.order import key, order
 from ttsc.compiler.bounds.recurrences import Recurrence, State
-from ttsc.compiler.bounds.sources import Count, foreign, measured, tree_node
+from ttsc.compiler.bounds.sources import MAX_TEXT_BYTES, Count, foreign, measured, tree_node
 from ttsc.compiler.bounds.templates import message
 from ttsc.compiler.bounds.text_sizes import written
 from ttsc.compiler.ir import nodes as ir
@@ -38,6 +38,8 @@ MAX_ROUNDS = constant(10_000)
 """Rounds of one `repeat`, whatever its limit evaluates to (runtime/run.py)."""
 MAX_PASSES = 20_000
 """Nodes visited in loops; beyond that loops are bounded without looking for a close form."""
+STEPS = constant(3)
+"""Ends of steps in a generation that stops at the delimiter: that one, one more in the same token, one at the seam."""
 NUMBER_WAY_OUT = "bound it: `clamp(x, 1, 8)`, or a record's field with a range: `in 1..8`"
 LIST_WAY_OUT = "take the first few: `|> take(8)`, or declare a limit: `list[str, 8]`"
 
@@ -62,6 +64,11 @@ _Change = Callable[[Conversation], Conversation]
 _Step = Callable[[State], tuple[State, Cost]]
 
 
+def _sent(prompt: Expr) -> Expr:
+    """A prompt without a smaller bound: a longer one no engine takes."""
+    return constant(MAX_TEXT_BYTES) if prompt.infinite else prompt
+
+
 class Interpreter:
     """Walks a program once. `foreign_texts`: known sizes of texts that externs return, by symbol."""
 
@@ -74,6 +81,7 @@ class Interpreter:
         self._signatures = {each.name: each for each in program.externs}
         self._one_model = len(program.models) <= 1
         self._values: dict[str, Abstract] = {}
+        self._constants: dict[str, object] = {}
         self._order = order(program)
         self._rank = 10 * (len(program.parameters) + len(program.stores) + 1)
         self._loops = 0
@@ -109,6 +117,7 @@ class Interpreter:
         match node:
             case ir.Const(result=result, value=value):
                 self._values[result.id] = measured(value, self._assumed.count)
+                self._constants[result.id] = value
             case ir.Turn():
                 self._values[node.result.id] = self._turn(node)
             case ir.Pure(result=result, op=op, args=args, attr=attr):
@@ -186,7 +195,7 @@ class Interpreter:
             added = written(value)
             ids = added.tokens
         both = Text(candidate.text.tokens + added.tokens, candidate.text.chars + added.chars)
-        return replace(candidate, generated=candidate.generated + ids, text=both)
+        return replace(candidate, generated=candidate.generated + ids, text=both, until=None)
 
     def _cut(self, candidate: Conversation, at: ir.Value) -> Conversation:
         """The ids kept are the first of those there were, but for a token that a text ends within."""
@@ -209,6 +218,7 @@ class Interpreter:
         given = self.value(limit)
         given = item(given) if isinstance(given, Items) else given
         tokens = DEFAULT_MAX_TOKENS if isinstance(given, Nothing) else self._number(given, "`max_tokens`", node.span)
+        stop = self._constant(dict(node.options).get("until"))
         again = constant(self._assumed.reencoding)
         slack = again if node.delimiter == "drop" and again != ONE else ZERO
         said = Conversation(
@@ -217,10 +227,12 @@ class Interpreter:
             Text(candidate.text.tokens + again * tokens, INFINITE),
             candidate.scores,
             candidate.answer,
+            candidate.stops + STEPS,
+            stop if stop and candidate.until in ("", stop) else None,
         )
         number = sources * count
         self._values[node.result.id] = Items(number, said)
-        prompt = candidate.prompt + self._carried(candidate)
+        prompt = _sent(candidate.prompt + self._carried(candidate))
         amounts: dict[Kind, Expr] = {"generate": number, "prefill": number * prompt, "decode": number * tokens}
         return Cost({LIVE: number}) + self._cost(node.model, amounts) if number != ZERO else NO_COST
 
@@ -234,7 +246,7 @@ class Interpreter:
         if not isinstance(source, Conversation):
             self._values[node.result.id] = Items(ZERO, single)
             return NO_COST
-        before = source.prompt + self._carried(source)
+        before = _sent(source.prompt + self._carried(source))
         match node.kind:
             case "logprob":
                 added = ZERO if isinstance(given, Nothing) else written(given).tokens
@@ -246,9 +258,21 @@ class Interpreter:
                 each = written(item(given)).tokens
                 return self._cost(node.model, {"score": count, "scored": count * (before + each)})
             case "reward":
-                steps = ONE if isinstance(given, Nothing) else self._carried(source) + ONE
+                steps = ONE if node.given is None else self._steps(source, node.given)
                 self._values[node.result.id] = Items(steps, single)
-                return self._cost(node.model, {"reward": steps, "scored": steps * before})
+                whole = before + constant(self._assumed.turn_tokens)
+                return self._cost(node.model, {"reward": steps, "scored": steps * whole})
+
+    def _steps(self, candidate: Conversation, delimiter: ir.Value) -> Expr:
+        """How many parts end with the delimiter, or with the text."""
+        if candidate.until and candidate.until == self._constant(delimiter):
+            return candidate.stops + ONE
+        return constant(2) * _sent(candidate.text.tokens) + ONE
+
+    def _constant(self, value: ir.Value | None) -> str:
+        """The text that a value is known to be, or ""."""
+        known = None if value is None else self._constants.get(value.id)
+        return known if isinstance(known, str) else ""
 
     def _cost(self, role: str, amounts: Mapping[Kind, Expr]) -> Cost:
         return Cost({(kind, role): amount for kind, amount in amounts.items() if amount != ZERO})
@@ -275,8 +299,16 @@ class Interpreter:
             nodes = length(source)
             return Items(minimum(high(args[1]), nodes), tree_node(nodes, candidate))
         if node.op == "resample":
-            return Items(maximum(length(source), high(args[2])), item(source), why(source, args[2]))
+            return self._resampled(node.attr.split()[1], args)
         return source
+
+    def _resampled(self, finished: str, args: list[Abstract]) -> Abstract:
+        """As many as asked for; frozen ones stay even if they are more, and beside them a reference."""
+        source, count = args[0], high(args[2])
+        reference = args[4] if len(args) > 4 else NOTHING
+        kept = length(source) + (ZERO if isinstance(reference, Nothing) else ONE)
+        size = maximum(count, kept) if finished == "freeze" else count
+        return Items(size, join(item(source), reference), why(source, args[2]))
 
     def _select(self, node: ir.Select) -> Abstract:
         over = self.value(node.over)
@@ -327,10 +359,10 @@ class Interpreter:
 
     def _dag(self, node: ir.Dag) -> Cost:
         """As a loop: in the worst order each element needs all those before it."""
-        over = self.value(node.over)
+        over, needs = self.value(node.over), item(self.value(node.needs))
 
         def step(state: State) -> tuple[State, Cost]:
-            return self.block(node.body, [item(over), Items(length(over), state[0])])
+            return self.block(node.body, [item(over), Items(length(needs), state[0])])
 
         (value,), cost = self._recur(step, [NOTHING], length(over), exclusive=False)
         if cost.requests:

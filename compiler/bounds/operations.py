@@ -85,6 +85,10 @@ def _same(args: Args, type_: Type, attr: str) -> Abstract | None:
     return args[0] if isinstance(args[0], Items) else None
 
 
+def _reversed(args: Args, type_: Type, attr: str) -> Abstract | None:
+    return args[0] if isinstance(args[0], Items | Text) else None
+
+
 def _add(args: Args, type_: Type, attr: str) -> Abstract | None:
     match args[0], args[1]:
         case Text() as a, Text() as b:
@@ -152,16 +156,22 @@ def _enumerate(args: Args, type_: Type, attr: str) -> Abstract | None:
 
 
 def _pairs_of(size: Callable[[Expr], Expr]) -> Rule:
-    """Pairs of a list's own items; a list of lists where the operation gives groups."""
+    """Pairs of a list's own items."""
 
     def rule(args: Args, type_: Type, attr: str) -> Abstract | None:
         source = args[0]
         made = size(length(source))
-        if isinstance(type_, ListOf) and isinstance(type_.item, ListOf):
-            return Items(made, Items(constant(2), item(source)), why(source))
         return _pairs(item(source), item(source), made, why(source))
 
     return rule
+
+
+def _pair(args: Args, type_: Type, attr: str) -> Abstract | None:
+    return Fields((("first", args[0]), ("second", args[1])))
+
+
+def _record(args: Args, type_: Type, attr: str) -> Abstract | None:
+    return Fields(tuple(zip(attr.split(","), args, strict=True)))
 
 
 def _flatten(args: Args, type_: Type, attr: str) -> Abstract | None:
@@ -221,6 +231,12 @@ def _recased(args: Args, type_: Type, attr: str) -> Abstract | None:
     return Text(RECASED * text.tokens, RECASED * text.chars) if isinstance(text, Text) else None
 
 
+def _pieces(args: Args, type_: Type, attr: str) -> Abstract | None:
+    """Lines or words: no more than there are characters."""
+    text = args[0]
+    return Items(text.chars, text, _SPLIT) if isinstance(text, Text) else None
+
+
 def _replaced(args: Args, type_: Type, attr: str) -> Abstract | None:
     """Each character may begin what is replaced; the new text takes its place."""
     text, _, new = args
@@ -236,9 +252,13 @@ def _to_str(args: Args, type_: Type, attr: str) -> Abstract | None:
 
 def _or_else(args: Args, type_: Type, attr: str) -> Abstract | None:
     value = args[0]
-    if isinstance(value, Text):
-        value = Text(value.tokens, value.chars)
-    return args[1] if isinstance(value, Nothing) else join(value, args[1])
+    return args[1] if isinstance(value, Nothing) else join(_present(args, type_, attr) or NOTHING, args[1])
+
+
+def _present(args: Args, type_: Type, attr: str) -> Abstract | None:
+    """The value, now known not to be none."""
+    value = args[0]
+    return Text(value.tokens, value.chars) if isinstance(value, Text) else value
 
 
 def _field(args: Args, type_: Type, attr: str) -> Abstract | None:
@@ -270,6 +290,13 @@ def _parsed(args: Args, type_: Type, attr: str) -> Abstract | None:
         return Items(source.length, inner or NOTHING, source.unknown)
     tokens = source.tokens if isinstance(source, Text) else INFINITE
     return foreign("", type_, "what a model writes", lambda _: tokens)
+
+
+def _parse_failure(args: Args, type_: Type, attr: str) -> Abstract | None:
+    """A reason names a place, perhaps with a name that the model wrote, and what was expected there."""
+    source = args[0]
+    said = source if isinstance(source, Text) else Text(ZERO, ZERO)
+    return Text(said.tokens + constant(len(attr.encode()) + 200), INFINITE)
 
 
 # --- search trees ---------------------------------------------------------------------------------------------------
@@ -307,14 +334,16 @@ def _numeric(rule: Callable[[Args], Number]) -> Rule:
 
 RULES: dict[str, Rule] = {
     "add": _add, "head": _head, "take": _head, "range": _range, "item": _taken, "one": _one, "list": _list,
-    "last": _taken, "drop": _same, "reverse": _same, "sort": _same, "shuffle": _same, "maximal": _same,
+    "last": _taken, "drop": _same, "reverse": _reversed, "sort": _same, "shuffle": _same, "maximal": _same,
     "distinct": _same, "unique": _same, "zip": _zip, "cross": _cross, "enumerate": _enumerate,
     "pairs": _pairs_of(lambda n: ceil_div(n, constant(2))), "combinations": _pairs_of(pairs), "flatten": _flatten,
     "cluster_by": _groups, "cluster_same": _groups, "cluster_near": _groups, "copies": _copies, "count": _count,
     "length": _count, "split": _split, "join": _join,
     "strip": _part, "find": _part, "find_last": _part, "last_boxed": _part, "last_number": _part,
     "lower": _recased, "upper": _recased, "replace": _replaced, "to_str": _to_str, "or_else": _or_else,
-    "field": _field, "with_score": _same_candidate, "with_scores": _with_scores, "with_answer": _with_answer,
+    "lines": _pieces, "words": _pieces, "pair": _pair, "record": _record, "known": _present, "require": _present,
+    "checked": _same_candidate, "parse_failure": _parse_failure, "missing": _plain, "done": _plain,
+    "uncounted": _tree_candidates, "field": _field, "with_score": _same_candidate, "with_scores": _with_scores, "with_answer": _with_answer,
     "parse": _parsed, "tree": _tree, "expand": _expand, "backpropagate": _same_candidate,
     "leaves": _tree_candidates, "candidates": _tree_candidates,
     "nearest_words": lambda args, type_, attr: _head((args[0], args[-1]), type_, attr),

@@ -20,6 +20,7 @@ from ttsc.compiler.bounds.domain import (
     join,
 )
 from ttsc.compiler.bounds.expr import INFINITE, ZERO, Expr, Symbol, atom, constant
+from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.types import (
     CANDIDATE,
     Interval,
@@ -95,7 +96,7 @@ def foreign(origin: str, type_: Type, what: str, text: Callable[[str], Expr]) ->
                 ranges = dict(each.allowed)
                 return Fields(tuple((f, make(f"{path}.{f}", kind, ranges.get(f))) for f, kind in fields))
             case Scalar("Context" | "Candidate"):
-                return Conversation(INFINITE, INFINITE, Text(INFINITE, INFINITE), INFINITE)
+                return Conversation(INFINITE, INFINITE, Text(INFINITE, INFINITE), INFINITE, until=None)
             case Scalar("Tree"):
                 return Tree(INFINITE, make(path, CANDIDATE))
             case Scalar("Node"):
@@ -124,7 +125,7 @@ def tree_node(nodes: Expr, candidate: Abstract) -> Fields:
 def measured(value: object, count: Count = utf8) -> Abstract:
     """The size of a value that is known."""
     match value:
-        case None:
+        case None | Abstain():
             return NOTHING
         case bool():
             return PLAIN

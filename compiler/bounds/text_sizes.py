@@ -10,8 +10,9 @@ ESCAPED = constant(6)
 """What a token of text may become in JSON: a control character is written with six."""
 RECASED = constant(3)
 """What a token of text may become in upper or lower case."""
-NONE = constant(4)
-FALSE = constant(5)
+NONE = constant(7)
+"""`none`, `null` and `abstain`."""
+FALSE = constant(7)
 
 
 def written(value: Abstract) -> Text:
