@@ -82,10 +82,10 @@ class Elements:
         if unknown is not None and not value and fields:
             self._unknown(unknown, element, env)
             return None
-        body = self._body(given, env, key)
+        repeated = self._body(given, env, key)
         if value:
-            return typed.Lambda(symbol, body, given.span)
-        if body.type != NEVER:
+            return typed.Lambda(symbol, repeated, given.span)
+        if repeated.type != NEVER:
             hint = "write x => …, the name of a function, or a field"
             if isinstance(given, ast.Name) and given.id in fields:
                 hint = f"'{given.id}' is a variable here; the field is x => x.{given.id}"

@@ -50,8 +50,6 @@ def misused(spec: Spec, arguments: Mapping[str, Argument], given: Collection[str
         case "tournament" if "ties" in given and arguments["style"] != "round_robin":
             yield "ties", "a knockout has no ties"
         case "resample":
-            if "temperature" in given and arguments["normalise"] != "softmax":
-                yield "temperature", "for normalise=softmax only"
             if "reference" in given and arguments["method"] != "conditional":
                 yield "reference", "for method=conditional only"
         case "select":

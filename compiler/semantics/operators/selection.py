@@ -215,9 +215,9 @@ SELECTION = (
             ParameterSpec("n", INT, doc="how many are drawn; as many as there are", limits=N.limits),
             ParameterSpec(
                 "method",
-                Choice(("systematic", "categorical", "ceiling", "conditional")),
-                default="systematic",
-                doc="one random offset, n draws, rounded shares (no chance), or draws beside a reference",
+                Choice(("categorical", "systematic", "ceiling", "conditional")),
+                default="categorical",
+                doc="n draws, one random offset, shares rounded up (no chance), or draws beside a reference",
             ),
             ParameterSpec(
                 "finished",
@@ -229,13 +229,13 @@ SELECTION = (
                 "normalise",
                 Choice(("sum", "softmax")),
                 default="sum",
-                doc="weights are shares, or logits divided by the temperature",
+                doc="weights to the power 1/temperature are shares, or weights are logits that it divides",
             ),
             ParameterSpec(
                 "temperature",
                 FLOAT,
                 default=1.0,
-                doc="of the softmax",
+                doc="above 1 levels the weights, below 1 sharpens them",
                 limits=Limits(1e-9, 1e9, "above 0"),
             ),
             ParameterSpec("reference", OptionalOf(CANDIDATE), default=None, doc="keeps the first place (conditional)"),
