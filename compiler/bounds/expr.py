@@ -134,6 +134,11 @@ def constant(value: int) -> Expr:
 ONE = constant(1)
 
 
+def greatest_coefficient(e: Expr) -> int:
+    """Of its terms, 0 without any; a number above `LARGEST` if it is infinite."""
+    return LARGEST + 1 if e.infinite else max((c for _, c in e.terms), default=0)
+
+
 def atom(each: Atom) -> Expr:
     return Expr(((((each, 1),), 1),))
 

@@ -140,8 +140,8 @@ class Interpreter:
                 return self._map(node)
             case ir.Dag():
                 return self._dag(node)
-            case ir.Offline(results=results, body=body):
-                yields, cost = self.block(body, ())
+            case ir.Offline(results=results, inputs=inputs, body=body):
+                yields, cost = self.block(body, [self.value(v) for v in inputs])
                 self._define(results, yields)
                 return cost
             case ir.If():

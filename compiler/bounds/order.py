@@ -64,8 +64,10 @@ def key(node: ir.Node) -> str:
 class _Block:
     """One block: what each value waits for, node by node."""
 
-    def __init__(self, block: ir.Block, found: Order) -> None:
+    def __init__(self, block: ir.Block, found: Order, contained: bool = False) -> None:
+        """`contained`: a failure inside is that of one element, and others go on."""
         self._block = block
+        self._contained = contained
         self._found = found
         self._waits: dict[str, Waits] = {}
         self._starts: dict[str, Waits] = {}
@@ -99,7 +101,11 @@ class _Block:
         return found
 
     def _orderly(self) -> bool:
-        """One chain, and whatever can fail does so before it begins, between its members, or after it."""
+        """Whether nothing can fail while a request of the block is in flight: it has one chain, and what can fail
+        does so before it begins, between its members, or after it.
+        """
+        if not self._contained:
+            return True
         if len(set(self._found.chains[id(self._block)].values())) > 1:
             return False
         return all(
@@ -152,20 +158,24 @@ class _Block:
             case ir.Map():
                 self._map(node)
             case ir.Dag():
-                inside = _Block(node.body, self._found).summary()
+                inside = _Block(node.body, self._found, contained=True).summary()
                 starts = self._all((node.over, node.needs))
                 self._fragile[node.result.id] = starts
                 self._region(node, (node.result,), starts, inside, [starts])
             case ir.Offline():
-                inside = _Block(node.body, self._found).summary()
-                starts = self._outer(inside.entry or _NOTHING, {})
+                inside = self._inner(node.body)
+                params = {p.id: self._of(v) for p, v in zip(node.body.params, node.inputs, strict=True)}
+                starts = self._all(node.inputs)
                 self._fragile[node.id] = starts
-                yields = [self._outer(waits, {}) for waits in inside.yields]
+                yields = [starts | self._outer(waits, params) for waits in inside.yields]
                 self._region(node, node.results, starts, inside, yields)
             case ir.If():
                 self._if(node)
             case ir.Repeat():
                 self._repeat(node)
+
+    def _inner(self, block: ir.Block) -> _Summary:
+        return _Block(block, self._found, self._contained).summary()
 
     def _value(self, node: ir.Node, operands: Iterable[ir.Value | None], fragile: bool) -> None:
         waits = self._all(operands)
@@ -190,14 +200,14 @@ class _Block:
         self._value(node, (*columns, node.count), node.op in ("vote", "best"))
 
     def _map(self, node: ir.Map) -> None:
-        inside = _Block(node.body, self._found).summary()
+        inside = _Block(node.body, self._found, contained=True).summary()
         over = self._of(node.over)
         params = {param.id: over for param in node.body.params}
         starts = over | self._outer(inside.entry or _NOTHING, params)
         self._region(node, (node.result,), starts, inside, [over])
 
     def _if(self, node: ir.If) -> None:
-        sides = [_Block(block, self._found).summary() for block in (node.then, node.otherwise)]
+        sides = [self._inner(block) for block in (node.then, node.otherwise)]
         condition = self._of(node.condition)
         self._fragile[node.id] = condition
         entries = [self._outer(side.entry, {}) for side in sides if side.entry is not None]
@@ -209,7 +219,7 @@ class _Block:
             self._waits[result.id] = condition | both | ({node.id} if ended else _NOTHING)
 
     def _repeat(self, node: ir.Repeat) -> None:
-        inside = _Block(node.body, self._found).summary()
+        inside = self._inner(node.body)
         limit = self._of(node.limit)
         self._fragile[node.id] = limit
         entry = inside.entry or _NOTHING

@@ -12,7 +12,7 @@ from functools import lru_cache
 from jinja2 import Environment, nodes
 
 from ttsc.compiler.bounds.domain import NOTHING, PLAIN, Abstract, Fields, Items, Number, Text, join
-from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, constant, maximum
+from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, constant, greatest_coefficient, maximum
 from ttsc.compiler.bounds.numbers import high
 from ttsc.compiler.bounds.operations import field, item, length
 from ttsc.compiler.bounds.sources import MAX_TEXT_BYTES, Count, measured
@@ -28,7 +28,7 @@ def message(template: str, args: Mapping[str, Abstract], count: Count, literal: 
     if literal or is_static(template):
         return Text(constant(count(template)), constant(len(template)))
     size = _Sizes(count).body(_tree(template).body, dict(args))
-    tokens = _WHOLE if size.tokens.infinite else size.tokens
+    tokens = _WHOLE if greatest_coefficient(size.tokens) > MAX_TEXT_BYTES else size.tokens
     return Text(tokens, constant(MAX_OUTPUT) if size.chars.infinite else size.chars)
 
 
