@@ -162,6 +162,11 @@ def assignable(value: Type, target: Type) -> bool:
 
 def join(a: Type, b: Type) -> Type | None:
     """The smallest type that both fit, or None if there is none."""
+    if NEVER in (a, b):
+        return b if a == NEVER else a
+    if isinstance(a, ListOf) and isinstance(b, ListOf):
+        item = join(a.item, b.item)
+        return None if item is None else ListOf(item)
     if assignable(a, b):
         return b
     if assignable(b, a):
@@ -182,9 +187,6 @@ def join(a: Type, b: Type) -> Type | None:
         case PairOf(x, y), PairOf(v, w):
             first, second = join(x, v), join(y, w)
             return None if first is None or second is None else PairOf(first, second)
-        case ListOf(x), ListOf(y):
-            inner = join(x, y)
-            return None if inner is None else ListOf(inner)
     return None
 
 
