@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 from ttsc.compiler.values.arithmetic import identity
 from ttsc.compiler.values.evaluation import EvaluationFailed, Operation, boolean, items, number, paired
-from ttsc.compiler.values.similarity import cosine_distance, vectors_of
+from ttsc.compiler.values.similarity import cosine_distance, unit_vectors
 
 LINKAGES = ("average", "single", "complete")
-MAX_NEAR = 512
+MAX_NEAR = 256
 """Most elements that are clustered by distance: all pairs of vectors are compared."""
 
 
@@ -66,7 +66,7 @@ def _by_distance(values: object, vectors: object, distance: object, *, attr: str
         raise EvaluationFailed(f"there is no linkage `{attr}`")
     if len(found) > MAX_NEAR:
         raise EvaluationFailed(f"`cluster` by distance takes at most {MAX_NEAR} elements, not {len(found)}")
-    return _clusters(found, _agglomerated(vectors_of(given), float(number(distance)), attr))
+    return _clusters(found, _agglomerated(unit_vectors(given), float(number(distance)), attr))
 
 
 def _agglomerated(vectors: Sequence[Sequence[float]], threshold: float, linkage: str) -> list[int]:

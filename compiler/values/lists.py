@@ -90,10 +90,10 @@ def _reverse(values: object) -> object:
     return values[::-1] if isinstance(values, str) else items(values)[::-1]
 
 
-def _range(low: object, high: object = None) -> range:
+def _range(low: object, high: object = None) -> tuple[int, ...]:
     start, end = (0, integer(low)) if high is None else (integer(low), integer(high))
     items_fit(max(0, end - start))
-    return range(start, end)
+    return tuple(range(start, end))
 
 
 def _copies(value: object, n: object) -> tuple[object, ...]:

@@ -280,6 +280,13 @@ def _parse_failure(whole: object, *, attr: str) -> str:
     return ""
 
 
+def _require(value: object, reason: object, *, attr: str) -> object:
+    """The value, or a failure that says what is missing (`attr`) and why."""
+    if value is None:
+        raise EvaluationFailed(f"{attr}: {reason}" if reason else attr)
+    return value
+
+
 def _valid(value: object, *, attr: str) -> object:
     """The value itself if it fits the schema."""
     from pydantic import ValidationError
@@ -293,6 +300,7 @@ def _valid(value: object, *, attr: str) -> object:
 
 SCHEMAS = (
     Operation("parse", _parse, 1, 1, None, foldable=False, total=True, uses_attr=True),
+    Operation("require", _require, 2, 2, None, foldable=False, uses_attr=True),
     Operation("parse_failure", _parse_failure, 1, 1, STR, foldable=False, total=True, uses_attr=True),
     Operation("checked", _valid, 1, 1, None, foldable=False, uses_attr=True),
 )

@@ -19,22 +19,24 @@ from ttsc.compiler.values.evaluation import EvaluationFailed, Operation, items, 
 _WORD = re.compile(r"\w+")
 
 
-def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
-    """1 - cosine, from 0 to 2; 1 if either vector is zero."""
-    length = math.sqrt(sum(map(mul, a, a))) * math.sqrt(sum(map(mul, b, b)))
-    if not length:
-        return 1.0
-    product: float = sum(map(mul, a, b))
-    return min(2.0, max(0.0, 1 - product / length))
-
-
-def vectors_of(values: object) -> list[list[float]]:
-    """Vectors of one length."""
+def unit_vectors(values: object) -> list[list[float]]:
+    """Vectors of one dimension, scaled to length 1; a zero vector stays as it is."""
     vectors = [[float(each) for each in numbers(vector)] for vector in items(values)]
-    lengths = {len(vector) for vector in vectors}
-    if len(lengths) > 1:
-        raise EvaluationFailed(f"vectors of different lengths: {', '.join(map(str, sorted(lengths)))}")
-    return vectors
+    dimensions = {len(vector) for vector in vectors}
+    if len(dimensions) > 1:
+        raise EvaluationFailed(f"vectors of different lengths: {', '.join(map(str, sorted(dimensions)))}")
+    return [_scaled(vector) for vector in vectors]
+
+
+def _scaled(vector: list[float]) -> list[float]:
+    length = math.hypot(*vector)
+    return [each / length for each in vector] if length else vector
+
+
+def cosine_distance(a: Sequence[float], b: Sequence[float]) -> float:
+    """1 - cosine of two unit vectors, from 0 to 2; 1 if either is zero."""
+    product: float = sum(map(mul, a, b))
+    return min(2.0, max(0.0, 1 - product))
 
 
 def _nearest_words(values: object, texts: object, query: object, k: object) -> list[object]:
@@ -56,7 +58,7 @@ def _closeness(document: Counter[str], rarity: dict[str, float], wanted: dict[st
 
 def _nearest_vectors(values: object, vectors: object, query: object, k: object) -> list[object]:
     found, given = paired(values, vectors, "nearest", "vectors")
-    wanted, *rows = vectors_of((query, *given))
+    wanted, *rows = unit_vectors((query, *given))
     return _top(found, [-cosine_distance(row, wanted) for row in rows], k)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ttsc.compiler.semantics.functions import FUNCTIONS
+from ttsc.compiler.values.abstain import ABSTAINED
 from ttsc.compiler.values.pure import OPERATIONS, EvaluationFailed, evaluate, foldable, valid_pattern
 
 
@@ -17,6 +19,9 @@ from ttsc.compiler.values.pure import OPERATIONS, EvaluationFailed, evaluate, fo
 class Candidate:
     text: str
     score: float = 0.0
+    scores: tuple[float, ...] = ()
+    answer: str | None = None
+    finished: bool = False
     secret: str = "s"
 
 
@@ -43,6 +48,18 @@ CASES = [
     ("minimum", ((2, 1),), 1),
     ("maximum", (("a", "b"),), "b"), ("or_else", (None, 1), 1), ("or_else", (0, 1), 0), ("one", ((1, 2),), 1),
     ("one", ((), 7), 7),
+    ("abs", (-2,), 2), ("abs", (-0.5,), 0.5), ("exp", (0,), 1.0), ("log", (1,), 0.0), ("sqrt", (9,), 3.0),
+    ("power", (2, 3), 8.0), ("power", (-2, 3), -8.0), ("power", (4, -0.5), 0.5), ("sigmoid", (0,), 0.5),
+    ("sigmoid", (1e308,), 1.0), ("logit", (0.5,), 0.0), ("softmax", ((),), ()), ("softmax", ((3, 3),), (0.5, 0.5)),
+    ("softmax", ((1e308, -1e308),), (1.0, 0.0)), ("product", ((),), 1), ("product", ((2, 3),), 6),
+    ("product", ((2, 0.25),), 0.5), ("median", ((3, 1, 2),), 2.0), ("median", ((4, 1, 2, 3),), 2.5),
+    ("variance", ((),), 0.0), ("variance", ((1, 3),), 1.0), ("percentile", (2, (1, 2, 2, 3)), 0.25),
+    ("percentile", (9, (1, 2)), 1.0), ("conformal_p", (2, (1, 2, 2, 3)), 0.8), ("conformal_p", (2, ()), 1.0),
+    ("words", (" a  b\n",), ("a", "b")), ("lines", ("a\r\nb\n",), ("a", "b")), ("lines", ("",), ()),
+    ("lines", ("\n\na",), ("", "", "a")), ("or_else", (ABSTAINED, 1), 1), ("eq", (None, ABSTAINED), False),
+    ("eq", (ABSTAINED, ABSTAINED), True), ("eq", ({"a": 1}, {"a": True}), False), ("eq", ({"a": 1}, {"a": 1.0}), True),
+    ("missing", (ABSTAINED,), True), ("missing", (0,), False), ("known", (3,), 3),
+    ("to_str", (ABSTAINED,), "abstain"), ("to_str", ((ABSTAINED,),), '["abstain"]'),
 ]  # fmt: skip
 
 
@@ -95,12 +112,54 @@ def test_last_number(text: str, expected: str | None) -> None:
         ("add", ("a" * 600_000, "a" * 600_000), "longer"), ("add", ((1,) * 60_000, (1,) * 60_000), "longer"),
         ("replace", ("a" * 10_000, "a", "b" * 1_000), "longer"), ("join", (("a",) * 1_000, "b" * 2_000), "longer"),
         ("mul", ("a", 10**9), "no result"), ("clamp", (1, 3, 2), "above"), ("round", (float("inf"),), "no result"),
+        ("exp", (1000,), "`exp` of 1000: number out of range"), ("log", (0,), "`log` of 0"),
+        ("sqrt", (-1,), "`sqrt` of -1"), ("power", (10, 400), "out of range"), ("power", (0, -1), "division by zero"),
+        ("power", (-8, 1 / 3), "whole exponents"), ("logit", (1.5,), "a probability, from 0 to 1"),
+        ("softmax", ((1,), 0), "greater than 0"), ("product", ((2,) * 64,), "integer out of range"),
+        ("median", ((),), "`median` of an empty list"), ("percentile", (1, ()), "`percentile` of an empty list"),
+        ("sigmoid", (True,), "no result for bool"), ("strip", (ABSTAINED,), "no result for abstain"),
+        ("strip", ({"first": 1, "second": 2},), "no result for pair"), ("strip", ({"a": 1},), "no result for record"),
     ],
 )  # fmt: skip
 def test_failures(op: str, args: tuple[object, ...], words: str) -> None:
     with pytest.raises(EvaluationFailed) as caught:
         evaluate(op, "", args)
     assert words in caught.value.message
+
+
+def test_logit_is_finite_and_the_inverse_of_sigmoid() -> None:
+    assert evaluate("logit", "", (0.99,)) == pytest.approx(math.log(99))
+    assert evaluate("logit", "", (1,)) == pytest.approx(13.8155096) == -evaluate("logit", "", (0.0,))
+    assert evaluate("sigmoid", "", (evaluate("logit", "", (0.2,)),)) == pytest.approx(0.2)
+    assert evaluate("softmax", "", ((0, math.log(3)),)) == pytest.approx((0.25, 0.75))
+    assert evaluate("softmax", "", ((0, math.log(3)), 0.5)) == pytest.approx((0.1, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("attr", "expected"),
+    [("last", 0.25), ("min", 0.25), ("max", 0.8), ("mean", 0.5), ("prod", 0.09), ("sum", 1.5), ("whole", 0.25)],
+)
+def test_reductions_of_step_rewards(attr: str, expected: float) -> None:
+    assert evaluate("reduce_scores", attr, ((0.8, 0.45, 0.25),)) == pytest.approx(expected)
+    assert evaluate("reduce_scores", attr, ((), -1)) == -1.0
+    with pytest.raises(EvaluationFailed, match="no step of the candidate has a reward"):
+        evaluate("reduce_scores", attr, ((),))
+
+
+def test_a_reduction_must_be_known() -> None:
+    with pytest.raises(EvaluationFailed, match="no reduction `first`"):
+        evaluate("reduce_scores", "first", ((1.0,),))
+
+
+def test_what_is_written_on_candidates() -> None:
+    candidate = Candidate("t")
+    assert evaluate("with_scores", "", (candidate, (1, 0.5), 0.5)) == Candidate("t", 0.5, (1.0, 0.5))
+    assert evaluate("with_answer", "", (candidate, "a")) == Candidate("t", answer="a")
+    for missing in (None, ABSTAINED):
+        assert evaluate("with_answer", "", (Candidate("t", answer="a"), missing)) == candidate
+    for op, value in (("with_answer", 1), ("with_score", "1")):
+        with pytest.raises(EvaluationFailed):
+            evaluate(op, "", (candidate, value))
 
 
 def test_candidates() -> None:
@@ -147,10 +206,13 @@ VALUES = st.recursive(
 )
 
 
-@given(st.sampled_from(sorted(OPERATIONS)), st.lists(VALUES, max_size=4))
-def test_nothing_but_evaluation_failed_escapes(op: str, args: list[object]) -> None:
+ATTRIBUTES = ("", "text", "a,b", "last", "average", '{"type":"integer"}', '{"type":"object"}', "{}", "3")
+
+
+@given(st.sampled_from(sorted(OPERATIONS)), st.sampled_from(ATTRIBUTES), st.lists(VALUES, max_size=4))
+def test_nothing_but_evaluation_failed_escapes(op: str, attr: str, args: list[object]) -> None:
     try:
-        evaluate(op, "text", args)
+        evaluate(op, attr, args)
     except EvaluationFailed as failure:
         assert failure.message
 
