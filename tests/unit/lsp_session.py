@@ -1,16 +1,48 @@
-"""A language client that talks to `ttsc lsp` in a process of its own, and what it was told."""
+"""A language client that talks to `ttsc lsp` in a process of its own, what it was told, and texts to talk about."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+import pytest_asyncio
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+from ttsc.grammar.source import Source
+from ttsc.library import FileLibrary
+from ttsc.lsp.analysis import Analysis, analyze
+
 WAIT_S = 30
+LIBRARY = '''
+"""How good an attempt was."""
+record Grade { points: int, note: str }
+
+extern grade(text: str) -> Grade
+'''
+TEXT = '''"""Votes 😀 on an answer."""
+
+use std.answers (boxed)
+use lib.grades (grade)
+
+model policy, judge
+
+prompt solve(question: str) { system "Reason 😀 well." user "{{ question }}" }
+
+"""The answer that most of n attempts give."""
+program elect(question: str, n: int = 4 in 1..64) -> str {
+    let drafts = solve(question) |> sample(n, temperature=0.7, model=policy)
+    let first = drafts |> one
+    if contains("😀", first.text) { return first.text }
+    let mark = grade(first.text)
+    if mark.points > 3 { return mark.note }
+    return drafts |> vote(by=boxed)
+}
+'''
 
 
 class Session:
@@ -101,3 +133,58 @@ def _end(text: str) -> types.Position:
 
 def document_at(uri: str, where: types.Position) -> dict[str, Any]:
     return {"text_document": types.TextDocumentIdentifier(uri), "position": where}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def session() -> AsyncIterator[Session]:
+    running = Session()
+    await running.start()
+    yield running
+    assert await running.stop() == 0
+    assert not running.logged
+
+
+@pytest.fixture
+def uri(session: Session, tmp_path: Path) -> str:
+    """`TEXT`, open; the file that it uses is on the disk."""
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "grades.tts").write_text(LIBRARY, encoding="utf-8")
+    found = uri_of(tmp_path / "elect.tts")
+    session.open(found, TEXT)
+    return found
+
+
+def changed(text: str, old: str, new: str) -> types.TextDocumentContentChangePartial:
+    start = position(text, old)
+    width = len(old.encode("utf-16-le")) // 2
+    end = types.Position(start.line, start.character + width)
+    return types.TextDocumentContentChangePartial(text=new, range=types.Range(start, end))
+
+
+def sliced(text: str, place: types.Range) -> str:
+    """The part of the text that a range means, its columns being UTF-16."""
+    assert place.start.line == place.end.line
+    line = text.split("\n")[place.start.line].encode("utf-16-le")
+    return line[2 * place.start.character : 2 * place.end.character].decode("utf-16-le")
+
+
+async def hovered(session: Session, uri: str, where: types.Position) -> str:
+    found = await session.client.text_document_hover_async(types.HoverParams(**document_at(uri, where)))
+    assert found is not None and isinstance(found.contents, types.MarkupContent)
+    return found.contents.value
+
+
+async def completed(session: Session, uri: str, where: types.Position) -> list[types.CompletionItem]:
+    found = await session.client.text_document_completion_async(types.CompletionParams(**document_at(uri, where)))
+    assert isinstance(found, types.CompletionList)
+    return sorted(found.items, key=lambda item: item.sort_text or item.label)
+
+
+def analysed(text: str) -> Analysis:
+    return analyze(Source("<text>", text), FileLibrary())
+
+
+def split(text: str) -> tuple[str, int]:
+    """The text without its `‸`, and where that was."""
+    at = text.index("‸")
+    return text.replace("‸", ""), at

@@ -11,36 +11,22 @@ from typing import Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from lsp_session import analysed, split
 from lsprotocol import types
 
 from ttsc.grammar import ast
 from ttsc.grammar.parser import parse
 from ttsc.grammar.partial import parse_partly
 from ttsc.grammar.source import Source
-from ttsc.library import FileLibrary
-from ttsc.lsp.analysis import Analysis, analyze
 from ttsc.lsp.completion_place import place_at
-from ttsc.lsp.definition import definition, references
 from ttsc.lsp.documents import Documents
 from ttsc.lsp.positions import Lines, changed
-from ttsc.lsp.rename import RenameRefused, rename
 from ttsc.lsp.signature_help import signature_help
-from ttsc.lsp.template_names import names_in
 from ttsc.lsp.walk import walk
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = st.text(alphabet="ab😀é\n\r\u2028\f ", max_size=40)
 ENCODINGS = st.sampled_from(["utf-8", "utf-16", "utf-32"])
-
-
-def analysed(text: str) -> Analysis:
-    return analyze(Source("<text>", text), FileLibrary())
-
-
-def split(text: str) -> tuple[str, int]:
-    """The text without its `‸`, and where that was."""
-    at = text.index("‸")
-    return text.replace("‸", ""), at
 
 
 # --- places
@@ -120,95 +106,6 @@ def test_what_is_right_beside_an_error_is_known() -> None:
     assert len(analysis.names.of(x)) == 2
 
 
-# --- names
-
-
-@pytest.mark.parametrize("file", sorted((ROOT / "programs").rglob("*.tts")), ids=lambda file: file.stem)
-def test_every_definition_of_a_program_leads_to_itself(file: Path) -> None:
-    source = Source(str(file), file.read_text(encoding="utf-8"))
-    analysis = analyze(source, FileLibrary(file.parent))
-    assert not [d for d in analysis.diagnostics if d.severity == "error"]
-    assert analysis.names.definitions
-    for d in analysis.names.definitions:
-        assert definition(analysis, d.span.start) == d.span
-        assert all(o.text == d.name for o in references(analysis, d.span.start))
-
-
-@pytest.mark.parametrize(
-    ("text", "new", "result"),
-    [
-        (
-            "function f(x: int) -> int = x + x\nprogram p(x: int) -> int { return f(x‸) }",
-            "y",
-            "function f(x: int) -> int = x + x\nprogram p(y: int) -> int { return f(y) }",
-        ),
-        (
-            "program p(xs: list[int]) -> list[int] { let ys = xs |> each(x => x‸ + 1)  return xs |> each(x => x) }",
-            "it",
-            "program p(xs: list[int]) -> list[int] { let ys = xs |> each(it => it + 1)  return xs |> each(x => x) }",
-        ),
-        (
-            "prompt f(a‸: str, b: str) { user \"{{ a }} a {{ b.a }} {% if a %}{{ 'a' }}{{ b | a }}{% endif %}\" }\n"
-            "program p(a: str) -> str { return f(a=a, b=a) |> sample(1) |> one |> text }",
-            "t",
-            "prompt f(t: str, b: str) { user \"{{ t }} a {{ b.a }} {% if t %}{{ 'a' }}{{ b | a }}{% endif %}\" }\n"
-            "program p(a: str) -> str { return f(t=a, b=a) |> sample(1) |> one |> text }",
-        ),
-        (
-            "record R { a: int, b: int }\nextern g() -> R\nprogram p() -> int { let a = g()  return a.a‸ + a.b }",
-            "c",
-            "record R { c: int, b: int }\nextern g() -> R\nprogram p() -> int { let a = g()  return a.c + a.b }",
-        ),
-        (
-            'model small‸, large\nprompt f() { user "x" }\n'
-            "program p() -> str { return f() |> sample(1, model=small) |> one |> text }",
-            "tiny",
-            'model tiny, large\nprompt f() { user "x" }\n'
-            "program p() -> str { return f() |> sample(1, model=tiny) |> one |> text }",
-        ),
-        (
-            "program p(n: int) -> int { var x‸ = n  repeat 2 { x = x + 1 } until x > 3  return x }",
-            "total",
-            "program p(n: int) -> int { var total = n  repeat 2 { total = total + 1 } until total > 3  return total }",
-        ),
-    ],
-)
-def test_renaming(text: str, new: str, result: str) -> None:
-    text, at = split(text)
-    analysis = analysed(text)
-    for span in sorted(rename(analysis, at, new, FileLibrary()), key=lambda span: span.start, reverse=True):
-        text = text[: span.start] + new + text[span.end :]
-    assert text == result
-
-
-@pytest.mark.parametrize(
-    ("text", "new", "why"),
-    [
-        ("program p(x‸: int) -> int { return = }", "y", "correct the syntax errors first"),
-        ("record R { a‸: int }\nprogram p() -> int { return z }", "b", "correct the errors first"),
-        ("record R { a‸: int, b: int }", "b", "'b' is already defined on line 1"),
-        ("program p(x‸: int) -> int { let y = 1  return x }", "y", "already defined"),
-        ('prompt f(x‸: str) { user "{% for y in x %}{{ y }}{% endfor %}" }', "y", "a template binds 'y' itself"),
-        ("program p(x‸: int) -> int { return x }", "p", "already defined"),
-        ("record R‸ { a: int }", "Candidate", "'Candidate' is a type of the language"),
-    ],
-)
-def test_a_renaming_is_refused(text: str, new: str, why: str) -> None:
-    text, at = split(text)
-    with pytest.raises(RenameRefused, match=why):
-        rename(analysed(text), at, new, FileLibrary())
-
-
-def test_names_in_a_template() -> None:
-    template = (
-        '"{{ a }} b {{ c.d | e(f=g) }} {% for h in i %}{{ h }}{% endfor %}{# j #}{{ \\"k\\" }}{{ l is defined }}"'
-    )
-    words = {"for", "in", "endfor"}
-    assert [name for name, _, _ in names_in(template) if name not in words] == ["a", "c", "g", "i", "l"]
-    for name, start, end in names_in(template):
-        assert template[start:end] == name
-
-
 # --- the cursor
 
 
@@ -244,6 +141,10 @@ def test_names_in_a_template() -> None:
         ("program p() -> str { return xs |> each(x => ‸)", "expression"),
         ("program p() -> str { return [‸]", "expression"),
         ('test "x" { ‸ }', "test item"),
+        ('test "x" { expect ‸ }', "test expression"),
+        ("program p(q: str) -> str budget ‸", "budget"),
+        ("program p(q: str) -> str budget tokens <= 20k, ‸ { }", "budget"),
+        ("model a, ‸", "nothing"),
         ("# comm‸ent", "nothing"),
         ('function f() -> str = "te‸xt"', "nothing"),
         ("function f() -> str = ‸", "expression"),

@@ -7,15 +7,17 @@ after `name=`, the words of a choice or the model roles; after `.`, the fields o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from lsprotocol import types
 
 from ttsc import keywords
+from ttsc.compiler.semantics.constraints import Resource
 from ttsc.compiler.semantics.elements import fields_of
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.operators.spec import Choice, ModelRoleParameter, ParameterSpec, RecordParameter
+from ttsc.compiler.semantics.test_blocks import MEASURES
 from ttsc.compiler.values.types import CANDIDATE_FIELDS, NEVER, OptionalOf, Type
 from ttsc.grammar import ast
 from ttsc.grammar.build import ROLES
@@ -130,6 +132,11 @@ class _Completer:
                 return self._exports()
             case "parameter":
                 return _words(["oracle"])
+            case "budget":
+                return [_item(name, Sort.Unit, "<= …") for name in get_args(Resource)]
+            case "test expression":
+                measures = [_item(name, Sort.Unit, "int", about) for name, about in MEASURES.items()]
+                return [*measures, *self._values(start=1)]
             case _:
                 return self._values()
 
@@ -248,7 +255,7 @@ class _Completer:
         return [
             _declaration(d.name.id, d, 0)
             for d in (tree.declarations if tree else ())
-            if type(d) in _DECLARATION_KINDS and d.name.id not in self._place.given  # type: ignore[union-attr]
+            if not isinstance(d, ast.Use | ast.Test) and d.name.id not in self._place.given
         ]
 
 

@@ -21,7 +21,7 @@ _WORD_AFTER = re.compile(r"[A-Za-z0-9_]*")
 
 Kind = Literal[
     "declaration", "statement", "test item", "turn", "stage", "member", "argument", "value", "expression", "type",
-    "use path", "use names", "parameter", "nothing",
+    "test expression", "use path", "use names", "parameter", "budget", "nothing",
 ]  # fmt: skip
 
 
@@ -74,16 +74,19 @@ def place_at(text: str, offset: int) -> Place:
     before, after = _WORD_BEFORE.search(text[:offset]), _WORD_AFTER.match(text, offset)
     assert before is not None and after is not None
     start, end = before.start(), after.end()
-    marked = text[:start] + MARK + text[end:]
+    number = text[start:end][:1].isdigit()
+    if number:
+        end = start
+    marked = text[:start] + MARK + " " * number + text[end:]
     tokens = Lexer(Source("<completion>", marked)).tokens
     at = next((i for i, token in enumerate(tokens) if token.start == start and token.text == MARK), None)
-    if at is None or text[start:end][:1].isdigit():
+    if at is None:
         return Place("nothing", start, end)
     open_ = _open_brackets(tokens, at)
     closers = "".join(OPENERS[tokens[i].kind] for i in reversed(open_))
     kind, details = _kind(tokens, at, open_)
     focused, start_there = _focused(marked, tokens, start)
-    return Place(kind, start, end, focused, start_there, closers, **details)
+    return Place("nothing" if number else kind, start, end, focused, start_there, closers, **details)
 
 
 def _focused(marked: str, tokens: list[Token], at: int) -> tuple[str, int]:
@@ -135,7 +138,7 @@ def _kind(tokens: list[Token], at: int, open_: list[int]) -> tuple[Kind, Details
     if previous in {":", "->"} or (previous == "[" and at > 1 and tokens[at - 2].text == "list"):
         return "type", {}
     if not open_:
-        return ("expression" if previous in EXPECTS_OPERAND else "declaration"), {}
+        return _at_top(tokens, at, previous), {}
     opener = tokens[open_[-1]]
     if opener.kind == "{":
         return _in_block(tokens, at, previous), {}
@@ -145,6 +148,16 @@ def _kind(tokens: list[Token], at: int, open_: list[int]) -> tuple[Kind, Details
     if open_[-1] > 1 and tokens[open_[-1] - 2].kind in DECLARATION_WORDS:
         return ("parameter" if previous in {"(", ","} else "nothing"), {}
     return _in_call(tokens, at, open_[-1])
+
+
+def _at_top(tokens: list[Token], at: int, previous: str) -> Kind:
+    """Outside of all brackets: a declaration, the limits of a budget, the expression of a function."""
+    if tokens[at - 1].text == "budget" and at > 1:
+        return "budget"
+    if previous == ",":
+        last = next((t.text for t in reversed(tokens[:at]) if t.text in {"budget", "model"}), "")
+        return "budget" if last == "budget" else "nothing"
+    return "expression" if previous in EXPECTS_OPERAND else "declaration"
 
 
 def _use(tokens: list[Token], at: int) -> tuple[Kind, Details] | None:
@@ -169,7 +182,7 @@ def _in_block(tokens: list[Token], at: int, previous: str) -> Kind:
     if declared == "record":
         return "nothing"
     if not starts:
-        return "expression"
+        return "test expression" if declared == "test" else "expression"
     return "test item" if declared == "test" or tokens[at - 1].kind == "test" else "statement"
 
 

@@ -8,9 +8,12 @@ from ttsc.lsp.documents import Document
 
 
 def formatted(document: Document) -> str | None:
-    """The text in the one style, or None if it has it already or can't be read."""
+    """The text in the one style, or None if it has it already or can't be read. Line ends stay as they are."""
+    text = document.source.text
     try:
-        text = format_source(document.source.text, document.source.path)
+        result = format_source(text, document.source.path)
     except CompileError:
         return None
-    return None if text == document.source.text else text
+    if "\r\n" in text:
+        result = result.replace("\r\n", "\n").replace("\n", "\r\n")
+    return None if result == text else result

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ttsc.compiler.semantics.elements import fields_of
 from ttsc.compiler.semantics.functions import Signature
 from ttsc.compiler.semantics.operators import ParameterSpec, Spec
 from ttsc.compiler.values.types import Type
@@ -51,7 +50,7 @@ def _parts(occurrence: Occurrence, analysis: Analysis) -> list[str]:
         case Builtin(name, "word", ParameterSpec() as parameter):
             return [f"`{parameter.name}={name}`", signatures.code(signatures.argument(parameter)), parameter.doc]
         case Builtin(name, "field", of):
-            return [signatures.code(f"{name}: {type_ or fields_of(of).get(name)}"), f"Field of a {of}."]
+            return [signatures.code(f"{name}: {type_}" if type_ else name), f"Field of a {of}."]
         case Builtin(name):
             return [signatures.code(name), TYPES.get(name, "")]
         case Definition() as definition:

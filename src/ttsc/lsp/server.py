@@ -21,6 +21,7 @@ from ttsc.lsp.completion import complete
 from ttsc.lsp.definition import definition, references
 from ttsc.lsp.diagnostics import diagnostics
 from ttsc.lsp.documents import Document, Documents
+from ttsc.lsp.formatting import formatted
 from ttsc.lsp.hover import hover
 from ttsc.lsp.positions import Lines
 from ttsc.lsp.rename import RenameRefused, rename, renamed_place
@@ -233,8 +234,6 @@ def _changes(server: Server) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_FORMATTING)
     def on_formatting(params: types.DocumentFormattingParams) -> list[types.TextEdit]:
-        from ttsc.lsp.formatting import formatted
-
         document = server.documents.get(params.text_document.uri)
         text = formatted(document) if document else None
         return [] if document is None or text is None else [types.TextEdit(document.lines.everything, text)]
