@@ -14,7 +14,7 @@ from ttsc.grammar.spelling import did_you_mean
 
 Resource = Literal["tokens", "calls", "latency", "flops", "eflops", "cost"]
 
-_UNITS: dict[str, dict[str, float]] = {
+UNITS: dict[str, dict[str, float]] = {
     "tokens": {"": 1},
     "calls": {"": 1},
     "latency": {"ms": 0.001, "s": 1, "min": 60, "h": 3600},
@@ -66,9 +66,9 @@ def budget(reporter: Reporter, limits: tuple[ast.Limit, ...]) -> tuple[typed.Lim
     result: dict[str, typed.Limit] = {}
     for limit in limits:
         name = limit.resource.id
-        units = _UNITS.get(name)
+        units = UNITS.get(name)
         if units is None:
-            hint = did_you_mean(name, _UNITS) or f"a budget limits {', '.join(_UNITS)}"
+            hint = did_you_mean(name, UNITS) or f"a budget limits {', '.join(UNITS)}"
             reporter.error("E0350", f"a budget can't limit '{name}'", limit.resource.span, "not a resource", hint)
         elif limit.unit not in units:
             has = f"'{limit.unit}'" if limit.unit else "no unit"

@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from ttsc.api import CompiledProgram, RunError, compile
     from ttsc.backends.protocol import (
+        AbilityMissing,
         ContextTooLong,
         Engine,
         EngineError,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
         Decided,
         Event,
         ExternCalled,
+        OfflineTaken,
         RequestEnded,
         RequestRetried,
         RequestStarted,
@@ -46,10 +48,12 @@ if TYPE_CHECKING:
         TokensArrived,
         Usage,
     )
+    from ttsc.stores import Store
 
 _HOMES = {
     "ttsc.api": ("CompiledProgram", "RunError", "compile"),
     "ttsc.backends.protocol": (
+        "AbilityMissing",
         "ContextTooLong",
         "Engine",
         "EngineError",
@@ -69,6 +73,7 @@ _HOMES = {
         "Decided",
         "Event",
         "ExternCalled",
+        "OfflineTaken",
         "RequestEnded",
         "RequestRetried",
         "RequestStarted",
@@ -78,10 +83,12 @@ _HOMES = {
         "TokensArrived",
         "Usage",
     ),
+    "ttsc.stores": ("Store",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AbilityMissing",
     "CompileError",
     "CompiledProgram",
     "ContextTooLong",
@@ -97,6 +104,7 @@ __all__ = [
     "InputError",
     "Level",
     "ModelNotFound",
+    "OfflineTaken",
     "Plan",
     "Problem",
     "RequestEnded",
@@ -109,6 +117,7 @@ __all__ = [
     "RunFailure",
     "RunResult",
     "Source",
+    "Store",
     "TokensArrived",
     "Usage",
     "UsageError",

@@ -8,47 +8,43 @@ print(result.value, result.usage.decoded_tokens)
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from ttsc.backends.protocol import (
+    AbilityMissing,
     ContextTooLong,
-    Engine,
     EngineError,
     EngineUnavailable,
     ModelNotFound,
     RequestFailed,
     RequestRefused,
 )
-from ttsc.compiler.ir.nodes import Parameter, Program
+from ttsc.batches import Given, in_flight
+from ttsc.budgets import Budget, budget_for
+from ttsc.compiler.ir.nodes import Generate, Parameter, Program, Score
+from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Level, Plan
 from ttsc.driver import Compiled, compile_file, compile_source
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
-from ttsc.errors import InputError, Problem, UsageError
-from ttsc.externs import Externs, HostFunction, bind_externs
+from ttsc.errors import InputError, Problem
+from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Source
 from ttsc.inputs import bind
 from ttsc.library import PREFIX, is_text
-from ttsc.runtime.events import Event, RunFailure, RunResult, Usage
-from ttsc.runtime.executor import run_events, run_plan
+from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, embedding_roles, refused
+from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.session import Session
+from ttsc.stores import BoundStores, Store
 
-Given = Mapping[str, Any]
-OnEvent = Callable[[Event], None]
+Stores = Mapping[str, Store]
 
 DEFAULT_CONCURRENCY = 16
 """Inputs in flight at once. The requests of all of them share one limit per engine (`ttsc.runtime.session`)."""
-
-
-_HELD_BACK = 8
-"""In order, this many times `concurrency` results may wait for an earlier one before no more inputs are begun."""
 
 
 class RunError(Exception):
@@ -87,7 +83,10 @@ class CompiledProgram:
 
     Every way to run takes: parameters by name (or all of them in one mapping, `input`, where a name is taken);
     `engine`: a handle, an `Engine`, a URL, or one of these per model role (None: a kept engine if one runs, else one
-    is launched); `models`: role to model name, for launched engines; `seed`; `externs`: the host's functions.
+    is launched); `models`: role to model name, for launched engines; `seed`; `externs`: the host's functions;
+    `stores`: a `ttsc.Store` by name (one that is left out is empty and forgotten); `budget`: `"tokens<=20k,
+    latency<=30s, calls<=100"`, in place of the program's own; `artifacts`: the folder of offline values (None: the
+    user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used.
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -141,6 +140,10 @@ class CompiledProgram:
         """A value for every parameter, defaults included. Raises `InputError` with everything that is wrong."""
         return bind(self.parameters, given)
 
+    def check_evaluation(self, evaluation: bool) -> None:
+        """Raise `UsageError` (E0512) if the program has oracles and this is no evaluation."""
+        check_evaluation(self._compiled.built, evaluation)
+
     def run(
         self,
         input: Given | None = None,
@@ -149,6 +152,11 @@ class CompiledProgram:
         models: Mapping[str, str] | None = None,
         seed: int = 0,
         externs: Externs | None = None,
+        stores: Stores | None = None,
+        budget: Budget | None = None,
+        artifacts: str | Path | None = None,
+        refresh_offline: bool = False,
+        evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
         **parameters: Any,
@@ -165,6 +173,11 @@ class CompiledProgram:
             models=models,
             seed=seed,
             externs=externs,
+            stores=stores,
+            budget=budget,
+            artifacts=artifacts,
+            refresh_offline=refresh_offline,
+            evaluation=evaluation,
             on_event=on_event,
             on_progress=on_progress,
             **parameters,
@@ -179,13 +192,29 @@ class CompiledProgram:
         models: Mapping[str, str] | None = None,
         seed: int = 0,
         externs: Externs | None = None,
+        stores: Stores | None = None,
+        budget: Budget | None = None,
+        artifacts: str | Path | None = None,
+        refresh_offline: bool = False,
+        evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
         **parameters: Any,
     ) -> RunResult:
         """Run one input. Raises as `run` does; cancelling it aborts on the engine what is still decoding."""
+        self.check_evaluation(evaluation)
         values = self.check_input(_merged(input, parameters))
-        async with self.open(engine=engine, models=models, externs=externs, on_progress=on_progress) as runs:
+        async with self.open(
+            engine=engine,
+            models=models,
+            externs=externs,
+            stores=stores,
+            budget=budget,
+            artifacts=artifacts,
+            refresh_offline=refresh_offline,
+            evaluation=evaluation,
+            on_progress=on_progress,
+        ) as runs:
             result = await runs.run(values, seed=seed, on_event=on_event)
         if result.error is not None:
             raise error_of(result)
@@ -199,6 +228,11 @@ class CompiledProgram:
         models: Mapping[str, str] | None = None,
         seed: int = 0,
         externs: Externs | None = None,
+        stores: Stores | None = None,
+        budget: Budget | None = None,
+        artifacts: str | Path | None = None,
+        refresh_offline: bool = False,
+        evaluation: bool = False,
         on_progress: Progress | None = None,
         **parameters: Any,
     ) -> AsyncIterator[Event]:
@@ -206,8 +240,19 @@ class CompiledProgram:
 
         Leaving the loop early (close the iterator, `contextlib.aclosing`) ends the run and aborts on the engine.
         """
+        self.check_evaluation(evaluation)
         values = self.check_input(_merged(input, parameters))
-        async with self.open(engine=engine, models=models, externs=externs, on_progress=on_progress) as runs:
+        async with self.open(
+            engine=engine,
+            models=models,
+            externs=externs,
+            stores=stores,
+            budget=budget,
+            artifacts=artifacts,
+            refresh_offline=refresh_offline,
+            evaluation=evaluation,
+            on_progress=on_progress,
+        ) as runs:
             async with aclosing(runs.events(values, seed=seed)) as events:
                 async for event in events:
                     yield event
@@ -222,6 +267,11 @@ class CompiledProgram:
         models: Mapping[str, str] | None = None,
         seed: int = 0,
         externs: Externs | None = None,
+        stores: Stores | None = None,
+        budget: Budget | None = None,
+        artifacts: str | Path | None = None,
+        refresh_offline: bool = False,
+        evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
     ) -> AsyncIterator[RunResult]:
@@ -230,20 +280,28 @@ class CompiledProgram:
 
         In the order of the inputs, or as they end if not `ordered`; `result.input` is the input's number. A failed
         input is a result with an `error`, also one that doesn't fit the parameters; the others go on. Inputs are read
-        as needed.
+        as needed. Inputs of a program that adds to a store run one after the other.
         """
-        async with self.open(engine=engine, models=models, externs=externs, on_progress=on_progress) as runs:
+        async with self.open(
+            engine=engine,
+            models=models,
+            externs=externs,
+            stores=stores,
+            budget=budget,
+            artifacts=artifacts,
+            refresh_offline=refresh_offline,
+            evaluation=evaluation,
+            on_progress=on_progress,
+        ) as runs:
 
             async def one(number: int, given: Given) -> RunResult:
                 try:
                     values = self.check_input(given)
                 except InputError as error:
-                    problem = error.problems[0]
-                    failure = RunFailure(problem.code, str(problem.message), problem.hint, "input")
-                    return RunResult(None, Usage(), 0.0, seed, error=failure, input=number)
+                    return refused(error.problems[0], seed, number)
                 return await runs.run(values, seed=seed, on_event=on_event, number=number)
 
-            async for result in in_flight(inputs, one, concurrency, ordered):
+            async for result in in_flight(inputs, one, 1 if runs.one_by_one else concurrency, ordered):
                 yield result
 
     @asynccontextmanager
@@ -253,47 +311,33 @@ class CompiledProgram:
         engine: Engines = None,
         models: Mapping[str, str] | None = None,
         externs: Externs | None = None,
+        stores: Stores | None = None,
+        budget: Budget | None = None,
+        artifacts: str | Path | None = None,
+        refresh_offline: bool = False,
+        evaluation: bool = False,
         on_progress: Progress | None = None,
     ) -> AsyncIterator[Runs]:
         """Engines and a session for any number of runs of this program on the running event loop. `arun` and `amap`
         use it.
         """
+        self.check_evaluation(evaluation)
+        limits = budget_for(self.ir.budget, budget)
         functions = bind_externs(self.ir.externs, externs)
-        roles = self._compiled.roles if self.plan.requests else {}
-        async with engines_for(roles, engine, models, on_progress) as engines:
-            session = Session(engines)
+        bound = BoundStores(self.ir, stores)
+        kept = artifacts_for(self.ir, artifacts, refresh_offline)
+        roles = self._compiled.roles if self._asks else {}
+        async with engines_for(roles, engine, models, on_progress, embedding_roles(self.ir)) as engines:
+            session = Session(engines, artifacts=kept)
             try:
-                yield Runs(self.plan, session, engines, functions)
+                yield Runs(self.plan, session, engines, functions, bound, limits)
             finally:
                 await session.close()
 
-
-class Runs:
-    """A program on its engines. `engines`: by model role."""
-
-    def __init__(
-        self, plan: Plan, session: Session, engines: Mapping[str, Engine], functions: Mapping[str, HostFunction]
-    ) -> None:
-        self._plan = plan
-        self._session = session
-        self._functions = functions
-        self.engines = dict(engines)
-
     @property
-    def seeds_honoured(self) -> bool:
-        """Whether equal seeds give equal tokens on every engine used."""
-        return all(engine.info.seeds_honoured for engine in self.engines.values())
-
-    async def run(self, values: Given, *, seed: int = 0, on_event: OnEvent | None = None, number: int = 0) -> RunResult:
-        """Run one checked input (see `check_input`). A failure is in the result, not raised."""
-        return await run_plan(
-            self._plan, values, self._session, self._functions, seed=seed, input_index=number, emit=on_event
-        )
-
-    def events(self, values: Given, *, seed: int = 0, number: int = 0) -> AsyncGenerator[Event, None]:
-        """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
-        events = run_events(self._plan, values, self._session, self._functions, seed=seed, input_index=number)
-        return cast(AsyncGenerator[Event, None], events)
+    def _asks(self) -> bool:
+        """Whether there is anything to ask of an engine."""
+        return any(isinstance(node, Generate | Score) for node in walk(self.ir.body))
 
 
 def error_of(result: RunResult) -> Exception:
@@ -302,7 +346,7 @@ def error_of(result: RunResult) -> Exception:
     failure = failed.failure
     if failure.kind != "engine":
         return failed
-    kinds = (EngineUnavailable, RequestFailed, RequestRefused, ContextTooLong, ModelNotFound)
+    kinds = (EngineUnavailable, RequestFailed, RequestRefused, ContextTooLong, AbilityMissing, ModelNotFound)
     kind = next((kind for kind in kinds if kind.code == failure.code), EngineError)
     error = kind(failure.message, failure.hint)
     error.__cause__ = failed
@@ -316,71 +360,3 @@ def _merged(input: Given | None, parameters: Mapping[str, Any]) -> dict[str, Any
             *(Problem("E0505", f"'{name}' is given twice, by name and in `input`", "leave one out") for name in both)
         )
     return {**(input or {}), **parameters}
-
-
-async def in_flight(
-    inputs: Iterable[Given] | AsyncIterable[Given],
-    one: Callable[[int, Given], Coroutine[Any, Any, RunResult]],
-    concurrency: int,
-    ordered: bool,
-) -> AsyncIterator[RunResult]:
-    """Results of `one` for each input, at most `concurrency` at once; in order, finished ones wait for those before
-    them.
-    """
-    if concurrency < 1:
-        raise UsageError(Problem("E0510", f"concurrency is {concurrency}", "it must be at least 1"))
-    waiting: deque[asyncio.Task[RunResult]] = deque()
-    source = _each(inputs)
-    reading: asyncio.Task[Given | None] | None = None
-    number, exhausted = 0, False
-    try:
-        while True:
-            running = sum(not task.done() for task in waiting)
-            if not exhausted and reading is None and running < concurrency and len(waiting) < _HELD_BACK * concurrency:
-                reading = asyncio.create_task(anext(source, None))
-            for result in _ready(waiting, ordered):
-                yield result
-            if exhausted and not waiting:
-                return
-            watched: list[asyncio.Task[Any]] = [task for task in waiting if not task.done()]
-            await asyncio.wait([*watched, reading] if reading else watched, return_when=asyncio.FIRST_COMPLETED)
-            if reading is not None and reading.done():
-                given, reading = reading.result(), None
-                if given is None:
-                    exhausted = True
-                else:
-                    waiting.append(asyncio.create_task(one(number, given)))
-                    number += 1
-    finally:
-        for task in (*waiting, *((reading,) if reading else ())):
-            await _cancelled(task)
-
-
-def _ready(waiting: deque[asyncio.Task[RunResult]], ordered: bool) -> list[RunResult]:
-    """Takes out of `waiting` what may be given out now."""
-    ready: list[RunResult] = []
-    if ordered:
-        while waiting and waiting[0].done():
-            ready.append(waiting.popleft().result())
-        return ready
-    for task in [task for task in waiting if task.done()]:
-        waiting.remove(task)
-        ready.append(task.result())
-    return ready
-
-
-async def _each(inputs: Iterable[Given] | AsyncIterable[Given]) -> AsyncGenerator[Given, None]:
-    if isinstance(inputs, AsyncIterable):
-        async for given in inputs:
-            yield given
-    else:
-        for given in inputs:
-            yield given
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    """End a task and wait for its end; what it raises then is nobody's concern."""
-    if not task.done():
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await task

@@ -156,11 +156,13 @@ def launch(
     deterministic: bool | None = None,
     port: int | None = None,
     timeout_s: float = 600.0,
+    embedding: bool = False,
     on_progress: Progress | None = None,
 ) -> EngineHandle:
     """A server of our own for `model` (a folder, a hub's id or a built-in name); it stops when the context is left.
 
-    `deterministic` makes it honour seeds (None: on for a CPU, off for a GPU). `on_progress` is told what is going on,
+    `deterministic` makes it honour seeds (None: on for a CPU, off for a GPU). `embedding` serves the model's vectors
+    instead of letting it generate. `on_progress` is told what is going on,
     from another thread. Entering it raises `EngineUnavailable` if it doesn't start within `timeout_s` seconds,
     `ModelNotFound` for a name that resolves to nothing.
     """
@@ -168,6 +170,7 @@ def launch(
     def start(on_start: Callable[[EngineProcess], None]) -> EngineProcess:
         from ttsc.backends.sglang.launcher import launch as launch_server
         from ttsc.backends.sglang.launcher import silent
+        from ttsc.backends.sglang.server_command import POOLING_FLAG
 
         return launch_server(
             model,
@@ -176,6 +179,7 @@ def launch(
             on_progress=on_progress or silent,
             on_start=on_start,
             timeout_s=timeout_s,
+            extra_args=(POOLING_FLAG,) if embedding else (),
         )
 
     return EngineHandle(start=start)
@@ -187,9 +191,10 @@ async def engines_for(
     engine: Engines = None,
     models: Mapping[str, str] | None = None,
     on_progress: Progress | None = None,
+    embedding: frozenset[str] = frozenset(),
 ) -> AsyncIterator[dict[str, Engine]]:
     """An engine for every model role. What is opened or launched here is closed and stopped at the end; what was
-    given stays open.
+    given stays open. `embedding`: roles that are asked for vectors alone, whose engines are launched for that.
 
     Raises `UsageError` (E0510) for a role that doesn't exist or has no engine, `EngineUnavailable`, `ModelNotFound`.
     """
@@ -197,7 +202,7 @@ async def engines_for(
     _known_roles(roles, {*models, *(engine if isinstance(engine, Mapping) else ())})
     async with AsyncExitStack() as stack:
         found: dict[str, Engine] = {}
-        opened: dict[str, Engine] = {}
+        opened: dict[tuple[str, bool], Engine] = {}
         for role, default in roles.items():
             chosen = engine.get(role) if isinstance(engine, Mapping) else engine
             if chosen is None and isinstance(engine, Mapping):
@@ -205,15 +210,15 @@ async def engines_for(
                     Problem("E0510", f"no engine was given for the model role '{role}'", f"add '{role}' to engine=")
                 )
             if chosen is None:
-                name = models.get(role) or default or BUILTIN_MODEL
-                if name not in opened:
-                    handle = await stack.enter_async_context(await _kept_or_launched(name, on_progress))
-                    opened[name] = await handle.client()
-                found[role] = opened[name]
+                name, embeds = models.get(role) or default or BUILTIN_MODEL, role in embedding
+                if (name, embeds) not in opened:
+                    handle = await stack.enter_async_context(await _kept_or_launched(name, embeds, on_progress))
+                    opened[name, embeds] = await handle.client()
+                found[role] = opened[name, embeds]
             elif isinstance(chosen, str):
-                if chosen not in opened:
-                    opened[chosen] = await (await stack.enter_async_context(connect(chosen))).client()
-                found[role] = opened[chosen]
+                if (chosen, False) not in opened:
+                    opened[chosen, False] = await (await stack.enter_async_context(connect(chosen))).client()
+                found[role] = opened[chosen, False]
             else:
                 found[role] = await chosen.client() if isinstance(chosen, EngineHandle) else chosen
         yield found
@@ -287,12 +292,17 @@ def run_blocking(work: Coroutine[Any, Any, T], what: str, instead: str) -> T:
     )
 
 
-async def _kept_or_launched(model: str, on_progress: Progress | None) -> EngineHandle:
-    from ttsc.backends.sglang.kept import find_running
+async def _kept_or_launched(model: str, embeds: bool, on_progress: Progress | None) -> EngineHandle:
+    def find() -> EngineRecord | None:
+        from ttsc.backends.sglang.kept import find_running
+        from ttsc.backends.sglang.launcher import resolve, silent
+        from ttsc.backends.sglang.state import engine_name
 
-    record = await in_thread(lambda: find_running(model))
+        return find_running(engine_name(resolve(model, on_progress or silent), embeds=True) if embeds else model)
+
+    record = await in_thread(find)
     if record is None:
-        return launch(model, on_progress=on_progress)
+        return launch(model, embedding=embeds, on_progress=on_progress)
     if on_progress is not None:
         on_progress(f"using the kept engine {record.name} at {record.url}")
     return EngineHandle(record=record)

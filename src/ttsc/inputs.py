@@ -1,16 +1,24 @@
-"""What a program is given: values checked against the types, ranges and defaults that it declares."""
+"""What a program is given: values checked against the types, limits, ranges and defaults that it declares.
+
+A record is an object; fields that may be none may be left out. A picture is a file's path, bytes or base 64
+(`images.py`).
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+from ttsc.backends.protocol import Image
 from ttsc.compiler.ir.nodes import Parameter
-from ttsc.compiler.values.types import Interval, ListOf, OptionalOf, RecordType, Scalar, Type
+from ttsc.compiler.values.types import IMAGE, Allowed, ListOf, OptionalOf, PairOf, RecordType, Scalar, Type
 from ttsc.errors import InputError, Problem, did_you_mean
+from ttsc.images import EXAMPLE as IMAGE_EXAMPLE
+from ttsc.images import ImageRefused, read_image
+from ttsc.runtime.externs import may_be, range_text
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -61,24 +69,30 @@ def from_text(parameters: Sequence[Parameter], name: str, text: str) -> Any:
         if text == "none":
             return None
         kind = kind.item
-    if kind == Scalar("str"):
+    if kind == Scalar("str") or (kind == IMAGE and not text.startswith("{")):
         return text
+    value, problem = parse_line(text)
+    if problem is not None:
+        raise InputError(Problem("E0503", f"parameter '{name}': {_short(text)} is not {_a(kind)}", _example(kind)))
+    return value
+
+
+def parse_line(text: str) -> tuple[Any, str | None]:
+    """The JSON value of a text, and where it is none (` at character 3`, or "" if that says nothing)."""
     try:
-        return json.loads(text)
-    except ValueError:
-        raise InputError(
-            Problem("E0503", f"parameter '{name}': {_short(text)} is not {_a(kind)}", _example(kind))
-        ) from None
+        return json.loads(text), None
+    except json.JSONDecodeError as error:
+        return None, f" at character {error.pos + 1}"
+    except (ValueError, RecursionError):
+        return None, ""
 
 
 def parse_object(text: str, where: str) -> dict[str, Any]:
     """One JSON object: parameter names and values. Raises `InputError` (E0505) that says `where`."""
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+    value, problem = parse_line(text)
+    if problem is not None:
         hint = 'an input looks like {"question": "How much is 17 + 25?"}'
-        raise InputError(Problem("E0505", f"{where} is not JSON{place}", hint)) from None
+        raise InputError(Problem("E0505", f"{where} is not JSON{problem}", hint))
     if not isinstance(value, dict):
         hint = 'write an object of parameters, as in {"question": "…"}'
         raise InputError(Problem("E0505", f"{where} is {_kind(value)}, not an object", hint))
@@ -115,38 +129,41 @@ def conform(kind: Type, value: Any, what: str) -> tuple[Any, tuple[Problem, ...]
         hint = "call this program from another one"
         return value, (Problem("E0503", f"{what} is {_a(kind)}, which can't be given from outside", hint),)
     try:
-        return _adapter(kind).validate_python(value), ()
+        return _completed(kind, _adapter(kind, repr(kind)).validate_python(value)), ()
     except ValidationError as error:
         return value, tuple(_translate(kind, detail, what) for detail in error.errors(include_url=False))
+
+
+def _completed(kind: Type, value: Any) -> Any:
+    """The value with none in the fields that were left out."""
+    match kind:
+        case OptionalOf(item) if value is not None:
+            return _completed(item, value)
+        case ListOf(item):
+            return [_completed(item, each) for each in value]
+        case RecordType(fields=fields):
+            return {name: _completed(part, value.get(name)) for name, part in fields}
+    return value
 
 
 def _check(parameter: Parameter, given: Any) -> tuple[Any, list[Problem]]:
     value, problems = conform(parameter.value.type, given, f"parameter '{parameter.name}'")
     found = list(problems)
-    if not found and parameter.tunable is not None and not _within(parameter.tunable, value):
-        message = f"parameter '{parameter.name}' is {_short(value)}, outside of {_range(parameter.tunable)}"
+    if not found and parameter.tunable is not None and not may_be(value, parameter.tunable):
+        message = f"parameter '{parameter.name}' is {_short(value)}, outside of {range_text(parameter.tunable)}"
         found.append(
             Problem(
-                "E0504", message, f"choose a value in {_range(parameter.tunable)}, or widen the range in the program"
+                "E0504",
+                message,
+                f"choose a value in {range_text(parameter.tunable)}, or widen the range in the program",
             )
         )
     return value, found
 
 
-def _within(tunable: Interval | tuple[Any, ...], value: Any) -> bool:
-    if isinstance(tunable, Interval):
-        return bool(tunable.low <= value <= tunable.high)
-    return value in tunable
-
-
-def _range(tunable: Interval | tuple[Any, ...]) -> str:
-    if isinstance(tunable, Interval):
-        return f"{tunable.low}..{tunable.high}"
-    return "[" + ", ".join(_short(value) for value in tunable) + "]"
-
-
-@cache
-def _adapter(kind: Type) -> TypeAdapter[Any]:
+@lru_cache(maxsize=256)
+def _adapter(kind: Type, whole: str) -> TypeAdapter[Any]:
+    """`whole`: the type with its limits and ranges, which are no part of its identity."""
     from pydantic import ConfigDict, TypeAdapter
 
     if isinstance(kind, RecordType):
@@ -157,7 +174,7 @@ def _adapter(kind: Type) -> TypeAdapter[Any]:
 def _annotation(kind: Type) -> Any:
     """The Python type that pydantic checks a value of `kind` by."""
     import typing_extensions
-    from pydantic import ConfigDict
+    from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
     match kind:
         case Scalar(name="str"):
@@ -168,23 +185,55 @@ def _annotation(kind: Type) -> Any:
             return float
         case Scalar(name="bool"):
             return bool
-        case ListOf(item=item):
-            return list[_annotation(item)]  # type: ignore[misc]
+        case Scalar(name="Image"):
+            return Annotated[Any, PlainValidator(_picture)]
+        case ListOf(item=item, limit=limit):
+            return Annotated[list[_annotation(item)], Field(max_length=limit)]  # type: ignore[misc]
         case OptionalOf(item=item):
             return _annotation(item) | None
-        case RecordType(name=name, fields=fields):
+        case RecordType(name=name, fields=fields, allowed=allowed):
             typed_dict: Any = typing_extensions.TypedDict  # called, not declared: the fields are data here
-            record = typed_dict(name, {field: _annotation(part) for field, part in fields})
+            limits = dict(allowed)
+            parts: dict[str, Any] = {}
+            for field, part in fields:
+                one = _annotation(part)
+                one = Annotated[one, AfterValidator(_within(limits[field]))] if field in limits else one
+                parts[field] = typing_extensions.NotRequired[one] if isinstance(part, OptionalOf) else one
+            record = typed_dict(name, parts)
             record.__pydantic_config__ = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
             return record
         case _:
             return None
 
 
+def _picture(value: Any) -> Image:
+    from pydantic_core import PydanticCustomError
+
+    try:
+        return read_image(value)
+    except ImageRefused as error:
+        raise PydanticCustomError("picture", "{why}", {"why": str(error)}) from None
+
+
+def _within(allowed: Allowed) -> Callable[[Any], Any]:
+    """Refuses a value, or an item of a list, that is not allowed; none is always."""
+
+    def check(value: Any) -> Any:
+        from pydantic_core import PydanticCustomError
+
+        for each in value if isinstance(value, list) else [value]:
+            if each is not None and not may_be(each, allowed):
+                why = {"why": f"is {_short(each)}, outside of {range_text(allowed)}", "range": range_text(allowed)}
+                raise PydanticCustomError("range", "{why}", why)
+        return value
+
+    return check
+
+
 def _inner(kind: Type) -> bool:
     """Whether values of this type live only inside a run."""
     match kind:
-        case Scalar(name="Context" | "Candidate"):
+        case Scalar(name="Context" | "Candidate" | "Tree" | "Node") | PairOf():
             return True
         case ListOf(item=item) | OptionalOf(item=item):
             return _inner(item)
@@ -212,6 +261,13 @@ def _translate(kind: Type, detail: Any, what: str) -> Problem:
                 if detail["type"] == "missing" and step == location[-1]:
                     return Problem("E0503", f"{place} lacks the field '{step}'", f"it is {_a(inner)}")
                 place, part = f"{place}.{step}", inner
+    if detail["type"] == "picture":
+        return Problem("E0514", f"{place} {detail['ctx']['why']}", IMAGE_EXAMPLE)
+    if detail["type"] == "range":
+        return Problem("E0504", f"{place} {detail['ctx']['why']}", f"choose a value in {detail['ctx']['range']}")
+    if detail["type"] == "too_long":
+        limit = part.limit if isinstance(part, ListOf) else None
+        return Problem("E0504", f"{place} has {len(detail['input'])} items, more than the {limit} it may hold", "")
     if detail["type"] == "finite_number":
         return Problem("E0503", f"{place} must be a finite number, got {_short(detail['input'])}", "")
     return Problem("E0503", f"{place} must be {_a(part)}, got {_kind(detail['input'])}", _example(part))
@@ -258,6 +314,8 @@ def _example(kind: Type) -> str:
             return "write a list, as in [1, 2]"
         case RecordType(fields=fields):
             return "write an object, as in {" + ", ".join(f'"{name}": …' for name, _ in fields) + "}"
+        case Scalar(name="Image"):
+            return IMAGE_EXAMPLE
         case OptionalOf(item=item):
             return _example(item) + ", or nothing"
     return ""

@@ -182,6 +182,4 @@ def result_line(result: RunResult, label: str, inputs: int) -> str:
         return f"{head} -> error[{result.error.code}]: {result.error.message}"
     cut = f", cut: {result.reason}" if result.cut else ""
     aborted = f", {usage.aborted} aborted" if usage.aborted else ""
-    return (
-        f"{head} -> {one_line(result.value)}  ({usage.decoded_tokens} tokens, {result.duration_s:.1f} s{aborted}{cut})"
-    )
+    return f"{head} -> {one_line(result)}  ({usage.decoded_tokens} tokens, {result.duration_s:.1f} s{aborted}{cut})"

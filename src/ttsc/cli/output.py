@@ -12,6 +12,7 @@ from typing import Any, Self, TextIO
 
 import click
 
+from ttsc.backends.protocol import Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
 from ttsc.runtime.events import RunResult, Usage
 
@@ -23,27 +24,39 @@ def as_json(result: RunResult, seeds_honoured: bool) -> str:
     row = {
         "input": result.input,
         "value": result.value,
+        "abstained": result.abstained,
         "error": None if result.error is None else asdict(result.error),
         "cut": result.cut,
         "reason": result.reason,
         "seed": result.seed,
         "seeds_honoured": seeds_honoured,
         "duration_s": round(result.duration_s, 3),
+        "appended": result.appended,
         "usage": asdict(result.usage),
     }
-    return json.dumps(row, ensure_ascii=False, default=str)
+    return json.dumps(row, ensure_ascii=False, default=_said)
 
 
 def text_of(value: Any) -> str:
     """A value as text: a `str` as it is, `none` as the language writes it, everything else as JSON."""
     if value is None:
         return "none"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=_said)
 
 
-def one_line(value: Any) -> str:
-    """A value on one line: a text of several lines as a JSON string."""
-    text = text_of(value)
+def _said(value: Any) -> str:
+    """What JSON has no word for."""
+    return f"({value.media_type}, {len(value.data)} bytes)" if isinstance(value, Image) else str(value)
+
+
+def answer_of(result: RunResult) -> str:
+    """The value of a result as text."""
+    return "(abstained)" if result.abstained else text_of(result.value)
+
+
+def one_line(result: RunResult) -> str:
+    """The value of a result on one line: a text of several lines as a JSON string."""
+    text = answer_of(result)
     return json.dumps(text, ensure_ascii=False) if "\n" in text else text
 
 
@@ -102,9 +115,9 @@ class Results:
         if self._as_json:
             click.echo(as_json(result, self._seeds_honoured))
         elif self._inputs > 1:
-            click.echo("" if result.error else one_line(result.value))
+            click.echo("" if result.error else one_line(result))
         elif result.error is None:
-            click.echo(text_of(result.value))
+            click.echo(answer_of(result))
 
 
 def exit_code(results: Sequence[RunResult]) -> int:
@@ -131,6 +144,8 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
     details = [f"{usage.requests} sent", f"{usage.aborted} aborted {'loser' if usage.aborted == 1 else 'losers'}"]
     details += [f"{count} {word}" for count, word in ((usage.failed, "failed"), (usage.retries, "retried")) if count]
     details += [f"{usage.extern_calls} extern calls"] if usage.extern_calls else []
+    scored = ((usage.scored_tokens, "tokens scored"), (usage.rewards, "rewards"), (usage.embeddings, "embeddings"))
+    details += [f"{count} {word}" for count, word in scored if count]
     say(f"requests  {', '.join(details)}")
     honoured = "honoured: equal seeds give equal tokens" if seeds_honoured else "not honoured by this engine"
     seed = results[0].seed if results else 0

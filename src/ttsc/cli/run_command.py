@@ -21,8 +21,10 @@ from ttsc.cli.options import as_level, disable_option, level_option, program_opt
 
 if TYPE_CHECKING:
     from ttsc.api import CompiledProgram, Runs
+    from ttsc.compiler.ir.nodes import Limit
     from ttsc.engines import Engines
     from ttsc.runtime.events import Event, RunResult
+    from ttsc.stores import Store
 
 _LABEL_CHARACTERS = 60
 _PROBLEMS_SHOWN = 10
@@ -37,6 +39,11 @@ class Job:
     engine: Engines
     models: dict[str, str]
     externs: list[Any]
+    stores: dict[str, Store]
+    budget: tuple[Limit, ...] | None
+    artifacts: Path | None
+    refresh_offline: bool
+    evaluation: bool
     seed: int
     concurrency: int
     as_json: bool
@@ -60,6 +67,13 @@ class Job:
 @click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one.")
 @click.option("--externs", "externs_file", type=click.Path(path_type=Path), metavar="FILE.py",
               help="Run this Python file and take the functions it marks with @ttsc.extern.")  # fmt: skip
+@click.option("--store", "stores", multiple=True, metavar="NAME=FILE.jsonl",
+              help="Where a store of the program is kept. May be given several times.")  # fmt: skip
+@click.option("--budget", metavar="CLAUSES", help='"tokens<=20k, latency<=30s, calls<=100", in place of its own.')
+@click.option("--artifacts", type=click.Path(path_type=Path, file_okay=False), metavar="FOLDER",
+              help="Where offline values are kept.  [default: the user's data folder]")  # fmt: skip
+@click.option("--refresh-offline", is_flag=True, help="Compute offline values again.")
+@click.option("--evaluation", is_flag=True, help="Let the program's oracles know the answers.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Every candidate's seed derives from it.")
 @level_option
 @disable_option
@@ -79,6 +93,11 @@ def run(
     tokenizer_path: str | None,
     models: tuple[str, ...],
     externs_file: Path | None,
+    stores: tuple[str, ...],
+    budget: str | None,
+    artifacts: Path | None,
+    refresh_offline: bool,
+    evaluation: bool,
     seed: int,
     level: int,
     disabled: tuple[str, ...],
@@ -100,8 +119,10 @@ def run(
     Exit codes: 0 done, 1 run failed, 2 usage, 3 program has errors, 4 budget cut, 5 engine unavailable.
     """
     from ttsc.api import compile as compile_program
+    from ttsc.budgets import budget_for, read_budget
     from ttsc.externs import bind_externs, load_externs
     from ttsc.library import PREFIX
+    from ttsc.stores import BoundStores
 
     if input_json is not None and inputs_file is not None:
         raise click.UsageError("--input and --inputs can't go together")
@@ -110,12 +131,22 @@ def run(
     _warn(compiled)
     externs = load_externs(externs_file) if externs_file is not None else []
     bind_externs(compiled.ir.externs, externs)
+    compiled.check_evaluation(evaluation)
+    limits = read_budget(budget) if budget is not None else None
+    budget_for(compiled.ir.budget, limits)
+    kept = _stores(stores)
+    BoundStores(compiled.ir, kept).read()
     job = Job(
         program=compiled,
         inputs=_inputs(compiled, settings, input_json, inputs_file),
         engine=engines_given(engines, tokenizer_path),
         models=models_given(compiled.models, models),
         externs=externs,
+        stores=kept,
+        budget=limits,
+        artifacts=artifacts,
+        refresh_offline=refresh_offline,
+        evaluation=evaluation,
         seed=seed,
         concurrency=concurrency,
         as_json=as_json,
@@ -133,7 +164,7 @@ def run(
 
 async def _run(job: Job) -> int:
     """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
-    from ttsc.api import in_flight
+    from ttsc.batches import in_flight
     from ttsc.cli.live import choose_display
     from ttsc.cli.output import Results, exit_code, summary
     from ttsc.cli.progress import EngineProgress
@@ -145,10 +176,20 @@ async def _run(job: Job) -> int:
     with ExitStack() as stack:
         progress = stack.enter_context(EngineProgress())
         opened = job.program.open(
-            engine=job.engine, models=job.models, externs=job.externs, on_progress=progress.update
+            engine=job.engine,
+            models=job.models,
+            externs=job.externs,
+            stores=job.stores,
+            budget=job.budget,
+            artifacts=job.artifacts,
+            refresh_offline=job.refresh_offline,
+            evaluation=job.evaluation,
+            on_progress=progress.update,
         )
         async with opened as runs:
             progress.done()
+            for name in runs.lost_stores:
+                say(f"store     what is added to {name} is lost at the end; --store {name}=FILE.jsonl keeps it")
             for info in {id(engine): engine.info for engine in runs.engines.values()}.values():
                 model = Path(info.model).name if info.model.startswith("/") else info.model
                 say(f"engine    {info.name} with {model}{f' on {info.device}' if info.device else ''}")
@@ -164,7 +205,8 @@ async def _run(job: Job) -> int:
             async def one(number: int, values: Mapping[str, Any]) -> RunResult:
                 return await runs.run(values, seed=job.seed, on_event=on_event, number=number)
 
-            async for result in in_flight(job.inputs, one, job.concurrency, ordered=False):
+            at_once = 1 if runs.one_by_one else job.concurrency
+            async for result in in_flight(job.inputs, one, at_once, ordered=False):
                 results.add(result)
                 display.result(result, _label(job.inputs[result.input]))
             stack.close()
@@ -203,6 +245,21 @@ def _inputs(
         rest = [Problem("E0505", f"and {more} more of the kind in '{inputs_file}'")] if more > 0 else []
         raise InputError(*problems[:_PROBLEMS_SHOWN], *rest)
     return checked
+
+
+def _stores(given: tuple[str, ...]) -> dict[str, Store]:
+    """`--store NAME=FILE`, for each."""
+    from ttsc.stores import Store
+
+    found: dict[str, Store] = {}
+    for item in given:
+        name, equals, path = item.partition("=")
+        if not equals or not path:
+            raise click.UsageError(f"--store {item}: write it as NAME=FILE.jsonl")
+        if name in found:
+            raise click.UsageError(f"--store {name} is given twice")
+        found[name] = Store.open(path)
+    return found
 
 
 def _warn(program: CompiledProgram) -> None:

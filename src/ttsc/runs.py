@@ -1,0 +1,150 @@
+"""A program on its engines: any number of runs in one session, with its stores, its budget, its offline values."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any, cast
+
+from ttsc.backends.protocol import Engine
+from ttsc.compiler.ir.nodes import Generate, Limit, Offline, Program, Score
+from ttsc.compiler.ir.rewrite import walk
+from ttsc.compiler.plan.nodes import Plan
+from ttsc.errors import Problem, UsageError
+from ttsc.externs import HostFunction
+from ttsc.runtime.artifacts import Artifacts
+from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult, Usage
+from ttsc.runtime.executor import run_events, run_plan
+from ttsc.runtime.session import Session
+from ttsc.stores import BoundStores
+
+Given = Mapping[str, Any]
+OnEvent = Callable[[Event], None]
+
+
+class Runs:
+    """`engines`: by model role. `one_by_one`: the program adds to a store, so a run begins when the one before has
+    ended, and sees what that one added.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        session: Session,
+        engines: Mapping[str, Engine],
+        functions: Mapping[str, HostFunction],
+        stores: BoundStores,
+        budget: Sequence[Limit] = (),
+    ) -> None:
+        self._plan = plan
+        self._session = session
+        self._functions = functions
+        self._stores = stores
+        self._budget = tuple(budget)
+        self._turn = asyncio.Lock()
+        self.engines = dict(engines)
+
+    @property
+    def seeds_honoured(self) -> bool:
+        """Whether equal seeds give equal tokens on every engine used."""
+        return all(engine.info.seeds_honoured for engine in self.engines.values())
+
+    @property
+    def one_by_one(self) -> bool:
+        return self._stores.appends
+
+    @property
+    def lost_stores(self) -> tuple[str, ...]:
+        """Stores that the program adds to and that end with these runs, since none was given."""
+        return self._stores.lost
+
+    async def run(self, values: Given, *, seed: int = 0, on_event: OnEvent | None = None, number: int = 0) -> RunResult:
+        """Run one checked input (see `check_input`). A failure is in the result, not raised; `UsageError` for a store
+        that can't be read or written.
+        """
+        async with self._turn if self.one_by_one else nullcontext():
+            result = await run_plan(
+                self._plan,
+                values,
+                self._session,
+                self._functions,
+                seed=seed,
+                input_index=number,
+                emit=on_event,
+                stores=self._stores.read(),
+                budget=self._budget,
+            )
+            self._stores.append(result.appended)
+        return result
+
+    async def events(self, values: Given, *, seed: int = 0, number: int = 0) -> AsyncGenerator[Event, None]:
+        """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
+        async with self._turn if self.one_by_one else nullcontext():
+            events = run_events(
+                self._plan,
+                values,
+                self._session,
+                self._functions,
+                seed=seed,
+                input_index=number,
+                stores=self._stores.read(),
+                budget=self._budget,
+            )
+            try:
+                async for event in events:
+                    if isinstance(event, RunEnded):
+                        self._stores.append(event.result.appended)
+                    yield event
+            finally:
+                await cast(AsyncGenerator[Event, None], events).aclose()
+
+
+def refused(problem: Problem, seed: int, number: int) -> RunResult:
+    """The result of an input that never ran."""
+    failure = RunFailure(problem.code, problem.message, problem.hint, "input")
+    return RunResult(None, Usage(), 0.0, seed, error=failure, input=number)
+
+
+def check_evaluation(program: Program, evaluation: bool) -> None:
+    """Refuse a program that knows the answers where it is not being evaluated: E0512."""
+    named = [f"the parameter '{item.name}'" for item in program.parameters if item.oracle]
+    named += [f"the extern '{item.name}'" for item in program.externs if item.kind == "oracle"]
+    if named and not evaluation:
+        knows = "an oracle: it knows" if len(named) == 1 else "oracles: they know"
+        raise UsageError(
+            Problem(
+                "E0512",
+                f"{' and '.join(named)} of '{program.name}' {'is' if len(named) == 1 else 'are'} {knows} the answer,"
+                " and this is no evaluation",
+                "measure with `ttsc run --evaluation` or `evaluation=True`; for answers use a program without it",
+            )
+        )
+
+
+def artifacts_for(program: Program, folder: str | Path | None, refresh: bool) -> Artifacts | None:
+    """Where the program's offline values are kept: `folder`, else the user's own; None if it has no such values."""
+    if not any(isinstance(node, Offline) for node in walk(program.body)):
+        return None
+    return Artifacts(Path(folder) if folder is not None else _own_folder(), refresh=refresh)
+
+
+def _own_folder() -> Path:
+    import platformdirs
+
+    override = os.environ.get("TTSC_DATA_DIR")
+    return Path(override or platformdirs.user_data_dir("ttsc", appauthor=False)) / "offline"
+
+
+def embedding_roles(program: Program) -> frozenset[str]:
+    """Model roles of which nothing but vectors is asked: their models are served for that."""
+    kinds: dict[str, set[str]] = {}
+    for node in walk(program.body):
+        match node:
+            case Score(kind=kind, model=role):
+                kinds.setdefault(role, set()).add(kind)
+            case Generate(model=role):
+                kinds.setdefault(role, set()).add("generate")
+    return frozenset(role for role, asked in kinds.items() if asked == {"embed"})
