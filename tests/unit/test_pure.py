@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ttsc.compiler.semantics.functions import FUNCTIONS
@@ -176,13 +175,15 @@ def test_candidates() -> None:
 
 @pytest.mark.parametrize("pattern", [r"((a{1,1000}){1,1000}){1,1000}b", r"(\p{L}|\w)*?\d", r"(a+)+$"])
 @pytest.mark.parametrize("op", ["find", "find_last"])
+@pytest.mark.timeout(60)
 def test_patterns_cannot_run_away(op: str, pattern: str) -> None:
-    started = time.monotonic()
+    """Either there is an answer or the search is stopped; otherwise the test's timeout ends it."""
     try:
-        assert evaluate(op, "", ("a" * 100_000, pattern)) is not False
+        found = evaluate(op, "", ("a" * 100_000, pattern))
     except EvaluationFailed as failure:
         assert "took longer" in failure.message
-    assert time.monotonic() - started < 3
+    else:
+        assert found is None or isinstance(found, str)
 
 
 def test_valid_pattern() -> None:
@@ -191,13 +192,13 @@ def test_valid_pattern() -> None:
         assert valid_pattern(pattern)
 
 
+@pytest.mark.timeout(120)
 def test_answers_are_linear_in_the_text() -> None:
-    started = time.monotonic()
+    """Anything worse would not end within the test's timeout."""
     for part in (r"\boxed{", "{", "1,", "\\", r"\boxed ", "-", "}", r"\boxed{1"):
         text = part * (600_000 // len(part))
-        evaluate("last_boxed", "", (text,))
-        evaluate("last_number", "", (text,))
-    assert time.monotonic() - started < 5
+        assert evaluate("last_boxed", "", (text,)) is None
+        assert evaluate("last_number", "", (text,)) == ("1" if "1" in part else None)
 
 
 VALUES = st.recursive(
@@ -209,6 +210,7 @@ VALUES = st.recursive(
 ATTRIBUTES = ("", "text", "a,b", "last", "average", '{"type":"integer"}', '{"type":"object"}', "{}", "3")
 
 
+@settings(deadline=None)  # the first call of some operations imports what it needs
 @given(st.sampled_from(sorted(OPERATIONS)), st.sampled_from(ATTRIBUTES), st.lists(VALUES, max_size=4))
 def test_nothing_but_evaluation_failed_escapes(op: str, attr: str, args: list[object]) -> None:
     try:

@@ -172,7 +172,8 @@ def test_checked_values_of_a_program() -> None:
 
 def test_pydantic_is_loaded_on_first_use() -> None:
     code = (
-        "import sys; from ttsc.compiler.values.pure import evaluate; from ttsc.compiler.values.schema import schema_text"
+        "import sys\nfrom ttsc.compiler.values.pure import evaluate"
+        "\nfrom ttsc.compiler.values.schema import schema_text"
         "\nfrom ttsc.compiler.values.types import INT; text = schema_text(INT); print('pydantic' in sys.modules)"
         "\nevaluate('parse', text, ('1',)); print('pydantic' in sys.modules)"
     )
