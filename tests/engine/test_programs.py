@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import httpx
 import pytest
@@ -19,7 +21,29 @@ import ttsc
 from ttsc.backends.sglang.metrics import parse_metrics, totals
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
-FILES = sorted(path.stem for path in PROGRAMS.glob("*.tts"))
+FILES = sorted(
+    path.stem
+    for path in PROGRAMS.glob("*.tts")
+    if not any(request.kind == "reward" for request in ttsc.compile(path).plan.requests)
+)
+"""All but those that ask a reward model, which a server beside this one would have to serve (`test_scores.py`)."""
+INPUTS = {
+    "code_monkeys": "tasks",
+    "iterative_retrieval": "rivers",
+    "verify_and_refine": "tasks",
+    "with_notes": "contexts",
+}
+"""By program: the file of its inputs, where these are not the questions."""
+SETTINGS: dict[str, dict[str, object]] = {
+    "atom_of_thoughts": {"max_tokens": 64, "attempts": 3},
+    "code_monkeys": {"trajectories": 2, "rounds": 1, "max_tokens": 48},
+    "iterative_retrieval": {"rounds": 2, "max_tokens": 48},
+    "speculative_steps": {"turns": 3, "step_tokens": 32},
+    "tree_search": {"rounds": 3, "step_tokens": 32},
+    "with_notes": {"max_tokens": 48},
+}
+"""Smaller than the defaults: a small model on a CPU."""
+STORES = {"iterative_retrieval": {"documents": "documents"}}
 SHARING = 1.05
 """Prefill tokens the server may compute, over the distinct prompt tokens of the run's prefix tree."""
 STEPS = 2
@@ -38,10 +62,14 @@ class Ran:
     aborts_counted: float
 
 
+def lines(file: str) -> list[Any]:
+    return [json.loads(line) for line in (PROGRAMS / "inputs" / f"{file}.jsonl").read_text().splitlines()]
+
+
 def first_input(name: str) -> dict[str, object]:
-    file = "tasks" if name == "verify_and_refine" else "questions"
-    loaded: dict[str, object] = json.loads((PROGRAMS / "inputs" / f"{file}.jsonl").read_text().splitlines()[0])
-    return loaded
+    given: dict[str, object] = lines(INPUTS.get(name, "questions"))[0]
+    known = {parameter.name for parameter in compiled(name, 2).parameters}
+    return {key: value for key, value in given.items() if key in known} | SETTINGS.get(name, {})
 
 
 def aborts(url: str) -> float:
@@ -57,8 +85,15 @@ def ran(url: str, name: str, level: ttsc.Level, seed: int = SEED) -> Ran:
     httpx.post(f"{url}/flush_cache", timeout=60)
     before = aborts(url)
     events: list[ttsc.Event] = []
-    with ttsc.connect(url) as engine:
-        result = compiled(name, level).run(first_input(name), engine=engine, seed=seed, on_event=events.append)
+    with ttsc.connect(url) as engine, TemporaryDirectory() as folder:
+        result = compiled(name, level).run(
+            first_input(name),
+            engine=engine,
+            seed=seed,
+            on_event=events.append,
+            stores={store: ttsc.Store.memory(lines(file)) for store, file in STORES.get(name, {}).items()},
+            artifacts=Path(folder),
+        )
     return Ran(result, tuple(events), aborts(url) - before)
 
 
