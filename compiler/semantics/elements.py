@@ -63,6 +63,8 @@ class Elements:
         self, given: ast.Expr, element: Type, what: str, env: Env, *, key: bool = False, value: bool = False
     ) -> typed.Lambda | None:
         """A lambda of one element. `key`: bools count as numbers, also in a list; `value`: a value does for each."""
+        if element == NEVER and not isinstance(given, ast.Lambda):
+            return self._of_nothing(given, env)
         match given:
             case ast.Lambda(params, body) if len(params) == 1:
                 symbol = typed.Symbol(params[0].id, element, "element", params[0].span)
@@ -134,6 +136,11 @@ class Elements:
         )
         return None
 
+    def anything(self, e: ast.Expr, env: Env) -> dict[str, typed.Symbol]:
+        """Names that may be fields of an element whose type is not known."""
+        names = (n for n in value_names(e) if n.id not in env and n.id not in self.module.scope)
+        return {n.id: typed.Symbol(n.id, NEVER, "element", n.span) for n in names}
+
     # --- one element ------------------------------------------------------------------------------------------------
 
     def _apart(self, given: ast.Lambda, element: Type, what: str, env: Env, key: bool) -> typed.Lambda | None:
@@ -155,6 +162,13 @@ class Elements:
             for p, name in zip(parts, ("first", "second"), strict=True)
         }
         return typed.Lambda(pair, Substitution(replaced).expr(body), given.span)
+
+    def _of_nothing(self, given: ast.Expr, env: Env) -> typed.Lambda:
+        """A function of the elements of an empty list, or of a list that was reported as wrong."""
+        symbol = typed.Symbol("x", NEVER, "element", given.span)
+        if isinstance(given, ast.Name) and given.id not in env:
+            return typed.Lambda(symbol, typed.Const(None, NEVER, given.span), given.span)
+        return typed.Lambda(symbol, self.check(given, {**env, **self.anything(given, env)}), given.span)
 
     def _named(self, given: ast.Name, element: Type, what: str, env: Env, key: bool) -> typed.Lambda | None:
         symbol = typed.Symbol("x", element, "element", given.span)

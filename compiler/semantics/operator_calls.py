@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ttsc.compiler.semantics import typed
-from ttsc.compiler.semantics.elements import value_names
 from ttsc.compiler.semantics.operator_arguments import OperatorArguments
 from ttsc.compiler.semantics.operator_results import result_type
 from ttsc.compiler.semantics.operator_rules import judge_of, misused, needs_role
@@ -66,7 +65,7 @@ class OperatorCalls(OperatorArguments):
         if element is None:
             for value in given.values():
                 if not isinstance(value, (ast.Lambda, ast.Name, ast.Attribute)):
-                    self.check(value, {**env, **self._anything(value, env)})
+                    self.check(value, {**env, **self.anything(value, env)})
             return self.unknown(call.span)
         bound: dict[str, Argument] = {}
         for p in spec.parameters:
@@ -104,11 +103,6 @@ class OperatorCalls(OperatorArguments):
                 "E0301", f"'{spec.name}' takes {spec.source}, not {type_}", source.span, f"this is {type_}", hint
             )
         return element
-
-    def _anything(self, e: ast.Expr, env: Env) -> dict[str, typed.Symbol]:
-        """Names that may be fields of an element that is not known."""
-        names = (n for n in value_names(e) if n.id not in env and n.id not in self.module.scope)
-        return {n.id: typed.Symbol(n.id, NEVER, "element", n.span) for n in names}
 
     # --- arguments --------------------------------------------------------------------------------------------------
 
@@ -174,7 +168,7 @@ class OperatorCalls(OperatorArguments):
         match spec.name:
             case "refine":
                 self._refines(bound["with"])
-            case "any" | "all" if bound["where"] is None and element != BOOL:
+            case "any" | "all" if bound["where"] is None and element not in (BOOL, NEVER):
                 self.reporter.error(
                     "E0314",
                     f"'{spec.name}' needs a condition for {element}",
