@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-import pytest_asyncio
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
@@ -133,25 +130,6 @@ def _end(text: str) -> types.Position:
 
 def document_at(uri: str, where: types.Position) -> dict[str, Any]:
     return {"text_document": types.TextDocumentIdentifier(uri), "position": where}
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def session() -> AsyncIterator[Session]:
-    running = Session()
-    await running.start()
-    yield running
-    assert await running.stop() == 0
-    assert not running.logged
-
-
-@pytest.fixture
-def uri(session: Session, tmp_path: Path) -> str:
-    """`TEXT`, open; the file that it uses is on the disk."""
-    (tmp_path / "lib").mkdir()
-    (tmp_path / "lib" / "grades.tts").write_text(LIBRARY, encoding="utf-8")
-    found = uri_of(tmp_path / "elect.tts")
-    session.open(found, TEXT)
-    return found
 
 
 def changed(text: str, old: str, new: str) -> types.TextDocumentContentChangePartial:

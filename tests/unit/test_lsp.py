@@ -24,7 +24,7 @@ from lsp_session import (
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 
-pytest_plugins = ("lsp_session",)
+pytest_plugins = ("lsp_fixtures",)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 

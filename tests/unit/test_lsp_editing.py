@@ -11,7 +11,7 @@ from ttsc.compiler.semantics.operators import OPERATORS
 from ttsc.compiler.semantics.operators.spec import Choice
 from ttsc.grammar.format import format_source
 
-pytest_plugins = ("lsp_session",)
+pytest_plugins = ("lsp_fixtures",)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
