@@ -39,7 +39,6 @@ _EXPECTED = {
 _BRACES = re.compile(r'\\.|["{}]', re.DOTALL)
 _BRACKETS = re.compile(r'\\.|["\[\]]', re.DOTALL)
 
-
 MAX_PARTS = 1_000
 """Parts of a text in balanced braces that are tried, from the first on."""
 
@@ -304,4 +303,6 @@ SCHEMAS = (
     Operation("parse_failure", _parse_failure, 1, 1, STR, foldable=False, total=True, uses_attr=True),
     Operation("checked", _valid, 1, 1, None, foldable=False, uses_attr=True),
 )
-"""attr is the JSON schema. `checked` is for values that a program makes: it fails with the reason."""
+"""attr is the JSON schema; of `require` it is the message. `checked` is for values that a program makes: it fails with
+the reason.
+"""

@@ -170,6 +170,14 @@ def test_checked_values_of_a_program() -> None:
             evaluate("checked", attr, ({**value, **change},))
 
 
+def test_a_required_value() -> None:
+    assert evaluate("require", "no answer", (0, "")) == 0
+    for reason_, words in (("`a` is missing", "no answer: `a` is missing"), ("", "no answer")):
+        with pytest.raises(EvaluationFailed) as caught:
+            evaluate("require", "no answer", (None, reason_))
+        assert caught.value.message == words
+
+
 def test_pydantic_is_loaded_on_first_use() -> None:
     code = (
         "import sys\nfrom ttsc.compiler.values.pure import evaluate"
