@@ -110,7 +110,7 @@ class _File(Store):
         for place, line in lines:
             item, problem = parse_line(line)
             items.append((place, item))
-            if problem:
+            if problem is not None:
                 hint = "each line of a store is one item as JSON; mend the line or delete it"
                 problems.append(Problem("E0515", f"{place} is not JSON{problem}", hint))
         _raise(problems)
