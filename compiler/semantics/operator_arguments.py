@@ -27,9 +27,11 @@ from ttsc.compiler.semantics.operators.spec import (
 from ttsc.compiler.semantics.substitute import Argument
 from ttsc.compiler.values.schema import has_schema
 from ttsc.compiler.values.types import (
+    BOOL,
     CANDIDATE,
     CONTEXT,
     FLOAT,
+    INT,
     NEVER,
     STR,
     ListOf,
@@ -237,7 +239,15 @@ class OperatorArguments(Elements):
     def _engine(self, given: ast.Expr, grid: bool, what: str, env: Env) -> typed.Expr:
         value = self.check(given, env)
         item = value.type.item if grid and isinstance(value.type, ListOf) else value.type
-        if item == NEVER or isinstance(item, RecordType):
+        if isinstance(item, RecordType):
+            wrong = next((f for f in item.fields if f[1] not in (STR, INT, FLOAT, BOOL)), None)
+            if wrong is not None:
+                message = (
+                    f"an option of the engine is a str, int, float or bool, and '{wrong[0]}' of {item} is {wrong[1]}"
+                )
+                self.reporter.error("E0331", message, given.span, "can't be an option")
+            return value
+        if item == NEVER:
             return value
         self.reporter.error(
             "E0331",

@@ -97,7 +97,7 @@ class OperatorCalls(OperatorArguments):
                 hint = "branch(n) continues candidates; refine(prompt) adds a turn"
             elif not isinstance(type_, ListOf) and assignable(type_, CANDIDATE):
                 hint = f"'{spec.name}' takes a pool; put it in a list: [candidate] |> {spec.name}(…)"
-            elif type_ == ListOf(item) and item == ListOf(CANDIDATE):
+            elif item == ListOf(CANDIDATE):
                 hint = "flatten(…) makes one pool of several"
             self.reporter.error(
                 "E0301", f"'{spec.name}' takes {spec.source}, not {type_}", source.span, f"this is {type_}", hint
@@ -137,6 +137,8 @@ class OperatorCalls(OperatorArguments):
             required = True
         if required:
             hint = "by=boxed reads the answer of each candidate" if p.name == "by" and spec.name == "vote" else p.doc
+            if element == ListOf(CANDIDATE):
+                hint = "flatten(…) makes one pool of several"
             self.reporter.error("E0314", f"'{spec.name}' needs '{p.name}'", call.span, f"'{p.name}' is missing", hint)
             return None
         match p.kind:

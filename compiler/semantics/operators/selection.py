@@ -112,7 +112,7 @@ SELECTION = (
             ParameterSpec(
                 "same",
                 PairFunction("a bool, or a judge prompt", (BOOL, CONTEXT)),
-                doc="whether two elements belong together; joined transitively",
+                doc="whether two elements belong together; one joins the first group with whose first member it does",
             ),
             ParameterSpec(
                 "near", ElementFunction("a vector", (ListOf(FLOAT),)), doc="elements with near vectors belong together"
