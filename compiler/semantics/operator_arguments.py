@@ -192,7 +192,7 @@ class OperatorArguments(Elements):
         if found is not None and isinstance(found[0], ast.Record):
             record = self.declarations.record(found[0], found[1])
             if not has_schema(record):
-                message = f"a text can't be a {record}: it has fields that are no data"
+                message = f"no text can be a {record}, which holds what is no data"
                 self.reporter.error(
                     "E0333", message, given.span, "has no JSON form", "use str, numbers, bools, lists and records"
                 )
