@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import assert_never
+from typing import Literal, assert_never
 
 from ttsc.compiler.bounds.cost import LIVE, NO_COST, Cost, Kind, larger
 from ttsc.compiler.bounds.domain import (
@@ -70,14 +70,25 @@ def _sent(prompt: Expr) -> Expr:
 
 
 class Interpreter:
-    """Walks a program once. `foreign_texts`: known sizes of texts that externs return, by symbol."""
+    """Walks a program once.
+
+    `foreign_texts`: known sizes of texts that externs return, by symbol; None: they stay symbols. `loops`: "close"
+    looks for a closed form, "walk" goes round by round where their number is known, "finite" only tells finite from
+    infinite.
+    """
 
     def __init__(
-        self, program: ir.Program, assumptions: Assumptions, foreign_texts: Mapping[str, int] | None = None
+        self,
+        program: ir.Program,
+        assumptions: Assumptions,
+        foreign_texts: Mapping[str, int] | None = None,
+        *,
+        loops: Literal["close", "walk", "finite"] = "close",
     ) -> None:
         self.problems: dict[tuple[str, Span], Diagnostic] = {}
         self._assumed = assumptions
         self._texts = foreign_texts
+        self._mode = loops
         self._signatures = {each.name: each for each in program.externs}
         self._one_model = len(program.models) <= 1
         self._values: dict[str, Abstract] = {}
@@ -379,9 +390,11 @@ class Interpreter:
             if known == 0:
                 step(start)
                 return start, NO_COST
+            if self._mode == "finite":
+                return loop.settled(start)
             if self._visited > MAX_PASSES:
                 return loop.coarse(start, rounds)
-            if known is not None and self._texts is not None:
+            if known is not None and self._mode == "walk":
                 walked = loop.walked(start, known)
                 if walked is not None:
                     return walked

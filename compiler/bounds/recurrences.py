@@ -100,6 +100,16 @@ class Recurrence:
     def unbounded(state: State) -> bool:
         return any(e.infinite for e in _highs(state))
 
+    def settled(self, start: State) -> tuple[State, Cost]:
+        """Which sizes stay finite, all finite ones being 1: until nothing more becomes infinite."""
+        state = start
+        while True:
+            after, cost = self._step(state)
+            grown = [_finite(join(a, b)) for a, b in zip(state, after, strict=True)]
+            if grown == state:
+                return state, cost
+            state = grown
+
     def coarse(self, start: State, rounds: Expr) -> tuple[State, Cost]:
         """Without looking how values grow: one pass, from sizes without bound, stands for every round."""
         after, _ = self._step(start)
@@ -259,6 +269,10 @@ def _affine_atom(each: Symbol | Applied, name: Symbol) -> tuple[Expr, Expr] | No
                 if name not in symbols(a) and inner is not None:
                     return a * inner[0], a * inner[1]
     return None
+
+
+def _finite(value: Abstract) -> Abstract:
+    return leaves(value, lambda e: INFINITE if e.infinite else ONE, lambda low: None if low is None else ZERO)
 
 
 def _covering(old: Abstract, new: Abstract) -> Abstract:

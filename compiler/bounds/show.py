@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ttsc.compiler.bounds.expr import Atom, Expr, Monomial, Symbol, difference
+from ttsc.compiler.bounds.expr import ONE, Atom, Expr, Monomial, Symbol, difference
 
 
 def show(e: Expr) -> str:
@@ -68,7 +68,8 @@ def _factor(each: Atom) -> str:
         case "power":
             return f"{_grouped(each.args[0])} ** {_grouped(each.args[1])}"
         case "pairs":
-            return f"pairs({args[0]})"
+            n = each.args[0]
+            return f"{_grouped(n)} * ({_terms(difference(n, ONE))}) / 2"
         case "product":
             return f"({args[0]}) * ({args[1]})"
 

@@ -27,13 +27,13 @@ def message(template: str, args: Mapping[str, Abstract], count: Count, literal: 
     """The size of a rendered message. A message without a smaller bound has that of the language."""
     if literal or is_static(template):
         return Text(constant(count(template)), constant(len(template)))
-    size = _Sizes(count).body(_tree(template).body, dict(args))
+    size = _Sizes(count).body(tree(template).body, dict(args))
     tokens = _WHOLE if greatest_coefficient(size.tokens) > MAX_TEXT_BYTES else size.tokens
     return Text(tokens, constant(MAX_OUTPUT) if size.chars.infinite else size.chars)
 
 
 @lru_cache(maxsize=512)
-def _tree(template: str) -> nodes.Template:
+def tree(template: str) -> nodes.Template:
     """Parsed as `values/sandbox.py` does, which has checked it."""
     return Environment(keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True).parse(template)
 

@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ttsc.compiler.bounds.cost import LIVE, Cost, Kind
-from ttsc.compiler.bounds.domain import Abstract
-from ttsc.compiler.bounds.expr import ZERO, Expr
+from ttsc.compiler.bounds.domain import Abstract, leaves
+from ttsc.compiler.bounds.expr import ONE, ZERO, Expr, symbols
 from ttsc.compiler.bounds.interpret import Assumptions, Interpreter
 from ttsc.compiler.bounds.show import show
 from ttsc.compiler.bounds.sources import measured, parameter, utf8
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.values.types import ListOf
-from ttsc.grammar.diagnostics import CompileError
+from ttsc.grammar.diagnostics import CompileError, Diagnostic
 
 TURN_TOKENS = 16
 """More than the chat templates of Llama 3, Qwen 2 and 3, Mistral, Gemma and SmolLM2 add to one turn."""
@@ -80,6 +80,12 @@ class ConcreteBounds:
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
+    def text(self) -> str:
+        """A line for each quantity."""
+        rows = [(title, name, f"{amount:,}") for kind, title in _ROWS if kind != "live"
+                for name, amount in getattr(self, _FIELDS[kind]).items()]  # fmt: skip
+        return _table([*rows, (dict(_ROWS)["live"], "", f"{self.live:,}")] if rows else [], WIDTH)
+
 
 _FIELDS: dict[Kind, str] = {
     "generate": "generations",
@@ -114,7 +120,7 @@ class Bounds:
         for store in self.program.stores:
             values[store.value.id] = self._measured(given, store.name, (), store.value.type)
         known = {name: size for name, size in given.items() if isinstance(size, int)}
-        interpreter = Interpreter(self.program, self.assumptions, known)
+        interpreter = Interpreter(self.program, self.assumptions, known, loops="walk")
         cost = interpreter.run(self.program, values)
         live = 0
         parts: dict[str, dict[str, int]] = {name: {} for name in _FIELDS.values()}
@@ -144,15 +150,12 @@ class Bounds:
 
     def text(self, width: int = WIDTH) -> str:
         """A line for each quantity; long ones go on in further lines, indented."""
-        rows = [(title, name, show(amount)) for title, name, amount in self.rows()]
-        if not rows:
-            return "calls nothing"
-        first = max(len(title) for title, _, _ in rows) + 2
-        second = max(len(name) for _, name, _ in rows) + 2
-        lines: list[str] = []
-        for title, name, amount in rows:
-            lines += _wrapped(f"{title:<{first}}{name:<{second}}", amount, width)
-        return "\n".join(lines)
+        return _table([(title, name, show(amount)) for title, name, amount in self.rows()], width)
+
+    @property
+    def symbols(self) -> frozenset[str]:
+        """Names of the sizes that the bounds are expressed in."""
+        return frozenset(each.name for amount in self.cost.parts.values() for each in symbols(amount))
 
     def to_json(self) -> dict[str, Any]:
         """`{"generations": {"policy": "n"}, …}`: amounts as text."""
@@ -161,6 +164,36 @@ class Bounds:
             if kind != "live":
                 result.setdefault(_FIELDS[kind], {})[name] = show(amount)
         return {**result, "live": show(self.cost.parts.get(LIVE, ZERO))}
+
+
+def unbounded(program: ir.Program) -> tuple[Diagnostic, ...]:
+    """What has no bound in a program: the errors that `worst_case` raises, found faster, with every size being 1."""
+    assumptions = Assumptions(utf8, TURN_TOKENS, CHAT_TOKENS, REENCODING, IMAGE_TOKENS)
+    interpreter = Interpreter(program, assumptions, {}, loops="finite")
+    interpreter.run(program, {name: leaves(v, lambda _: ONE, lambda _: ONE) for name, v in _symbolic(program).items()})
+    return tuple(interpreter.problems.values())
+
+
+def _symbolic(program: ir.Program) -> dict[str, Abstract]:
+    """Symbols for all parameters and stores."""
+    values = {
+        each.value.id: parameter(each.name, each.value.type, rank, each.tunable)
+        for rank, each in enumerate(program.parameters)
+    }
+    for rank, store in enumerate(program.stores, len(program.parameters)):
+        values[store.value.id] = parameter(store.name, store.value.type, rank)
+    return values
+
+
+def _table(rows: list[tuple[str, str, str]], width: int) -> str:
+    if not rows:
+        return "calls nothing"
+    first = max(len(title) for title, _, _ in rows) + 2
+    second = max(len(name) for _, name, _ in rows) + 2
+    lines: list[str] = []
+    for title, name, amount in rows:
+        lines += _wrapped(f"{title:<{first}}{name:<{second}}", amount, width)
+    return "\n".join(lines)
 
 
 def _wrapped(head: str, amount: str, width: int) -> list[str]:
@@ -189,12 +222,7 @@ def worst_case(
     """
     assumptions = Assumptions(count_tokens or utf8, turn_tokens, chat_tokens, reencoding, image_tokens)
     interpreter = Interpreter(program, assumptions)
-    values: dict[str, Abstract] = {}
-    for rank, each in enumerate(program.parameters):
-        values[each.value.id] = parameter(each.name, each.value.type, rank, each.tunable)
-    for rank, store in enumerate(program.stores, len(program.parameters)):
-        values[store.value.id] = parameter(store.name, store.value.type, rank)
-    cost = interpreter.run(program, values)
+    cost = interpreter.run(program, _symbolic(program))
     if interpreter.problems:
         raise CompileError(tuple(interpreter.problems.values()))
     return Bounds(program, assumptions, cost)

@@ -33,10 +33,12 @@ class Compiled:
     built: ir.Program
     plan: Plan
 
-    @property
+    @cached_property
     def warnings(self) -> tuple[Diagnostic, ...]:
-        """What the checker found that costs money but is no error."""
-        return self.checked.warnings
+        """What costs money but is no error, in all programs of the file."""
+        from ttsc.compiler.bounds.check import check_bounds, check_money
+
+        return (*self.checked.warnings, *check_money(self.checked, check_bounds(self.checked)))
 
     @cached_property
     def roles(self) -> dict[str, str | None]:
@@ -68,7 +70,7 @@ def compile_source(
     `level` 0 runs the program as written; 2 runs every pass but the `disabled` ones. Raises `CompileError` with every
     diagnostic of the first stage that failed, `UsageError` (E0508, E0510) for a program or pass that doesn't exist.
     """
-    from ttsc.compiler.ir.build import build
+    from ttsc.compiler.bounds.check import check_bounds
     from ttsc.compiler.ir.verify import verify
     from ttsc.compiler.passes.runner import run_passes
     from ttsc.compiler.plan.lower import lower
@@ -76,7 +78,7 @@ def compile_source(
     _known_passes(disabled)
     checked = check(source, library or FileLibrary())
     name = choose(checked, program)
-    built = build(checked, name)
+    built = next(each for each in check_bounds(checked) if each.name == name)
     verify(built, "the builder")
     ran = run_passes(built, level, disabled, after)
     plan = lower(ran.program, level, ran.names)
