@@ -1,16 +1,23 @@
 """A reference interpreter of the IR: every node in order, no engine, no concurrency, nothing decided early.
 
-Its model's answers depend on the request alone and, unless greedy, on the seed: the node's id and the way to it.
+Its model's answers depend on the request alone and, unless greedy, on the seed: the node's id and the way to it. Inside
+an offline region the way begins with the region's key and its inputs, and what was computed once is not computed again.
+A token is a character.
 """
 
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.nodes import Block, Node, Program
+from ttsc.compiler.values.abstain import Abstain
+from ttsc.compiler.values.dependencies import problem, valid_needs
+from ttsc.compiler.values.draws import draw
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate
 from ttsc.compiler.values.templates import TemplateFailed, render
 
@@ -27,26 +34,36 @@ class Said:
     truncated: bool = False
     score: float = 0.0
     model: str = ""
+    scores: tuple[float, ...] = ()
+    answer: str | None = None
+    temperature: float = 1.0
 
 
 class Failed(Exception):
     """An element, or the run, has no result."""
 
 
+Path = tuple[object, ...]
+"""Rounds and elements around a node."""
+
+
 class Interpreter:
-    """Runs every node in order, waits for everything, and logs the calls of externs."""
+    """Runs every node in order, waits for everything, and logs the calls of externs outside of offline regions."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[object, ...]] = []
+        self._kept: dict[object, list[object]] = {}
 
-    def run(self, program: Program, arguments: Mapping[str, object]) -> object:
+    def run(self, program: Program, arguments: Mapping[str, object], stores: Mapping[str, object]) -> object:
+        """All that the program yields: its result, what stores hold at the end, and whether the world is done."""
         values = {p.value.id: arguments.get(p.name, p.default) for p in program.parameters}
+        values.update((store.value.id, stores[store.name]) for store in program.stores)
         try:
-            return self.block(program.body, values, ())[0]
+            return self.block(program.body, values, ())
         except Failed:
             return Failed
 
-    def block(self, block: Block, values: dict[str, object], path: tuple[int, ...]) -> list[object]:
+    def block(self, block: Block, values: dict[str, object], path: Path) -> list[object]:
         for node in block.nodes:
             try:
                 self.node(node, values, path)
@@ -54,7 +71,7 @@ class Interpreter:
                 raise Failed from failure
         return [values[v.id] for v in block.yields]
 
-    def node(self, node: Node, values: dict[str, object], path: tuple[int, ...]) -> None:
+    def node(self, node: Node, values: dict[str, object], path: Path) -> None:
         match node:
             case ir.Const():
                 values[node.result.id] = node.value
@@ -66,20 +83,33 @@ class Interpreter:
             case ir.Generate():
                 values[node.result.id] = self.generate(node, values, path)
             case ir.Force():
-                source = values[node.source.id]
-                text = str(values[node.text.id])
-                force: Callable[[Said], Said] = lambda said: replace(said, text=said.text + text)  # noqa: E731
-                values[node.result.id] = tuple(map(force, source)) if isinstance(source, tuple) else force(source)
+                text = _said(values[node.text.id])
+                values[node.result.id] = _each(values[node.source.id], lambda said: _continued(said, said.text + text))
+            case ir.Cut():
+                at = values[node.at.id]
+                values[node.result.id] = _each(values[node.source.id], lambda said: _continued(said, _cut(said, at)))
+            case ir.Score():
+                given = values[node.given.id] if node.given else None
+                values[node.result.id] = _scores(node, values[node.source.id], given)
+            case ir.Draw():
+                numbers = random.Random(_hash((node.result.id, path)))
+                values[node.result.id] = draw(node.op, node.attr, [values[v.id] for v in node.args], numbers)
             case ir.Extern():
                 args = tuple(values[v.id] for v in node.args)
                 self.calls.append((node.name, *args))
-                values[node.result.id] = {"passed": _hash(args) % 2 == 0, "output": str(_hash(args) % 7)}
+                report = {"passed": _hash(args) % 2 == 0, "output": str(_hash(args) % 7)}
+                values[node.result.id] = report if node.after is None else str(_hash((len(self.calls), args)) % 7)
             case ir.Pure():
                 values[node.result.id] = evaluate(node.op, node.attr, [values[v.id] for v in node.args])
             case ir.Map():
                 values[node.result.id] = self.map(node, values, path)
+            case ir.Dag():
+                values[node.result.id] = self.dag(node, values, path)
+            case ir.Offline():
+                for result, value in zip(node.results, self.offline(node, values), strict=True):
+                    values[result.id] = value
             case ir.Select():
-                values[node.result.id] = _select(node, values)
+                values[node.result.id] = _select(node, values, path)
             case ir.If():
                 chosen = node.then if values[node.condition.id] else node.otherwise
                 for result, value in zip(node.results, self.block(chosen, dict(values), path), strict=True):
@@ -94,7 +124,7 @@ class Interpreter:
                 for result, value in zip(node.results, carried, strict=True):
                     values[result.id] = value
 
-    def map(self, node: ir.Map, values: dict[str, object], path: tuple[int, ...]) -> tuple[object, ...]:
+    def map(self, node: ir.Map, values: dict[str, object], path: Path) -> tuple[object, ...]:
         out: list[object] = []
         for i, element in enumerate(values[node.over.id]):  # type: ignore[arg-type]
             try:
@@ -107,20 +137,90 @@ class Interpreter:
                 out.append(element)
         return tuple(out)
 
-    def generate(self, node: ir.Generate, values: dict[str, object], path: tuple[int, ...]) -> tuple[Said, ...]:
+    def dag(self, node: ir.Dag, values: dict[str, object], path: Path) -> tuple[object, ...]:
+        over: Any = values[node.over.id]
+        needs: Any = values[node.needs.id]
+        if len(over) != len(needs) or node.invalid == "fail" and problem(needs) is not None:
+            raise Failed
+        edges = valid_needs(needs)
+        done: dict[int, object] = {}
+
+        def value(i: int) -> object:
+            if i not in done:
+                found = tuple(value(needed) for needed in edges[i])
+                element, others = node.body.params
+                try:
+                    (done[i],) = self.block(node.body, {**values, element.id: over[i], others.id: found}, (*path, i))
+                except Failed:
+                    done[i] = Failed
+            if done[i] is Failed:
+                raise Failed
+            return done[i]
+
+        for i in range(len(over)):
+            try:
+                value(i)
+            except Failed:
+                done[i] = Failed
+        return tuple(done[i] for i in range(len(over)) if done[i] is not Failed)
+
+    def offline(self, node: ir.Offline, values: dict[str, object]) -> list[object]:
+        inputs = [values[v.id] for v in node.inputs]
+        key = (node.key, repr(inputs))
+        if key not in self._kept:
+            params = dict(zip((p.id for p in node.body.params), inputs, strict=True))
+            calls, self.calls = self.calls, []
+            try:
+                self._kept[key] = self.block(node.body, params, key)
+            finally:
+                self.calls = calls
+        return self._kept[key]
+
+    def generate(self, node: ir.Generate, values: dict[str, object], path: Path) -> tuple[Said, ...]:
         options = {name: values[v.id] for name, v in node.options}
         source = values[node.source.id]
         out: list[Said] = []
         for said in source if isinstance(source, tuple) else (source,):
-            for _ in range(values[node.count.id]):  # type: ignore[arg-type]
-                greedy = options.get("temperature") == 0
+            for i in range(values[node.count.id]):  # type: ignore[arg-type]
+                asked = {name: _of_grid(value, i) for name, value in options.items()}
+                greedy = asked.get("temperature") == 0
                 seed = () if greedy else (node.result.id, path, len(out))
-                number = _hash((said, sorted(options.items()), node.model, seed))
+                number = _hash((said, sorted(asked.items()), node.model, node.schema, seed))
                 text = f"{said.text}{number % 3} \\boxed{{{number // 3 % 3}}}"
                 finish = ("eos", "length")[number // 9 % 2]
                 out.append(replace(said, text=text, tokens=said.tokens + number % 5, finish=finish, model=node.model,
                                    finished=finish == "eos", truncated=finish == "length"))  # fmt: skip
         return tuple(out)
+
+
+def _of_grid(option: object, i: int) -> object:
+    return option[i % len(option)] if isinstance(option, tuple) and option else option
+
+
+def _each(source: object, change: Callable[[Said], Said]) -> object:
+    assert isinstance(source, Said | tuple)
+    return tuple(map(change, source)) if isinstance(source, tuple) else change(source)
+
+
+def _continued(said: Said, text: str) -> Said:
+    return replace(said, text=text, tokens=len(text), finish="", finished=False, truncated=False)
+
+
+def _said(text: object) -> str:
+    return "".join(map(str, text)) if isinstance(text, tuple) else str(text)
+
+
+def _cut(said: Said, at: object) -> str:
+    if isinstance(at, str):
+        return said.text.split(at)[0] if at else said.text
+    if not isinstance(at, int) or at < 0:
+        raise Failed
+    return said.text[:at]
+
+
+def _scores(node: ir.Score, source: object, given: object) -> tuple[float, ...]:
+    count = len(given) if isinstance(given, tuple) else 3
+    return tuple(_hash((node.kind, source, given, node.model, i)) % 8 / 8 for i in range(count))
 
 
 def _conversation(said: object) -> tuple[str, ...]:
@@ -132,27 +232,39 @@ def _hash(value: object) -> int:
     return int.from_bytes(hashlib.sha256(repr(value).encode()).digest()[:6], "big")
 
 
-def _select(node: ir.Select, values: dict[str, object]) -> object:
+def _select(node: ir.Select, values: dict[str, object], path: Path) -> object:
     over = values[node.over.id]
     assert isinstance(over, tuple)
+
+    def rank(i: int) -> tuple[int, int]:
+        """Who wins a tie: the lowest."""
+        ties = getattr(node.rule, "ties", "first")
+        return (_hash((node.result.id, path, i)) if ties == "random" else -i if ties == "last" else i), i
+
     match node.op:
         case "any":
             return any(over)
         case "all":
             return all(over)
         case "vote":
-            votes = [v for v in over if v is not None]
+            votes = [(i, v) for i, v in enumerate(over) if v is not None and not isinstance(v, Abstain)]
             if not votes:
                 if node.otherwise is None:
                     raise Failed
                 return values[node.otherwise.id]
-            return max(votes, key=lambda v: (votes.count(v), -votes.index(v)))
+            count = {answer: sum(answer == other for _, other in votes) for _, answer in votes}
+            return min(votes, key=lambda vote: (-count[vote[1]], rank(vote[0])))[1]
         case "stop_first":
             order = sorted((c for c in over if not c.truncated), key=lambda c: c.tokens)
             return tuple(order[: values[node.count.id]])  # type: ignore[index, misc]
     keys = values[node.keys.id]  # type: ignore[union-attr]
     assert isinstance(keys, tuple)
-    order = sorted(range(min(len(over), len(keys))), key=lambda i: -keys[i])
+
+    def place(i: int) -> tuple[tuple[float, ...], tuple[int, int]]:
+        key = keys[i] if isinstance(keys[i], tuple) else (keys[i],)
+        return tuple(-each for each in key), rank(i)
+
+    order = sorted(range(min(len(over), len(keys))), key=place)
     if node.op == "keep":
         return tuple(over[i] for i in order[: values[node.count.id]])  # type: ignore[union-attr, misc]
     if not order:
