@@ -32,14 +32,14 @@ def offline(
     """The region `region` that computes `yields` by `nodes`, which may read values around them."""
     open_body = Block((), tuple(nodes), yields)
     inputs = _captured(open_body)
-    counts: Counter[str] = Counter()
-    names: dict[str, str] = {}
-    within = [value.id for value in (*inputs, *all_values(open_body))] + [node_id(node) for node in walk(open_body)]
-    for old in dict.fromkeys(within):
-        found = _KIND.search(old)
-        kind = (found.group() if found else "") or "v"
-        counts[kind] += 1
-        names[old] = f"{region}.{kind}{counts[kind]}"
+    names = {value.id: f"{region}.input{place}" for place, value in enumerate(inputs, 1)}
+    counts: Counter[str] = Counter(input=len(inputs))
+    for old in (*(value.id for value in all_values(open_body)), *map(node_id, walk(open_body))):
+        if old not in names:
+            found = _KIND.search(old)
+            kind = (found.group() if found else "") or "v"
+            counts[kind] += 1
+            names[old] = f"{region}.{kind}{counts[kind]}"
     params = tuple(replace(value, id=names[value.id]) for value in inputs)
     body = replace(renamed(open_body, names), params=params)
     return Offline(results, region, _key(region, body), inputs, body, span)
