@@ -20,7 +20,7 @@ _NAME = re.compile(r"[\w.]+|\W{1,3}")
 def actions(document: Document, start: int, end: int) -> list[types.CodeAction]:
     """The fixes for messages between two offsets."""
     result: list[types.CodeAction] = []
-    for d in document.analysis.diagnostics:
+    for d in document.analysis.messages:
         here = d.span.source.path == document.source.path and d.span.start <= end and d.span.end >= start
         edit = _edit(d, document) if here else None
         if edit is not None:

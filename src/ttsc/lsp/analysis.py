@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from functools import cached_property
 
+from ttsc.compiler.bounds.check import check_bounds, check_money
 from ttsc.compiler.semantics.check import Checked, check
 from ttsc.compiler.semantics.index import Index
 from ttsc.compiler.semantics.modules import Library
@@ -28,7 +30,7 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Analysis:
     """`tree`: without what could not be read, None if nothing could. `checked`: the typed programs of a text without
-    errors. `diagnostics`: those that `ttsc check` shows, of this file and of files that it uses.
+    errors. `diagnostics`: errors and warnings about syntax, names and types, of this file and of files that it uses.
     """
 
     source: Source
@@ -39,9 +41,18 @@ class Analysis:
     names: Names
     checked: Checked | None
 
-    def uses(self, path: str) -> bool:
-        """Does it depend on the file at `path`?"""
-        return any(module.source.path == path for module in self.index.modules())
+    @cached_property
+    def messages(self) -> tuple[Diagnostic, ...]:
+        """Everything that `ttsc check` shows: also programs without bounds, and what wastes money."""
+        if self.checked is None:
+            return self.diagnostics
+        try:
+            return (*self.diagnostics, *check_money(self.checked, check_bounds(self.checked)))
+        except CompileError as error:
+            return (*self.diagnostics, *error.diagnostics)
+        except Exception:
+            log.exception("the bounds of %s", self.source.path)
+            return self.diagnostics
 
 
 def analyze(source: Source, library: Library) -> Analysis:

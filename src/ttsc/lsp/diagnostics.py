@@ -21,7 +21,7 @@ def diagnostics(document: Document, documents: Documents) -> list[types.Diagnost
     """What is published for a document."""
     result: list[types.Diagnostic] = []
     elsewhere: dict[str, list[Diagnostic]] = {}
-    for d in document.analysis.diagnostics:
+    for d in document.analysis.messages:
         if d.span.source.path == document.source.path:
             result.append(_shown(d, document))
         else:
