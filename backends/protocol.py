@@ -15,8 +15,11 @@ from typing import Literal, Protocol
 FinishKind = Literal["eos", "stop", "length", "abort"]
 Role = Literal["system", "user", "assistant"]
 Ability = Literal["generate", "score", "schema", "reward", "embed", "images"]
-IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands in a turn's text where a picture is; the tokenizer writes the model's own placeholder there."""
+IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}\N{FRAME WITH PICTURE}\N{OBJECT REPLACEMENT CHARACTER}"
+"""Stands in a turn's text where a picture is; the tokenizer writes the model's own placeholder there.
+
+Whoever puts texts of others into turns takes it out of them first.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,11 @@ class GenerateRequest:
     logprobs: bool = False
     """Whether the completion reports the log-probability of each output token. Changes no token."""
     images: tuple[Image, ...] = ()
-    """Pictures, in the order of their placeholders in `input_ids`: what the tokenizer makes of `IMAGE`."""
+    """Pictures, in the order of their placeholders in `input_ids`: what the tokenizer makes of `IMAGE`.
+
+    A continuation brings its parent's pictures along. The engine's `prompt_tokens` count what it makes of a picture,
+    not the placeholder.
+    """
 
 
 @dataclass(frozen=True, slots=True)

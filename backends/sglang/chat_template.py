@@ -17,7 +17,7 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from ttsc.backends.protocol import RequestRefused
+from ttsc.backends.protocol import IMAGE, RequestRefused
 
 # For a base model, which has no template: plain labelled paragraphs, as a text on the web might show a conversation.
 PLAIN = (
@@ -26,6 +26,11 @@ PLAIN = (
     "{{ message['content'] + '\\n\\n' }}"
     "{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
 )
+
+
+_PICTURE = {"type": "image"}
+_NO_PICTURES = "the model's chat template has no place for pictures"
+_PICTURES_HINT = "give this role a model that takes pictures, or leave them out"
 
 
 class _GenerationBlock(Extension):
@@ -75,18 +80,40 @@ class ChatTemplate:
             raise RequestRefused(f"the model's chat template does not compile: {error}") from error
 
     def render(self, messages: Sequence[Mapping[str, str]], *, add_generation_prompt: bool) -> str:
-        """The conversation as text. Raises `RequestRefused` when the template refuses it."""
+        """The conversation as text, with the model's placeholder for each `IMAGE`.
+
+        Raises `RequestRefused` when the template refuses it.
+        """
+        pictured = any(IMAGE in message["content"] for message in messages)
         try:
-            return self._template.render(
-                messages=[dict(message) for message in messages],
+            text = self._template.render(
+                messages=[{**message, "content": _parts(message["content"])} for message in messages],
                 tools=None,
                 documents=None,
                 add_generation_prompt=add_generation_prompt,
                 **self._special_tokens,
             )
         except Exception as error:  # a template may fail in as many ways as a program
+            if pictured:
+                raise RequestRefused(f"{_NO_PICTURES}: {error}", _PICTURES_HINT) from error
             roles = ", ".join(message["role"] for message in messages)
             raise RequestRefused(
                 f"the model's chat template refuses turns by {roles}: {error}",
                 "most templates want an optional system turn first, then user and assistant in turn",
             ) from error
+        if pictured and str(_PICTURE) in text:
+            raise RequestRefused(_NO_PICTURES, _PICTURES_HINT)
+        return text
+
+
+def _parts(text: str) -> str | list[dict[str, str]]:
+    """A message's content as templates take it: a text, or the parts of one with pictures."""
+    first, *others = text.split(IMAGE)
+    if not others:
+        return text
+    parts = [{"type": "text", "text": first}] if first else []
+    for other in others:
+        parts.append(dict(_PICTURE))
+        if other:
+            parts.append({"type": "text", "text": other})
+    return parts

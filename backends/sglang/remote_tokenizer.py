@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from ttsc.backends.protocol import EngineError, EngineUnavailable, RequestRefused, Turn
+from ttsc.backends.protocol import IMAGE, EngineError, EngineUnavailable, RequestRefused, Turn
 from ttsc.backends.sglang.answers import error_text
 from ttsc.backends.sglang.conversation import Conversation
 
@@ -70,6 +70,10 @@ class RemoteTokenizer:
         return self._text(self._chat(messages, add_generation_prompt), False)
 
     def _chat(self, messages: Sequence[Mapping[str, str]], add_generation_prompt: bool) -> tuple[int, ...]:
+        if any(IMAGE in message["content"] for message in messages):
+            raise RequestRefused(
+                "where a picture goes cannot be asked of a server", "name a folder with the tokenizer: --tokenizer PATH"
+            )
         body = {
             "messages": [dict(message) for message in messages],
             "add_generation_prompt": add_generation_prompt,

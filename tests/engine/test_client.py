@@ -234,6 +234,7 @@ async def test_the_doctor_finds_nothing_wrong(engine: SGLangEngine) -> None:
         "server": "ok",
         "server version": "ok",
         "tokenizer": "ok",
+        "abilities": "ok",
         "seeds": "ok",
         "prefix cache": "ok",
         "metrics": "ok",

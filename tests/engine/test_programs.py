@@ -36,7 +36,7 @@ INPUTS = {
 """By program: the file of its inputs, where these are not the questions."""
 SETTINGS: dict[str, dict[str, object]] = {
     "atom_of_thoughts": {"max_tokens": 64, "attempts": 3},
-    "code_monkeys": {"trajectories": 2, "rounds": 1, "max_tokens": 48},
+    "code_monkeys": {"trajectories": 2, "rounds": 1, "max_tokens": 64},
     "iterative_retrieval": {"rounds": 2, "max_tokens": 48},
     "speculative_steps": {"turns": 3, "step_tokens": 32},
     "tree_search": {"rounds": 3, "step_tokens": 32},

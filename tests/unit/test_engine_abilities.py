@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from ttsc.backends.protocol import (
+    IMAGE,
     AbilityMissing,
     ContextTooLong,
     Embedded,
@@ -30,6 +31,7 @@ from ttsc.backends.protocol import (
     Sampling,
     Scored,
     ScoreRequest,
+    Turn,
 )
 from ttsc.backends.sglang.client import SGLangEngine
 from ttsc.backends.sglang.connection import Connection
@@ -39,7 +41,7 @@ from ttsc.backends.sglang.tokenizer import load_tokenizer
 sys.path.insert(0, str(Path(__file__).parent))
 from fake_sglang import Behaviour, Fault, StubServer, stub_logprob, stub_pooled, stub_tokens  # noqa: E402
 from test_client import NoTokenizer  # noqa: E402
-from test_tokenizer import save  # noqa: E402
+from test_tokenizer import CHATML, save  # noqa: E402
 
 IDS = (5, 6, 7, 8, 9)
 REWARD = Behaviour(architecture="LlamaForSequenceClassification", pooled_dimensions=1)
@@ -280,6 +282,33 @@ async def test_an_abort_while_the_schema_is_compiled_is_an_abort(logprobs: bool)
         assert (result.finish, result.output_ids, result.completion_tokens) == ("abort", (), 0)
         assert result.logprobs == (() if logprobs else None)
         await engine.close()
+
+
+SEES = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{% if message.content is string %}{{ message.content }}{% else %}{% for part in message.content %}"
+    "{% if part.type == 'image' %}{{ '<s></s>' }}{% else %}{{ part.text }}{% endif %}{% endfor %}{% endif %}"
+    "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_the_models_own_placeholder_stands_where_a_picture_is(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(save(tmp_path, tokenizer_config={"chat_template": SEES, "eos_token": "<|im_end|>"}))
+    spelled = tokenizer._tokenizer.decode
+    picture = tokenizer.encode("<s></s>")
+    ids = tokenizer.chat_ids([Turn("system", "answer"), Turn("user", f"{IMAGE}{IMAGE}then {IMAGE} the user")])
+    assert "<s></s><s></s>then <s></s> the user<|im_end|>" in spelled(ids, skip_special_tokens=False)
+    assert sum(ids[place : place + 2] == picture for place in range(len(ids))) == 3
+    more = tokenizer.extension_ids(True, [Turn("user", f"and {IMAGE}")])
+    assert sum(more[place : place + 2] == picture for place in range(len(more))) == 1
+
+
+@pytest.mark.parametrize("template", [CHATML, CHATML.replace("message['content']", "message['content'] | string")])
+def test_a_model_without_pictures_says_so(tmp_path: Path, template: str) -> None:
+    tokenizer = load_tokenizer(save(tmp_path, tokenizer_config={"chat_template": template}))
+    with pytest.raises(RequestRefused, match="no place for pictures") as caught:
+        tokenizer.chat_ids([Turn("user", f"what is on {IMAGE}?")])
+    assert "takes pictures" in caught.value.hint
 
 
 async def test_pictures_go_as_data_urls() -> None:

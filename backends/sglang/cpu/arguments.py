@@ -15,6 +15,12 @@ MODEL_PACKAGE = "ttsc.backends.sglang.cpu.models"
 DEFAULT_MAX_TOTAL_TOKENS = 32768
 """Size of the key-value cache in tokens; about 46 kB each for a 135M-parameter model in float32."""
 
+PREFILL_CHUNK_TOKENS = 1024
+"""Prompt tokens computed in one step, seconds of work on two cores. An abort takes effect between steps, decoding waits
+for them, and scores hold the logits of a whole step (0.2 GB per 1,024 tokens of a vocabulary of 49,152). SGLang's own
+4,096 are no faster here.
+"""
+
 
 def cpu_server_args(
     model_path: str,
@@ -33,6 +39,7 @@ def cpu_server_args(
     argv = ["--model-path", model_path, "--host", host, "--port", str(port), "--device", "cpu"]
     argv += ["--dtype", dtype or "float32", "--attention-backend", ATTENTION_BACKEND, "--sampling-backend", "pytorch"]
     argv += ["--max-total-tokens", str(max_total_tokens or DEFAULT_MAX_TOTAL_TOKENS), "--disable-overlap-schedule"]
+    argv += ["--chunked-prefill-size", str(PREFILL_CHUNK_TOKENS)]
     argv += ["--skip-server-warmup", "--sleep-on-idle", "--enable-metrics", "--log-level", log_level]
     if max_running_requests is not None:
         argv += ["--max-running-requests", str(max_running_requests)]
