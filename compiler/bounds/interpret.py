@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal, assert_never
 
 from ttsc.compiler.bounds.cost import LIVE, NO_COST, Cost, Kind, larger
@@ -23,12 +23,11 @@ from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, Symbol, atom, c
 from ttsc.compiler.bounds.numbers import high
 from ttsc.compiler.bounds.operations import applied, item, length, why
 from ttsc.compiler.bounds.order import key, order
+from ttsc.compiler.bounds.prompts import Assumptions, Prompts
 from ttsc.compiler.bounds.recurrences import Recurrence, State
-from ttsc.compiler.bounds.sources import MAX_TEXT_BYTES, Count, foreign, measured, tree_node
-from ttsc.compiler.bounds.templates import message
+from ttsc.compiler.bounds.sources import foreign, measured, tree_node
 from ttsc.compiler.bounds.text_sizes import written
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.values.types import IMAGE, ListOf
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Span
 
@@ -38,35 +37,12 @@ MAX_ROUNDS = constant(10_000)
 """Rounds of one `repeat`, whatever its limit evaluates to (runtime/run.py)."""
 MAX_PASSES = 20_000
 """Nodes visited in loops; beyond that loops are bounded without looking for a close form."""
-STEPS = constant(3)
-"""Ends of steps in a generation that stops at the delimiter: that one, one more in the same token, one at the seam."""
 NUMBER_WAY_OUT = "bound it: `clamp(x, 1, 8)`, or a record's field with a range: `in 1..8`"
 LIST_WAY_OUT = "take the first few: `|> take(8)`, or declare a limit: `list[str, 8]`"
 
 
-@dataclass(frozen=True, slots=True)
-class Assumptions:
-    """What the language does not know of models. docs/bounds.md says what each is for.
-
-    count: tokens of a text (None: bytes). turn_tokens: what the chat template adds to each turn, chat_tokens to each
-    new conversation. reencoding: tokens that a generated token's text may have when it is encoded again.
-    image_tokens: tokens of an image.
-    """
-
-    count: Count
-    turn_tokens: int
-    chat_tokens: int
-    reencoding: int
-    image_tokens: int
-
-
 _Change = Callable[[Conversation], Conversation]
 _Step = Callable[[State], tuple[State, Cost]]
-
-
-def _sent(prompt: Expr) -> Expr:
-    """A prompt without a smaller bound: a longer one no engine takes."""
-    return constant(MAX_TEXT_BYTES) if prompt.infinite else prompt
 
 
 class Interpreter:
@@ -90,7 +66,7 @@ class Interpreter:
         self._texts = foreign_texts
         self._mode = loops
         self._signatures = {each.name: each for each in program.externs}
-        self._one_model = len(program.models) <= 1
+        self._prompts = Prompts(assumptions, one_model=len(program.models) <= 1)
         self._values: dict[str, Abstract] = {}
         self._constants: dict[str, object] = {}
         self._order = order(program)
@@ -130,13 +106,18 @@ class Interpreter:
                 self._values[result.id] = measured(value, self._assumed.count)
                 self._constants[result.id] = value
             case ir.Turn():
-                self._values[node.result.id] = self._turn(node)
+                args = [self.value(v) for _, v in node.args]
+                self._values[node.result.id] = self._prompts.turn(node, self.value(node.parent), args)
             case ir.Pure(result=result, op=op, args=args, attr=attr):
                 self._values[result.id] = applied(op, attr, [self.value(a) for a in args], result.type)
             case ir.Force():
-                self._values[node.result.id] = self._each(node.source, lambda c: self._forced(c, node.text))
+                self._values[node.result.id] = self._each(
+                    node.source, lambda c: self._prompts.forced(c, self.value(node.text))
+                )
             case ir.Cut():
-                self._values[node.result.id] = self._each(node.source, lambda c: self._cut(c, node.at))
+                self._values[node.result.id] = self._each(
+                    node.source, lambda c: self._prompts.cut(c, self.value(node.at))
+                )
             case ir.Draw():
                 self._values[node.result.id] = self._draw(node)
             case ir.Select():
@@ -169,26 +150,6 @@ class Interpreter:
 
     # --- prompts and candidates -------------------------------------------------------------------------------------
 
-    def _turn(self, node: ir.Turn) -> Abstract:
-        assumed = self._assumed
-        text = message(node.template, {name: self.value(v) for name, v in node.args}, assumed.count, node.literal)
-        added = text.tokens + constant(assumed.turn_tokens)
-        for _, value in node.args:
-            if value.type == IMAGE:
-                added = added + constant(assumed.image_tokens)
-            elif value.type == ListOf(IMAGE):
-                added = added + length(self.value(value)) * constant(assumed.image_tokens)
-        parent = self.value(node.parent)
-        if not isinstance(parent, Conversation):
-            return Conversation(constant(assumed.chat_tokens) + added)
-        before = self._carried(parent)
-        closing = ZERO if before == ZERO else constant(assumed.turn_tokens)
-        return Conversation(parent.prompt + before + closing + added)
-
-    def _carried(self, candidate: Conversation) -> Expr:
-        """What was generated, as ids for a further request: another model encodes the text again."""
-        return candidate.generated if self._one_model else maximum(candidate.generated, candidate.text.tokens)
-
     def _each(self, source: ir.Value, change: _Change) -> Abstract:
         value = self.value(source)
         if isinstance(value, Conversation):
@@ -196,26 +157,6 @@ class Interpreter:
         if isinstance(value, Items) and isinstance(value.item, Conversation):
             return replace(value, item=change(value.item))
         return value
-
-    def _forced(self, candidate: Conversation, text: ir.Value) -> Conversation:
-        value = self.value(text)
-        if isinstance(value, Items):
-            ids = value.length
-            added = Text(constant(self._assumed.reencoding) * ids, INFINITE)
-        else:
-            added = written(value)
-            ids = added.tokens
-        both = Text(candidate.text.tokens + added.tokens, candidate.text.chars + added.chars)
-        return replace(candidate, generated=candidate.generated + ids, text=both, until=None)
-
-    def _cut(self, candidate: Conversation, at: ir.Value) -> Conversation:
-        """The ids kept are the first of those there were, but for a token that a text ends within."""
-        value = self.value(at)
-        if not isinstance(value, Number):
-            return candidate
-        kept = minimum(candidate.generated, value.high)
-        tokens = minimum(candidate.text.tokens, constant(self._assumed.reencoding) * kept)
-        return replace(candidate, generated=kept, text=Text(tokens, candidate.text.chars))
 
     def _generate(self, node: ir.Generate) -> Cost:
         source = self.value(node.source)
@@ -230,20 +171,10 @@ class Interpreter:
         given = item(given) if isinstance(given, Items) else given
         tokens = DEFAULT_MAX_TOKENS if isinstance(given, Nothing) else self._number(given, "`max_tokens`", node.span)
         stop = self._constant(dict(node.options).get("until"))
-        again = constant(self._assumed.reencoding)
-        slack = again if node.delimiter == "drop" and again != ONE else ZERO
-        said = Conversation(
-            candidate.prompt,
-            candidate.generated + tokens + slack,
-            Text(candidate.text.tokens + again * tokens, INFINITE),
-            candidate.scores,
-            candidate.answer,
-            candidate.stops + STEPS,
-            stop if stop and candidate.until in ("", stop) else None,
-        )
         number = sources * count
+        said = self._prompts.said(candidate, tokens, stop, dropped=node.delimiter == "drop")
         self._values[node.result.id] = Items(number, said)
-        prompt = _sent(candidate.prompt + self._carried(candidate))
+        prompt = self._prompts.sent(candidate)
         amounts: dict[Kind, Expr] = {"generate": number, "prefill": number * prompt, "decode": number * tokens}
         return Cost({LIVE: number}) + self._cost(node.model, amounts) if number != ZERO else NO_COST
 
@@ -257,11 +188,11 @@ class Interpreter:
         if not isinstance(source, Conversation):
             self._values[node.result.id] = Items(ZERO, single)
             return NO_COST
-        before = _sent(source.prompt + self._carried(source))
+        before = self._prompts.sent(source)
         match node.kind:
             case "logprob":
                 added = ZERO if isinstance(given, Nothing) else written(given).tokens
-                self._values[node.result.id] = Items(added if added != ZERO else self._carried(source), single)
+                self._values[node.result.id] = Items(added if added != ZERO else self._prompts.carried(source), single)
                 return self._cost(node.model, {"score": ONE, "scored": before + added})
             case "choices":
                 count = self._length(given, node.span)
@@ -269,16 +200,10 @@ class Interpreter:
                 each = written(item(given)).tokens
                 return self._cost(node.model, {"score": count, "scored": count * (before + each)})
             case "reward":
-                steps = ONE if node.given is None else self._steps(source, node.given)
+                steps = ONE if node.given is None else self._prompts.steps(source, self._constant(node.given))
                 self._values[node.result.id] = Items(steps, single)
                 whole = before + constant(self._assumed.turn_tokens)
                 return self._cost(node.model, {"reward": steps, "scored": steps * whole})
-
-    def _steps(self, candidate: Conversation, delimiter: ir.Value) -> Expr:
-        """How many parts end with the delimiter, or with the text."""
-        if candidate.until and candidate.until == self._constant(delimiter):
-            return candidate.stops + ONE
-        return constant(2) * _sent(candidate.text.tokens) + ONE
 
     def _constant(self, value: ir.Value | None) -> str:
         """The text that a value is known to be, or ""."""

@@ -13,7 +13,8 @@ from typing import Any
 from ttsc.compiler.bounds.cost import LIVE, Cost, Kind
 from ttsc.compiler.bounds.domain import Abstract, leaves
 from ttsc.compiler.bounds.expr import ONE, ZERO, Expr, symbols
-from ttsc.compiler.bounds.interpret import Assumptions, Interpreter
+from ttsc.compiler.bounds.interpret import Interpreter
+from ttsc.compiler.bounds.prompts import Assumptions
 from ttsc.compiler.bounds.show import show
 from ttsc.compiler.bounds.sources import measured, parameter, utf8
 from ttsc.compiler.ir import nodes as ir
