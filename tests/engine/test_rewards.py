@@ -1,6 +1,7 @@
 """A real SGLang that serves a reward model, and one that serves embeddings.
 
-The models are tiny and random, and what comes back is compared with what transformers computes from them. Each server is started here, which takes about 20 s on two free cores.
+The models are tiny and random, and what comes back is compared with what transformers computes from them. Each server
+is started here, which takes about 20 s on two free cores.
 """
 
 from __future__ import annotations
