@@ -48,8 +48,9 @@ async def execute_extern(job: Job, node: Extern) -> None:
     signature = run.signatures.get(node.name)
     work = _Call(job, node, function, signature, arguments)
     if signature is not None and signature.kind == "environment":
-        await run.session.extern_limit.acquire(run.session.draw())
-        await _to_the_end(work.perform())
+        async with run.world:
+            await run.session.extern_limit.acquire(run.session.draw())
+            await _to_the_end(work.perform())
     else:
         await run.in_time(work.queued())
 
@@ -215,7 +216,7 @@ def _outside(record: dict[str, object], field: str, allowed: Allowed, where: str
     return ""
 
 
-def may_be(value: object, allowed: Allowed) -> bool:
+def may_be(value: object, allowed: Interval | Sequence[object]) -> bool:
     """Whether a value lies in an interval or is one of those listed."""
     if isinstance(allowed, Interval):
         number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -223,7 +224,7 @@ def may_be(value: object, allowed: Allowed) -> bool:
     return any(value == each and isinstance(value, bool) == isinstance(each, bool) for each in allowed)
 
 
-def range_text(allowed: Allowed) -> str:
+def range_text(allowed: Interval | Sequence[object]) -> str:
     """As the program writes it: `0..10`, `["a", "b"]`."""
     if isinstance(allowed, Interval):
         return f"{allowed.low}..{allowed.high}"

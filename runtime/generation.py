@@ -193,6 +193,7 @@ class Generation:
             requests=(*source.requests, completion.request_id),
             tokenizer=self._tokenizer,
             temperature=sampling.temperature,
+            step=self._tokenizer.decode(new_ids),
             known_logprobs=_logprobs(source, before, completion.logprobs or (), as_decoded, len(ids)),
         )
 

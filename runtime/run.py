@@ -63,6 +63,8 @@ class Run:
         self.stopped = Promise()
         self.ledger = Ledger(budget)
         self.expired = Promise()
+        self.world = asyncio.Lock()
+        """Held by the environment call under way: there is one at a time, also where a budget gave a round up."""
         self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._flights: set[Flight] = set()

@@ -62,6 +62,8 @@ class CandidateValue:
     answer: str | None = None
     temperature: float = 0.0
     known_logprobs: tuple[float | None, ...] = ()
+    step: str = ""
+    """What its last generation added."""
 
     @property
     def logprobs(self) -> tuple[float, ...]:

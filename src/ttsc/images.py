@@ -58,7 +58,7 @@ def _from_file(path: Path) -> Image:
         raise ImageRefused(f"names '{path}', which {error}") from None
 
 
-def _from_base64(text: str, rest: Mapping[str, Any]) -> Image:
+def _from_base64(text: str, rest: Mapping[Any, Any]) -> Image:
     if len(text) > MAX_BYTES * 4 // 3 + 4:
         raise ImageRefused(f"is more than {_megabytes(MAX_BYTES)}")
     try:

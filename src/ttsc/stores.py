@@ -161,10 +161,11 @@ def _unusable(path: Path, what: str, error: Exception) -> UsageError:
 class BoundStores:
     """The stores of one program: what was given for each, or an empty one in memory. `appends`: it may add to them."""
 
-    def __init__(self, program: Program, given: Mapping[str, Store] | None) -> None:
+    def __init__(self, program: Program, given: Mapping[str, object] | None) -> None:
         """Raises `UsageError` (E0515) for a name that the program does not declare and for what is no store."""
         names = [slot.name for slot in program.stores]
         problems = []
+        stores: dict[str, Store] = {}
         for name, store in (given or {}).items():
             if name not in names:
                 has = f"its stores: {', '.join(names)}" if names else "it has no stores"
@@ -173,14 +174,16 @@ class BoundStores:
             elif not isinstance(store, Store):
                 hint = "wrap a list in `ttsc.Store.memory(…)`, a path in `ttsc.Store.open(…)`"
                 problems.append(Problem("E0515", f"store '{name}' is a {type(store).__name__}", hint))
+            else:
+                stores[name] = store
         if problems:
             raise UsageError(*problems)
         ends = program.body.yields[1:]
         self._kinds = {slot.name: _item(slot.value.type) for slot in program.stores}
-        self._stores = {name: (given or {}).get(name) or Store.memory() for name in names}
+        self._stores = {name: stores.get(name) or Store.memory() for name in names}
         appended = [slot.name for slot, end in zip(program.stores, ends, strict=False) if end.id != slot.value.id]
         self.appends = bool(appended)
-        self.lost = tuple(name for name in appended if name not in (given or {}))
+        self.lost = tuple(name for name in appended if name not in stores)
         """Stores that the program adds to and that nobody keeps."""
 
     def read(self) -> dict[str, tuple[Any, ...]]:

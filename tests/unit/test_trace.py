@@ -13,8 +13,9 @@ from executor_programs import Builder, lengths, run  # noqa: E402
 
 from ttsc.backends.protocol import RequestFailed  # noqa: E402
 from ttsc.backends.scripted import ScriptedEngine  # noqa: E402
-from ttsc.compiler.ir.nodes import Program  # noqa: E402
-from ttsc.runtime.events import Event, RequestEnded, RequestStarted, RunEnded  # noqa: E402
+from ttsc.compiler.ir.nodes import Program, StoreSlot, Value  # noqa: E402
+from ttsc.compiler.values.types import STR, ListOf  # noqa: E402
+from ttsc.runtime.events import Event, OfflineTaken, RequestEnded, RequestStarted, RunEnded  # noqa: E402
 from ttsc.runtime.retries import RetryPolicy  # noqa: E402
 from ttsc.runtime.trace import TraceHeader, TraceUnreadable, TraceWriter, engine_facts, read_trace  # noqa: E402
 from ttsc.runtime.usage import UsageMeter, total  # noqa: E402
@@ -33,6 +34,28 @@ def events_of_a_run() -> list[Event]:
     )
     run(program(), engine, events=events, session_options={"retry": RetryPolicy(first_delay_s=0.0001)})
     return events
+
+
+def test_scores_offline_values_and_stores_read_back_too(tmp_path: Path) -> None:
+    slot = StoreSlot("notes", Value("%notes", ListOf(STR)))
+    b = Builder()
+    kept = b.offline(lambda inner: inner.text(inner.one(inner.generate(inner.user("q"), 1, max_tokens=9))))
+    scored = b.score("choices", b.user("q"), ("a", "b"))
+    end = b.pure("add", slot.value, b.pure("list", kept, kind=slot.value.type), kind=slot.value.type)
+    events: list[Event] = []
+    run(b.program(scored, stores=[(slot, end)]), ScriptedEngine(lambda p, s, k: "note"), events=events)
+    path = tmp_path / "run.jsonl"
+    with TraceWriter(path) as writer:
+        for event in events:
+            writer.write(event)
+    trace = read_trace(path)
+    assert list(trace.events) == events
+    assert {type(event) for event in events} >= {OfflineTaken, RequestStarted, RequestEnded}
+    assert trace.results[0].appended == {"notes": ("note",)}
+    meter = UsageMeter()
+    for event in trace.events:
+        meter.add(event)
+    assert meter.usage().scored_tokens == trace.results[0].usage.scored_tokens == 2
 
 
 def test_written_and_read_back(tmp_path: Path) -> None:

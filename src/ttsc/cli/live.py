@@ -19,7 +19,15 @@ _ROWS_PER_NODE = 12
 _NODES = 3
 _QUIET_S = 10.0
 """Plain lines of several inputs: the longest silence, in seconds, as long as anything happens."""
-_STYLES = {"running": "cyan", "eos": "green", "stop": "green", "length": "yellow", "abort": "dim", "error": "red"}
+_STYLES = {
+    "running": "cyan",
+    "eos": "green",
+    "stop": "green",
+    "done": "green",
+    "length": "yellow",
+    "abort": "dim",
+    "error": "red",
+}
 
 
 class Display(Protocol):

@@ -14,7 +14,7 @@ import click
 
 from ttsc.backends.protocol import Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
-from ttsc.runtime.events import RunResult, Usage
+from ttsc.runtime.events import OfflineTaken, RunResult, Usage
 
 _UNAVAILABLE = ("R0401", "R0405")
 
@@ -126,6 +126,17 @@ def exit_code(results: Sequence[RunResult]) -> int:
     if failures:
         return ENGINE_UNAVAILABLE if all(failure.code in _UNAVAILABLE for failure in failures) else FAILED
     return BUDGET_CUT if any(result.cut for result in results) else DONE
+
+
+def offline_lines(events: Sequence[OfflineTaken]) -> None:
+    """How many offline values were computed and how many were there, and what was wrong with what is kept."""
+    if not events:
+        return
+    counts = {source: sum(event.source == source for event in events) for source in ("computed", "kept", "shared")}
+    counts["computed"] += sum(event.source == "repaired" for event in events)
+    say("offline   " + ", ".join(f"{count} {source}" for source, count in counts.items() if count))
+    for note in dict.fromkeys(event.note for event in events if event.note):
+        say(f"offline   {note}")
 
 
 def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -> None:

@@ -20,9 +20,10 @@ from ttsc.cli.exit_codes import TERMINATED, say
 from ttsc.cli.options import as_level, disable_option, level_option, program_option
 
 if TYPE_CHECKING:
-    from ttsc.api import CompiledProgram, Runs
+    from ttsc.api import CompiledProgram
     from ttsc.compiler.ir.nodes import Limit
     from ttsc.engines import Engines
+    from ttsc.runs import Runs
     from ttsc.runtime.events import Event, RunResult
     from ttsc.stores import Store
 
@@ -166,8 +167,9 @@ async def _run(job: Job) -> int:
     """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
     from ttsc.batches import in_flight
     from ttsc.cli.live import choose_display
-    from ttsc.cli.output import Results, exit_code, summary
+    from ttsc.cli.output import Results, exit_code, offline_lines, summary
     from ttsc.cli.progress import EngineProgress
+    from ttsc.runtime.events import OfflineTaken
 
     _stop_on_sigterm()
     start = time.monotonic()
@@ -198,9 +200,13 @@ async def _run(job: Job) -> int:
             traced = stack.enter_context(_trace(job, runs))
             display = stack.enter_context(choose_display(inputs, quiet=job.as_json and not on_terminal))
 
+            offline: list[OfflineTaken] = []
+
             def on_event(event: Event) -> None:
                 display.feed(event)
                 traced(event)
+                if isinstance(event, OfflineTaken):
+                    offline.append(event)
 
             async def one(number: int, values: Mapping[str, Any]) -> RunResult:
                 return await runs.run(values, seed=job.seed, on_event=on_event, number=number)
@@ -210,6 +216,7 @@ async def _run(job: Job) -> int:
                 results.add(result)
                 display.result(result, _label(job.inputs[result.input]))
             stack.close()
+            offline_lines(offline)
             summary(results.in_order(), runs.seeds_honoured, time.monotonic() - start)
     return exit_code(results.in_order())
 

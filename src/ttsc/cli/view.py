@@ -8,6 +8,7 @@ from ttsc.runtime.events import (
     Decided,
     Event,
     ExternCalled,
+    OfflineTaken,
     RequestEnded,
     RequestRetried,
     RequestStarted,
@@ -15,8 +16,10 @@ from ttsc.runtime.events import (
     TokensArrived,
 )
 
-MARKS = {"running": "…", "eos": "✓", "stop": "✓", "length": "▸", "abort": "✗", "error": "!"}
-"""Decoding; ended by itself or at its delimiter; cut by max_tokens; aborted because it was no longer needed; failed."""
+MARKS = {"running": "…", "eos": "✓", "stop": "✓", "done": "✓", "length": "▸", "abort": "✗", "error": "!"}
+"""Running; ended by itself, at its delimiter, or without decoding; cut by max_tokens; aborted because it was no longer
+needed; failed.
+"""
 
 _VALUE_CHARACTERS = 60
 
@@ -71,6 +74,8 @@ class View:
             case ExternCalled():
                 ended = f"failed: {event.error}" if event.error else "done"
                 return f"{event.name} {ended} in {event.duration_s:.2f} s"
+            case OfflineTaken():
+                return f"{event.node} {event.source}" + (f": {event.note}" if event.note else "")
             case RunEnded():
                 self.ended += 1
         return None
@@ -111,7 +116,12 @@ class View:
         }
         reason = f": {event.error}" if event.error else ""
         how = words.get(event.finish, event.finish)
+        if event.finish == "done":
+            return f"{event.node}{index} {_SCORED[event.kind]}, {event.duration_s:.1f} s"
         return f"{event.node}{index} {how} after {event.completion_tokens} tokens, {event.duration_s:.1f} s{reason}"
+
+
+_SCORED = {"score": "scored", "reward": "rated", "embed": "embedded"}
 
 
 def decided_line(event: Decided) -> str:
