@@ -59,6 +59,7 @@ def fields_of(value: Conversation) -> Fields:
     return Fields(
         (
             ("text", value.text),
+            ("step", value.text),
             ("tokens", Number(value.generated, ZERO)),
             ("finish", short),
             ("finished", Plain()),

@@ -104,6 +104,7 @@ POOL = ListOf(CANDIDATE)
 
 CANDIDATE_FIELDS: dict[str, Type] = {
     "text": STR,
+    "step": STR,
     "tokens": INT,
     "finish": STR,
     "finished": BOOL,
@@ -117,11 +118,11 @@ CANDIDATE_FIELDS: dict[str, Type] = {
     "index": INT,
     "model": STR,
 }
-"""Fields of a candidate: generated text; tokens generated since its context; how its last generation ended (`eos`,
-`stop`, `length`); whether it ended by itself; whether it was cut by `max_tokens`; its score (0 until scored) and the
-step rewards it came from; its extracted answer; the sum of its tokens' log-probabilities (natural logarithm, forced
-tokens left out) and each of them; the temperature it was last sampled at; its place among the candidates it was
-generated with; the model role.
+"""Fields of a candidate: generated text; the part of it that its last generation added; tokens generated since its
+context; how its last generation ended (`eos`, `stop`, `length`); whether it ended by itself; whether it was cut by
+`max_tokens`; its score (0 until scored) and the step rewards it came from; its extracted answer; the sum of its tokens'
+log-probabilities (natural logarithm, forced tokens left out) and each of them; the temperature it was last sampled at;
+its place among the candidates it was generated with; the model role.
 """
 
 NODE_FIELDS: dict[str, Type] = {
