@@ -34,7 +34,24 @@ def check_semantics(source: Source) -> list[Diagnostic]:
         return list(error.diagnostics)
 
 
-CHECKS: dict[str, Callable[[Source], list[Diagnostic]]] = {"syntax": check_syntax}
+def check_money(source: Source) -> list[Diagnostic]:
+    """The same with bounds, and what costs money for nothing."""
+    from ttsc.compiler.bounds.check import check_bounds, check_money
+    from ttsc.compiler.semantics.check import check
+    from ttsc.library import FileLibrary
+
+    try:
+        checked = check(source, FileLibrary())
+        return [*checked.warnings, *check_money(checked, check_bounds(checked))]
+    except CompileError as error:
+        return list(error.diagnostics)
+
+
+CHECKS: dict[str, Callable[[Source], list[Diagnostic]]] = {
+    "syntax": check_syntax,
+    "bounds": check_money,
+    "warnings": check_money,
+}
 """By the name of the file: the stage that its chunks are for. All others are for the checker."""
 
 CHUNKS = [(path.stem, chunk) for path in sorted(FOLDER.glob("*.tts")) for chunk in chunks.read(path)]

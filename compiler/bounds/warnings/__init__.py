@@ -18,6 +18,6 @@ def money_warnings(program: typed.Program, built: ir.Program) -> tuple[Diagnosti
     return (
         *prefix_warnings(built, flow),
         *judge_warnings(built, flow),
-        *budget_warnings(built),
+        *budget_warnings(built, flow),
         *tunable_warnings(program, built, flow),
     )

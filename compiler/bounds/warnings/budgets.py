@@ -7,9 +7,10 @@ from dataclasses import replace
 from math import floor
 
 from ttsc.compiler.bounds.interpret import DEFAULT_MAX_TOKENS
+from ttsc.compiler.bounds.warnings.flow import Flow
 from ttsc.compiler.bounds.worst_case import ConcreteBounds, worst_case
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.ir.rewrite import rewrite, walk
+from ttsc.compiler.ir.rewrite import operands, rewrite, walk
 from ttsc.compiler.values.types import Interval
 from ttsc.grammar.diagnostics import Diagnostic
 
@@ -17,7 +18,7 @@ SHARE = 0.9
 """A generation of which this share of all decoded tokens may come."""
 
 
-def budget_warnings(program: ir.Program) -> Iterator[Diagnostic]:
+def budget_warnings(program: ir.Program, flow: Flow) -> Iterator[Diagnostic]:
     generations = [node for node in walk(program.body) if isinstance(node, ir.Generate)]
     if not generations:
         return
@@ -26,7 +27,7 @@ def budget_warnings(program: ir.Program) -> Iterator[Diagnostic]:
     above = [node for node in generations if tokens is not None and _limit(node, constants) >= tokens]
     yield from (_breaks(node, _limit(node, constants), floor(tokens or 0)) for node in above)
     if len(generations) > 1 and not above:
-        yield from _dominating(program, generations)
+        yield from _dominating(program, generations, flow)
     yield from _never_reached(program)
 
 
@@ -48,10 +49,14 @@ def _breaks(node: ir.Generate, limit: int, tokens: int) -> Diagnostic:
     )
 
 
-def _dominating(program: ir.Program, generations: list[ir.Generate]) -> Iterator[Diagnostic]:
-    """A default `max_tokens` of which nearly all tokens may come, where the author has set others."""
-    silent = [node for node in generations if node.span.text and "max_tokens" not in node.span.text]
-    if not silent or len(silent) == len(generations):
+def _dominating(program: ir.Program, generations: list[ir.Generate], flow: Flow) -> Iterator[Diagnostic]:
+    """A step with the default `max_tokens`, of which nearly all tokens may come, that reads what came of steps with a
+    limit of their own: a judge, or a summary. That first drafts are long is how it should be.
+    """
+    limited = {node.result.id for node in generations if "max_tokens" in node.span.text}
+    others = [node for node in generations if node.span.text and node.result.id not in limited]
+    silent = [node for node in others if limited & flow.behind(value.id for value in operands(node))]
+    if not silent:
         return
     decode = _by_node(program).decode
     total = sum(decode.values())
