@@ -30,7 +30,7 @@ from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Level, Plan
 from ttsc.driver import Compiled, compile_file, compile_source
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
-from ttsc.errors import InputError, Problem
+from ttsc.errors import InputError, Problem, UsageError
 from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Source
@@ -297,9 +297,9 @@ class CompiledProgram:
             async def one(number: int, given: Given) -> RunResult:
                 try:
                     values = self.check_input(given)
-                except InputError as error:
+                    return await runs.run(values, seed=seed, on_event=on_event, number=number)
+                except UsageError as error:
                     return refused(error.problems[0], seed, number)
-                return await runs.run(values, seed=seed, on_event=on_event, number=number)
 
             async for result in in_flight(inputs, one, 1 if runs.one_by_one else concurrency, ordered):
                 yield result

@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,8 +63,8 @@ class Runs:
         return self._stores.lost
 
     async def run(self, values: Given, *, seed: int = 0, on_event: OnEvent | None = None, number: int = 0) -> RunResult:
-        """Run one checked input (see `check_input`). A failure is in the result, not raised; `UsageError` for a store
-        that can't be read or written.
+        """Run one checked input (see `check_input`). A failure is in the result, not raised, also that of a store that
+        can't be written; `UsageError` before anything runs for one that can't be read.
         """
         async with self._turn if self.one_by_one else nullcontext():
             result = await run_plan(
@@ -77,8 +78,7 @@ class Runs:
                 stores=self._stores.read(),
                 budget=self._budget,
             )
-            self._stores.append(result.appended)
-        return result
+            return self._kept(result)
 
     async def events(self, values: Given, *, seed: int = 0, number: int = 0) -> AsyncGenerator[Event, None]:
         """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
@@ -95,11 +95,19 @@ class Runs:
             )
             try:
                 async for event in events:
-                    if isinstance(event, RunEnded):
-                        self._stores.append(event.result.appended)
-                    yield event
+                    yield replace(event, result=self._kept(event.result)) if isinstance(event, RunEnded) else event
             finally:
                 await cast(AsyncGenerator[Event, None], events).aclose()
+
+    def _kept(self, result: RunResult) -> RunResult:
+        """The result, once what it appended is in the stores. It is a failure if that can't be done."""
+        try:
+            self._stores.append(result.appended)
+        except UsageError as error:
+            problem = error.problems[0]
+            failure = RunFailure(problem.code, problem.message, problem.hint)
+            return replace(result, value=None, error=failure, appended={})
+        return result
 
 
 def refused(problem: Problem, seed: int, number: int) -> RunResult:

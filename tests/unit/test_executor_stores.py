@@ -177,11 +177,11 @@ def test_a_deadline_does_not_cut_a_call_of_an_environment() -> None:
     calls: list[str] = []
 
     def act(x: str) -> str:
-        time.sleep(0.05)
+        time.sleep(0.6)
         calls.append(x)
         return x
 
-    result = run(acting(), said(), externs={"act": act}, budget=[Limit("latency", 0.02)])
+    result = run(acting(), said(), externs={"act": act}, budget=[Limit("latency", 0.3)])
     assert calls == ["step 0"]
     assert result.error is not None
     assert result.error.code == "R0521"

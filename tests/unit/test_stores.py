@@ -165,6 +165,39 @@ def test_an_append_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch:
     assert store.items == ("a",)
 
 
+def test_a_run_whose_items_cannot_be_kept_has_failed(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+
+    def reply(prompt: str, seed: int, sampling: Any) -> str:
+        path.mkdir()
+        return "ok"
+
+    with pytest.raises(ttsc.RunError) as caught:
+        learn().run(question="a", engine=ScriptedEngine(reply), stores={"lessons": ttsc.Store.open(path)})
+    assert caught.value.failure.code == "E0515"
+    assert caught.value.result.usage.requests == 1
+
+
+def test_a_store_that_breaks_within_a_batch_fails_the_later_inputs_only(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+
+    async def results() -> list[ttsc.RunResult]:
+        found = learn().amap(inputs(), engine=ScriptedEngine(echo), stores={"lessons": ttsc.Store.open(path)})
+        return [result async for result in found]
+
+    async def inputs() -> Any:
+        yield {"question": "a"}
+        while not path.exists():
+            await asyncio.sleep(0.001)
+        path.write_text("3\n")
+        yield {"question": "b"}
+
+    one, two = asyncio.run(results())
+    assert one.value == "<a>"
+    assert two.error is not None
+    assert two.error.code == "E0515"
+
+
 def test_a_folder_is_no_store(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="can't be read: Is a directory"):
         _ = ttsc.Store.open(tmp_path).items

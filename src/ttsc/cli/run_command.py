@@ -169,6 +169,8 @@ async def _run(job: Job) -> int:
     from ttsc.cli.live import choose_display
     from ttsc.cli.output import Results, exit_code, offline_lines, summary
     from ttsc.cli.progress import EngineProgress
+    from ttsc.errors import UsageError
+    from ttsc.runs import refused
     from ttsc.runtime.events import OfflineTaken
 
     _stop_on_sigterm()
@@ -209,7 +211,10 @@ async def _run(job: Job) -> int:
                     offline.append(event)
 
             async def one(number: int, values: Mapping[str, Any]) -> RunResult:
-                return await runs.run(values, seed=job.seed, on_event=on_event, number=number)
+                try:
+                    return await runs.run(values, seed=job.seed, on_event=on_event, number=number)
+                except UsageError as error:
+                    return refused(error.problems[0], job.seed, number)
 
             at_once = 1 if runs.one_by_one else job.concurrency
             async for result in in_flight(job.inputs, one, at_once, ordered=False):
