@@ -195,7 +195,7 @@ class StubServer(HttpStub):
         self.bodies.append(body | {"path": path})
         if await self._faulty(self.faults.pop(0) if self.faults else None, writer):
             return
-        ids, rid = body["input_ids"], body["rid"]
+        ids, rid = body["input_ids"], body.get("rid", "")
         if not self.behaviour.pooled_dimensions:
             message = "This model does not appear to be an embedding model by default. Please add `--is-embedding`"
             await self.json(writer, 400, {"error": {"message": message}})

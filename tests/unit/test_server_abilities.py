@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import httpx
 import pytest
 
-from ttsc.backends.sglang import server_command
+from ttsc.backends.sglang import health, kept, server_command
 from ttsc.backends.sglang.abilities import abilities, schema_facts
 from ttsc.backends.sglang.architecture import folder_architectures, served_purpose
 from ttsc.backends.sglang.doctor import diagnose_server
 
 sys.path.insert(0, str(Path(__file__).parent))
-from fake_sglang import Behaviour, StubServer  # noqa: E402
+from fake_sglang import Behaviour, Fault, StubServer  # noqa: E402
+from stub_launch import own_state, stub_engine_fixture  # noqa: E402, F401 (fixtures)
 from test_tokenizer import CHATML, save  # noqa: E402
 
 REWARD = Behaviour(architecture="LlamaForSequenceClassification", pooled_dimensions=1)
@@ -85,3 +87,26 @@ async def test_the_doctor_asks_such_a_server_what_it_can_answer(
     assert {check.status for check in found.values()} == {"ok"}
     assert found["abilities"].detail == name
     assert name in found and "seeds" not in found
+
+
+@pytest.mark.parametrize("behaviour", [Behaviour(), REWARD, Behaviour(pooled_dimensions=3)])
+def test_a_server_is_ready_once_its_model_computes(behaviour: Behaviour) -> None:
+    with StubServer(behaviour) as stub, httpx.Client(base_url=stub.url) as client:
+        stub.faults.append(Fault("status", status=503))
+        assert not health._computes(client, 5.0)
+        assert health._computes(client, 5.0)
+        assert len(stub.bodies) == 2
+
+
+def test_one_model_generating_and_embedding_is_two_engines(stub_engine: Callable[..., None]) -> None:
+    stub_engine()
+    generating = kept.start_daemon("some/model", timeout_s=30)
+    embedding = kept.start_daemon("some/model", timeout_s=30, extra_args=("--is-embedding",))
+    assert generating.url != embedding.url
+    assert (generating.embeds, embedding.embeds) == (False, True)
+    assert kept.find_running("some/model") == generating
+    assert kept.find_running(embedding.name) == embedding
+    assert kept.start_daemon("some/model", timeout_s=30, extra_args=("--is-embedding",)) == embedding
+    kept.stop(generating.name)
+    assert kept.find_running("some/model") is None, "a role that generates cannot use it"
+    assert kept.stop("some/model") == [embedding]
