@@ -55,7 +55,7 @@ class Script:
         if row is None:
             raise self._unscripted(asked, "what it replies")
         replies = row.texts()
-        going_on = [reply for reply in replies if begun and reply.startswith(begun)]
+        going_on = [reply for reply in replies if begun and reply != begun and reply.startswith(begun)]
         if going_on:
             return going_on[row.turn(len(going_on))][len(begun) :]
         return replies[row.turn(len(replies))]

@@ -65,9 +65,13 @@ class Judgement(Generation):
         return self.pure("reduce_scores", (scores,), FLOAT, str(a["reduce"]), span)
 
     def step_rewards(self, candidate: ir.Value, a: Arguments, env: Env, span: Span) -> ir.Value:
-        """A reward for the end of each step, or one for the whole."""
+        """A reward for the end of each step, or one for the whole: which is that of the last step, too."""
         steps = a["steps"]
-        whole = a["reduce"] == "whole" or steps is None or (isinstance(steps, typed.Const) and steps.value is None)
+        whole = (
+            a["reduce"] in ("whole", "last")
+            or steps is None
+            or (isinstance(steps, typed.Const) and steps.value is None)
+        )
         given = None if whole else self.value(steps, env)
         scores = self.measure("reward", candidate, given, str(a["model"]), span)
         if a["link"] == "none":
