@@ -167,19 +167,34 @@ async def test_errors_of_a_used_file_are_shown_at_the_use(session: Session, uri:
     assert found.related_information and found.related_information[0].location.uri == uri_of(file)
 
 
+async def republished(session: Session, uri: str, seen: int) -> list[object]:
+    """Codes of the messages that come after `seen` publications."""
+
+    async def again() -> None:
+        while len(session.published[uri]) <= seen:
+            await asyncio.sleep(0.01)
+
+    await asyncio.wait_for(again(), WAIT_S)
+    return [d.code for d in session.published[uri][-1].diagnostics]
+
+
 async def test_a_change_of_a_used_file_is_seen_by_its_users(session: Session, uri: str, tmp_path: Path) -> None:
     assert await session.diagnostics(uri) == []
     seen = len(session.published[uri])
     other = uri_of(tmp_path / "lib" / "grades.tts")
     session.open(other, LIBRARY.replace("points: int", "points: str"))
     await session.diagnostics(other)
+    assert await republished(session, uri, seen) == ["E0313"]
 
-    async def again() -> None:
-        while len(session.published[uri]) == seen:
-            await asyncio.sleep(0.01)
 
-    await asyncio.wait_for(again(), WAIT_S)
-    assert [d.code for d in session.published[uri][-1].diagnostics] == ["E0313"]
+async def test_a_change_on_the_disk_is_seen_when_the_editor_says_so(session: Session, uri: str, tmp_path: Path) -> None:
+    assert await session.diagnostics(uri) == []
+    seen = len(session.published[uri])
+    file = tmp_path / "lib" / "grades.tts"
+    file.write_text(LIBRARY.replace("points: int", "points: str"), encoding="utf-8")
+    event = types.FileEvent(uri_of(file), types.FileChangeType.Changed)
+    session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
+    assert await republished(session, uri, seen) == ["E0313"]
 
 
 async def test_a_closed_text_has_no_messages(session: Session, uri: str) -> None:

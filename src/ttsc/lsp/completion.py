@@ -58,16 +58,9 @@ def complete(document: Document, offset: int) -> list[Item]:
     items = _Completer(document, place).items()
     edit = document.lines.range(place.start, place.end)
     return [
-        replace_edit(item, types.TextEdit(edit, item.insert_text if item.insert_text is not None else item.label))
+        _with_edit(item, types.TextEdit(edit, item.insert_text if item.insert_text is not None else item.label))
         for item in items
     ]
-
-
-def replace_edit(item: Item, edit: types.TextEdit) -> Item:
-    """The item with the text that it replaces, so that editors agree on what a word is."""
-    item.text_edit = edit
-    item.insert_text = None
-    return item
 
 
 def _template_parameters(analysis: Analysis, offset: int) -> tuple[ast.Parameter, ...] | None:
@@ -275,6 +268,13 @@ def _fields(type_: Type | None) -> Mapping[str, Type]:
 
 
 # --- items
+
+
+def _with_edit(item: Item, edit: types.TextEdit) -> Item:
+    """The item with the text that it replaces, so that editors agree on what a word is."""
+    item.text_edit = edit
+    item.insert_text = None
+    return item
 
 
 def _rank(fits: bool, rank: int) -> int:

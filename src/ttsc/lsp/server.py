@@ -149,9 +149,8 @@ def _synchronisation(server: Server) -> None:
         server.documents.close(uri)
         server.text_document_publish_diagnostics(types.PublishDiagnosticsParams(uri, []))
 
-    @server.feature(types.TEXT_DOCUMENT_DID_SAVE)
     @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
-    def files_changed(params: object) -> None:
+    def files_changed(params: types.DidChangeWatchedFilesParams) -> None:
         for document in server.documents:
             document.forget()
             server.later(document)
