@@ -1,12 +1,13 @@
 """The compiler's central test: `-O0`, `-O1` and `-O2` give the same value for the same seed, whatever the timing.
 
 Every program in `programs/` runs on a stub whose replies depend only on prompt and seed, as a deterministic engine's
-do, while jitter varies the order in which candidates finish.
+do, while jitter varies the order in which candidates finish. What it appends to stores counts as part of the value.
 """
 
 from __future__ import annotations
 
 import random
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ from hypothesis import strategies as st
 
 import ttsc
 from ttsc.backends.protocol import Sampling
-from ttsc.backends.scripted import ScriptedEngine
+from ttsc.backends.scripted import ScriptedEngine, conforming
+from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Type
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
-TASK = {"task": "add", "tests": ["assert add(1, 2) == 3"]}
+VALUES: dict[str, Any] = {"str": "How many?", "int": 3, "float": 0.5, "bool": True}
 FILES = sorted(PROGRAMS.glob("*.tts"))
 
 
@@ -42,12 +44,32 @@ def run_python(code: str, tests: list[str], timeout_s: float) -> dict[str, Any]:
     return {"passed": "a + b" in code, "output": "" if "a + b" in code else "AssertionError"}
 
 
+def value_of(kind: Type) -> Any:
+    """Something to give a parameter or to begin a store with."""
+    match kind:
+        case OptionalOf():
+            return None
+        case ListOf(item):
+            return [value_of(item)] * 2
+        case RecordType(fields=fields):
+            return {name: value_of(part) for name, part in fields}
+    return VALUES[str(kind)]
+
+
 def run(path: Path, level: ttsc.Level, seed: int, jitter_seed: int) -> tuple[Any, str]:
-    engine = ScriptedEngine(reply, jitter=0.4 if jitter_seed else 0.0, jitter_seed=jitter_seed)
-    given = TASK if path.stem == "verify_and_refine" else {"question": "How many?"}
+    engine = ScriptedEngine(conforming(reply, broken=0.2), jitter=0.4 if jitter_seed else 0.0, jitter_seed=jitter_seed)
     program = ttsc.compile(path, level=level)
-    result = program.run(given, engine=engine, seed=seed, externs={"run_python": run_python})
-    return result.value, result.error.code if result.error else ""
+    given = {each.name: value_of(each.value.type) for each in program.parameters if each.required}
+    stores = {slot.name: ttsc.Store.memory(value_of(slot.value.type)) for slot in program.ir.stores}
+    externs = {"run_python": run_python}
+    with tempfile.TemporaryDirectory() as kept:
+        try:
+            result = program.run(
+                given, engine=engine, seed=seed, externs=externs, stores=stores, artifacts=kept, evaluation=True
+            )
+        except ttsc.RunError as error:
+            return error.failure.message, error.failure.code
+    return (result.value, result.abstained, result.appended), ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
