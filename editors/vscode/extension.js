@@ -13,8 +13,7 @@ async function start() {
     { scheme: "file", language: "tts" },
     { scheme: "untitled", language: "tts" },
   ];
-  const synchronize = { fileEvents: vscode.workspace.createFileSystemWatcher("**/*.tts") };
-  client = new LanguageClient("ttsc", "ttsc", { command, args }, { documentSelector, synchronize });
+  client = new LanguageClient("ttsc", "ttsc", { command, args }, { documentSelector });
   try {
     await client.start();
   } catch (error) {

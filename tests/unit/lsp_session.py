@@ -49,6 +49,7 @@ class Session:
         self.client = LanguageClient("tests", "1")
         self.published: dict[str, list[types.PublishDiagnosticsParams]] = {}
         self.logged: list[str] = []
+        self.registered: list[str] = []
         self._arrived = asyncio.Event()
         self._versions: dict[str, int] = {}
 
@@ -56,6 +57,10 @@ class Session:
         def publish(params: types.PublishDiagnosticsParams) -> None:
             self.published.setdefault(params.uri, []).append(params)
             self._arrived.set()
+
+        @self.client.feature(types.CLIENT_REGISTER_CAPABILITY)
+        def register(params: types.RegistrationParams) -> None:
+            self.registered.extend(registration.method for registration in params.registrations)
 
         @self.client.feature(types.WINDOW_LOG_MESSAGE)
         def log(params: types.LogMessageParams) -> None:
@@ -66,8 +71,11 @@ class Session:
         await self.client.start_io(sys.executable, *(command or ("-m", "ttsc", "lsp", "--stdio")))
         general = types.GeneralClientCapabilities(position_encodings=encodings)
         rename = types.RenameClientCapabilities(prepare_support=True)
+        watched = types.DidChangeWatchedFilesClientCapabilities(dynamic_registration=True)
         able = types.ClientCapabilities(
-            general=general, text_document=types.TextDocumentClientCapabilities(rename=rename)
+            general=general,
+            text_document=types.TextDocumentClientCapabilities(rename=rename),
+            workspace=types.WorkspaceClientCapabilities(did_change_watched_files=watched),
         )
         self.initialized = await self.client.initialize_async(types.InitializeParams(capabilities=able))
         self.client.initialized(types.InitializedParams())

@@ -192,6 +192,7 @@ async def test_a_change_on_the_disk_is_seen_when_the_editor_says_so(session: Ses
     seen = len(session.published[uri])
     file = tmp_path / "lib" / "grades.tts"
     file.write_text(LIBRARY.replace("points: int", "points: str"), encoding="utf-8")
+    assert session.registered == [types.WORKSPACE_DID_CHANGE_WATCHED_FILES]
     event = types.FileEvent(uri_of(file), types.FileChangeType.Changed)
     session.client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([event]))
     assert await republished(session, uri, seen) == ["E0313"]

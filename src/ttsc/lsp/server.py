@@ -120,6 +120,17 @@ def create() -> Server:
     def initialize(params: types.InitializeParams) -> None:
         server.documents.encoding = types.PositionEncodingKind(server.workspace.position_encoding).value
 
+    @server.feature(types.INITIALIZED)
+    async def initialized(params: types.InitializedParams) -> None:
+        """Ask to be told of files that change on the disk, where the editor can be asked."""
+        workspace = server.client_capabilities.workspace
+        watched = workspace.did_change_watched_files if workspace else None
+        if watched and watched.dynamic_registration:
+            options = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher("**/*.tts")])
+            method = types.WORKSPACE_DID_CHANGE_WATCHED_FILES
+            asked = types.RegistrationParams([types.Registration("files", method, options)])
+            await server.client_register_capability_async(asked)
+
     @server.feature(types.SHUTDOWN)
     def shutdown(params: None) -> None:
         server.shut_down = True
