@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
-from executor_programs import Builder, run
+from executor_programs import Builder, plan, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,8 +15,10 @@ from ttsc.backends.scripted import ScriptedEngine
 from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Limit, Program, Value
 from ttsc.compiler.values.types import BOOL, CANDIDATE, POOL
 from ttsc.runtime.events import RunResult
+from ttsc.runtime.executor import run_plan
 from ttsc.runtime.ledger import Ledger, clause
 from ttsc.runtime.retries import RetryPolicy
+from ttsc.runtime.session import Session
 
 QUICK = {"retry": RetryPolicy(first_delay_s=0.0, jitter=0.0)}
 FINISHED = FirstFinished(truncated="include")
@@ -212,3 +215,26 @@ def test_a_budget_is_never_exceeded(tokens: int, calls: int, width: int, rounds:
     if result.error is None and not result.cut:
         free = run(search(width, rounds), ScriptedEngine(engine._reply, reward=lambda t: float(len(t))), seed=seed)
         assert faulty or result.value == free.value, "a budget that did not cut changed nothing"
+
+
+@given(turns=st.integers(0, 400), seed=st.integers(0, 10**6), budget=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_a_cancelled_search_leaves_nothing_behind(turns: int, seed: int, budget: bool) -> None:
+    engine = ScriptedEngine(
+        lambda p, s, k: "word " * (s % 5) + "end", jitter=0.4, jitter_seed=seed, reward=lambda t: float(len(t))
+    )
+
+    async def main() -> None:
+        session = Session({"default": engine})
+        limits = [Limit("tokens", 300), Limit("latency", 30)] if budget else []
+        task = asyncio.create_task(run_plan(plan(search(4, 3)), {}, session, seed=seed, budget=limits))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        await session.close()
+        assert engine.running == 0
+        await engine.close()
+        assert [left for left in asyncio.all_tasks() if left is not asyncio.current_task()] == []
+
+    asyncio.run(main())
