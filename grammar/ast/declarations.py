@@ -57,7 +57,10 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`name: type [= default] [in low..high | in [a, b]]`; with `in` it is a tunable. `oracle`: known in evaluation only."""
+    """`name: type [= default] [in low..high | in [a, b]]`; with `in` it is a tunable.
+
+    `oracle`: known in evaluation only.
+    """
 
     name: Name
     type: TypeExpr

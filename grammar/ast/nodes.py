@@ -223,7 +223,10 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class For:
-    """`for x in xs { … } [until condition]`: a round for each element, in order; `for a, b in pairs` takes pairs apart."""
+    """`for x in xs { … } [until condition]`: a round for each element, in order.
+
+    `for a, b in pairs` takes pairs apart.
+    """
 
     names: tuple[Name, ...]
     over: Expr
