@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -14,10 +15,14 @@ from hypothesis import strategies as st
 from lsp_session import analysed, split
 from lsprotocol import types
 
+from ttsc.compiler.semantics.functions import FUNCTIONS
+from ttsc.compiler.semantics.operators import OPERATORS, Spec
 from ttsc.grammar import ast
 from ttsc.grammar.parser import parse
 from ttsc.grammar.partial import parse_partly
 from ttsc.grammar.source import Source
+from ttsc.lsp import signatures
+from ttsc.lsp.actions import actions
 from ttsc.lsp.completion_place import place_at
 from ttsc.lsp.documents import Documents
 from ttsc.lsp.positions import Lines, changed
@@ -223,3 +228,55 @@ def test_without_the_extra_the_command_says_what_to_install() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (2, "")
     assert "E0519" in done.stderr and "pip install 'ttsc[lsp]'" in done.stderr
+
+
+# --- what is said
+
+
+@pytest.mark.parametrize("spec", OPERATORS.values(), ids=lambda spec: spec.name)
+def test_every_operator_can_be_shown(spec: Spec) -> None:
+    shown = signatures.operator(spec) + signatures.operator_doc(spec)
+    assert not re.search(r"[A-Z]\w+\([a-z]\w*=", shown), "the inside of a table"
+    for p in spec.parameters:
+        assert p.doc, f"{p.name} of {spec.name} has no meaning"
+        assert f"`{signatures.argument(p)}` {p.doc}" in shown
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_can_be_shown(name: str) -> None:
+    assert signatures.function(name, FUNCTIONS[name]).startswith(f"{name}(")
+    assert signatures.function_doc(FUNCTIONS[name])
+
+
+@pytest.mark.parametrize(
+    ("text", "title", "result"),
+    [
+        (
+            "program p(q: str) -> str? { return boxed(q) }",
+            "Add 'use std.answers (boxed)'",
+            "use std.answers (boxed)\n\nprogram p(q: str) -> str? { return boxed(q) }",
+        ),
+        (
+            "use std.answers (number)\nprogram p(q: str) -> str? { return boxed(q) }",
+            "Add 'use std.answers (boxed)'",
+            "use std.answers (number)\nuse std.answers (boxed)\nprogram p(q: str) -> str? { return boxed(q) }",
+        ),
+        (
+            "program p(q: str) -> bool { return q == q && true }",
+            "Change to 'and'",
+            "program p(q: str) -> bool { return q == q and true }",
+        ),
+        ("program p() -> bool { return True }", "Change to 'true'", "program p() -> bool { return true }"),
+        ("function f(x: colour) -> int = 1", "", "function f(x: colour) -> int = 1"),
+    ],
+)
+def test_fixes(text: str, title: str, result: str) -> None:
+    document = Documents().open("untitled:x", text, 1)
+    found = actions(document, 0, len(text))
+    assert [action.title for action in found] == ([title] if title else [])
+    for action in found:
+        assert action.edit is not None and action.edit.changes is not None
+        (edit,) = action.edit.changes["untitled:x"]
+        start, end = document.lines.offset(edit.range.start), document.lines.offset(edit.range.end)
+        text = text[:start] + edit.new_text + text[end:]
+    assert text == result
