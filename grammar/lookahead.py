@@ -107,7 +107,8 @@ def _declares(tokens: list[Token], i: int, previous: str, depth: int) -> bool:
     # Something is missing before it, then, unless the next name begins a statement (`let x = model` and `y = 3`) or
     # a declaration (`function f() -> str = model` and `prompt y(…)`).
     after = tokens[i + 2].kind
-    return (after != "=" or depth == 0) and not (following.text in DECLARATION_WORDS and after == "NAME")
+    declares = following.text in DECLARATION_WORDS and after in {"NAME", "STRING"}
+    return (after not in {"=", "+="} or depth == 0) and not declares
 
 
 def _settle_ifs(tokens: list[Token]) -> None:

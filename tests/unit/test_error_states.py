@@ -36,19 +36,17 @@ TERMINALS = re.compile(r"\b(NAME|INT|FLOAT|QUANTITY|STRING|MODULE_DOC|COND_IF|LA
 
 
 def productions() -> list[tuple[str, list[str]]]:
-    """The grammar's rules without those for stand-ins, terminals called what the tables call them."""
+    """The grammar's rules without those for stand-ins. Terminals are called as in the tables, nonterminals in `<>`."""
     from lark import Lark
 
     lark = Lark(tables.GRAMMAR_FILE.read_text(encoding="utf-8"), parser="lalr", lexer="contextual")
     literal = {t.name: re.sub(r"\\(.)", r"\1", t.pattern.value) for t in lark.terminals if t.pattern}
-    rules = [
-        (
-            str(rule.origin.name),
-            [literal.get(part.name, part.name) if part.is_term else part.name for part in rule.expansion],
-        )
-        for rule in lark.rules
-    ]
-    return [(origin, parts) for origin, parts in rules if not any(part.startswith("BAD_") for part in parts)]
+    found: list[tuple[str, list[str]]] = []
+    for rule in lark.rules:
+        parts = [literal.get(part.name, part.name) if part.is_term else f"<{part.name}>" for part in rule.expansion]
+        if not any(part.startswith("BAD_") for part in parts):
+            found.append((f"<{rule.origin.name}>", parts))
+    return found
 
 
 def shortest() -> dict[str, tuple[str, ...]]:
@@ -83,7 +81,7 @@ def prefixes() -> tuple[tuple[str, ...], ...]:
             continue
         reached[state] = tokens
         steps = [((kind,), to) for kind, to in data.actions[state].items() if to >= 0 and not kind.startswith("BAD_")]
-        steps += [(parts[origin], to) for origin, to in data.gotos[state].items() if origin in parts]
+        steps += [(parts[f"<{origin}>"], to) for origin, to in data.gotos[state].items() if f"<{origin}>" in parts]
         for more, to in steps:
             count += 1
             heapq.heappush(heap, (length + len(more) + 1, count, to, tokens + more))
@@ -94,7 +92,7 @@ def prefixes() -> tuple[tuple[str, ...], ...]:
 
 def first_error(kinds: tuple[str, ...]) -> Diagnostic | None:
     text = " ".join(SPELLINGS.get(kind, kind) for kind in kinds) + " "
-    _, diagnostics = parse_with_errors(Source("state.tts", text))
+    diagnostics = parse_with_errors(Source("state.tts", text)).diagnostics
     for diagnostic in diagnostics:
         assert not TERMINALS.search(diagnostic.message + diagnostic.label + diagnostic.hint), (text, diagnostic)
     return min(diagnostics, key=lambda d: d.span.start, default=None)
@@ -129,7 +127,7 @@ def test_no_generic_message_by_fuzzing() -> None:
         for _ in range(chance.randrange(3)):
             del tokens[chance.randrange(len(tokens))]
         text = " ".join(SPELLINGS.get(kind, kind) for kind in tokens).replace("{ ", "{\n").replace(" }", "\n}")
-        _, diagnostics = parse_with_errors(Source("soup.tts", text))
+        diagnostics = parse_with_errors(Source("soup.tts", text)).diagnostics
         for diagnostic in diagnostics:
             assert not (diagnostic.code == "E0120" and GENERIC.match(diagnostic.message)), (text, diagnostic.message)
         assert not TERMINALS.search(render_all(diagnostics)), text

@@ -12,8 +12,10 @@ from ttsc.cli.exit_codes import EPILOG
 _COMMANDS = {
     "run": "ttsc.cli.run_command:run",
     "check": "ttsc.cli.check_command:check",
+    "fmt": "ttsc.cli.fmt_command:fmt",
     "test": "ttsc.cli.test_command:test",
     "dump": "ttsc.cli.dump_command:dump",
+    "explain-error": "ttsc.cli.explain_error_command:explain_error",
     "list": "ttsc.cli.list_command:list_programs",
     "engine": "ttsc.cli.engine_command:engine",
     "doctor": "ttsc.cli.doctor_command:doctor",
