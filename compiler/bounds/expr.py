@@ -8,14 +8,17 @@ Polynomials have one normal form: equal expressions are equal objects, and sums 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from typing import Literal
 
 LARGEST = 10**100
 """A number above this counts as infinite."""
-MAX_TERMS = 400
-"""A product with more terms than this is kept unexpanded."""
+MAX_SIZE = 600
+"""Atoms in an expression; what would have more is a symbol of its own, written `…`."""
+LOOP_RANK = 1_000_000
+"""Symbols from this rank on stand for what a loop carries, and must stay visible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +30,25 @@ class Symbol:
     low: int = 0
 
 
-Operation = Literal["max", "min", "ceil_div", "floor_div", "minus", "power", "pairs", "product"]
+Operation = Literal["max", "min", "ceil_div", "floor_div", "minus", "power", "pairs"]
+_hidden = count(1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=True)
 class Applied:
     """An operation that is no polynomial. `minus` ends at 0; `pairs` of n is n (n - 1) / 2."""
 
     op: Operation
     args: tuple[Expr, ...]
+    size: int = field(init=False, compare=False, repr=False)
+    _hash: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "size", 1 + sum(arg.size for arg in self.args))
+        object.__setattr__(self, "_hash", hash((self.op, self.args)))
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 Atom = Symbol | Applied
@@ -48,6 +61,11 @@ class Expr:
 
     terms: tuple[tuple[Monomial, int], ...] = ()
     infinite: bool = False
+    size: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        atoms = (each for monomial, _ in self.terms for each, _ in monomial)
+        object.__setattr__(self, "size", len(self.terms) + sum(a.size if isinstance(a, Applied) else 1 for a in atoms))
 
     def __add__(self, other: Expr) -> Expr:
         if self.infinite or other.infinite:
@@ -67,8 +85,8 @@ class Expr:
             return other
         if other == ONE:
             return self
-        if len(self.terms) * len(other.terms) > MAX_TERMS:
-            return atom(Applied("product", (self, other)))
+        if max(self.size * len(other.terms), other.size * len(self.terms)) > MAX_SIZE:
+            return _hide(self, other)
         return _sum((_times(m, n), a * b) for m, a in self.terms for n, b in other.terms)
 
     @property
@@ -117,7 +135,15 @@ def _sum(terms: Iterable[tuple[Monomial, int]]) -> Expr:
         return INFINITE
     if len(kept) > 1:
         kept.sort(key=lambda term: _degree(term[0]))
-    return Expr(tuple(kept))
+    made = Expr(tuple(kept))
+    return made if made.size <= MAX_SIZE else _hide(made)
+
+
+def _hide(*parts: Expr) -> Expr:
+    """A symbol for what is too large to be written; what a loop carries may not disappear in it."""
+    if any(s.rank >= LOOP_RANK for part in parts for s in symbols(part)):
+        return INFINITE
+    return atom(Symbol(f"…{next(_hidden)}", LOOP_RANK - 1))
 
 
 ZERO = Expr()
@@ -274,7 +300,6 @@ _BUILD: dict[Operation, Callable[..., Expr]] = {
     "minus": minus,
     "power": power,
     "pairs": pairs,
-    "product": lambda a, b: a * b,
 }
 
 

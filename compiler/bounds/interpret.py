@@ -28,6 +28,8 @@ from ttsc.compiler.bounds.recurrences import Recurrence, State
 from ttsc.compiler.bounds.sources import foreign, measured, tree_node
 from ttsc.compiler.bounds.text_sizes import written
 from ttsc.compiler.ir import nodes as ir
+from ttsc.compiler.ir.rewrite import walk
+from ttsc.compiler.values.types import Type
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Span
 
@@ -35,13 +37,14 @@ DEFAULT_MAX_TOKENS = constant(1024)
 """What a generation without `max_tokens` may take; programs always say (runtime/generation.py)."""
 MAX_ROUNDS = constant(10_000)
 """Rounds of one `repeat`, whatever its limit evaluates to (runtime/run.py)."""
-MAX_PASSES = 20_000
-"""Nodes visited in loops; beyond that loops are bounded without looking for a close form."""
+PASSES = 20
+"""How often a node may be visited on average; beyond that, loops are bounded without looking how values grow."""
+LEAST_VISITS = 20_000
 NUMBER_WAY_OUT = "bound it: `clamp(x, 1, 8)`, or a record's field with a range: `in 1..8`"
 LIST_WAY_OUT = "take the first few: `|> take(8)`, or declare a limit: `list[str, 8]`"
 
 
-_Change = Callable[[Conversation], Conversation]
+_Change = Callable[[Conversation, Abstract], Conversation]
 _Step = Callable[[State], tuple[State, Cost]]
 
 
@@ -74,6 +77,7 @@ class Interpreter:
         self._loops = 0
         self._depth = 0
         self._visited = 0
+        self._patience = LEAST_VISITS + PASSES * sum(1 for _ in walk(program.body))
 
     def run(self, program: ir.Program, given: Mapping[str, Abstract]) -> Cost:
         """The whole program's cost; `given`: sizes of the body's params by value id."""
@@ -111,13 +115,9 @@ class Interpreter:
             case ir.Pure(result=result, op=op, args=args, attr=attr):
                 self._values[result.id] = applied(op, attr, [self.value(a) for a in args], result.type)
             case ir.Force():
-                self._values[node.result.id] = self._each(
-                    node.source, lambda c: self._prompts.forced(c, self.value(node.text))
-                )
+                self._values[node.result.id] = self._each(node.source, node.text, self._prompts.forced)
             case ir.Cut():
-                self._values[node.result.id] = self._each(
-                    node.source, lambda c: self._prompts.cut(c, self.value(node.at))
-                )
+                self._values[node.result.id] = self._each(node.source, node.at, self._prompts.cut)
             case ir.Draw():
                 self._values[node.result.id] = self._draw(node)
             case ir.Select():
@@ -150,12 +150,13 @@ class Interpreter:
 
     # --- prompts and candidates -------------------------------------------------------------------------------------
 
-    def _each(self, source: ir.Value, change: _Change) -> Abstract:
+    def _each(self, source: ir.Value, by: ir.Value, change: _Change) -> Abstract:
+        """A candidate changed by a value, or every one of a list."""
         value = self.value(source)
         if isinstance(value, Conversation):
-            return change(value)
+            return change(value, self.value(by))
         if isinstance(value, Items) and isinstance(value.item, Conversation):
-            return replace(value, item=change(value.item))
+            return replace(value, item=change(value.item, self.value(by)))
         return value
 
     def _generate(self, node: ir.Generate) -> Cost:
@@ -287,7 +288,9 @@ class Interpreter:
         limit = self.value(node.limit)
         rounds = MAX_ROUNDS if high(limit).infinite else high(limit)
         exclusive = node.id in self._order.exclusive
-        results, cost = self._recur(step, [self.value(v) for v in node.init], rounds, exclusive=exclusive)
+        results, cost = self._recur(
+            step, [self.value(v) for v in node.init], [v.type for v in node.init], rounds, exclusive=exclusive
+        )
         if high(limit).infinite and cost.requests:
             self._number(limit, "the limit of `repeat`", node.span)
         self._define(node.results, results)
@@ -300,13 +303,15 @@ class Interpreter:
         def step(state: State) -> tuple[State, Cost]:
             return self.block(node.body, [item(over), Items(length(needs), state[0])])
 
-        (value,), cost = self._recur(step, [NOTHING], length(over), exclusive=False)
+        (value,), cost = self._recur(step, [NOTHING], [node.body.yields[0].type], length(over), exclusive=False)
         if cost.requests:
             self._length(over, node.span)
         self._values[node.result.id] = Items(length(over), value, why(over))
         return cost
 
-    def _recur(self, step: _Step, start: State, rounds: Expr, *, exclusive: bool) -> tuple[State, Cost]:
+    def _recur(
+        self, step: _Step, start: State, types: Sequence[Type], rounds: Expr, *, exclusive: bool
+    ) -> tuple[State, Cost]:
         self._loops += 1
         self._depth += 1
         loop = Recurrence(step, self._loops, exclusive=exclusive)
@@ -315,12 +320,12 @@ class Interpreter:
             if known == 0:
                 step(start)
                 return start, NO_COST
+            if self._visited > 2 * self._patience:
+                return loop.coarse([foreign("", t, "a value of a loop", lambda _: INFINITE) for t in types], rounds)
             if self._mode == "finite":
                 return loop.settled(start)
-            if self._visited > MAX_PASSES:
-                return loop.coarse(start, rounds)
             if known is not None and self._mode == "walk":
-                walked = loop.walked(start, known)
+                walked = loop.walked(start, known, lambda: self._visited > self._patience)
                 if walked is not None:
                     return walked
             state, cost = loop.closed(start, rounds)

@@ -21,6 +21,7 @@ from ttsc.compiler.bounds.cost import LIVE, NO_COST, Cost
 from ttsc.compiler.bounds.domain import Abstract, fitted, join, leaves, shape
 from ttsc.compiler.bounds.expr import (
     INFINITE,
+    LOOP_RANK,
     ONE,
     ZERO,
     Applied,
@@ -42,7 +43,6 @@ Step = Callable[[State], tuple[State, Cost]]
 """A round: the carried values after it, and its cost, from those before it."""
 WALKED = 256
 """Rounds that are walked through one by one."""
-_RANK = 1_000_000
 
 
 class Recurrence:
@@ -52,14 +52,14 @@ class Recurrence:
         self._step = step
         self._exclusive = exclusive
         self._serial = serial
-        self._round = Symbol(f"round {serial}", _RANK)
+        self._round = Symbol(f"round {serial}", LOOP_RANK)
 
-    def walked(self, start: State, rounds: int) -> tuple[State, Cost] | None:
-        """Round by round; None if that takes too many."""
+    def walked(self, start: State, rounds: int, tired: Callable[[], bool]) -> tuple[State, Cost] | None:
+        """Round by round; None if that takes too many, or too long."""
         state, total = start, NO_COST
         seen = start
         for done in range(rounds):
-            if done == WALKED:
+            if done == WALKED or tired():
                 return None
             following, cost = self._step(state)
             following = [_covering(old, new) for old, new in zip(state, following, strict=True)]
@@ -110,13 +110,10 @@ class Recurrence:
                 return state, cost
             state = grown
 
-    def coarse(self, start: State, rounds: Expr) -> tuple[State, Cost]:
-        """Without looking how values grow: one pass, from sizes without bound, stands for every round."""
-        after, _ = self._step(start)
-        form = [shape(join(a, b)) for a, b in zip(start, after, strict=True)]
-        unbounded = _rebuilt(form, [INFINITE] * len(_highs(form)), [None] * len(_lows(form)))
-        _, cost = self._step(unbounded)
-        return unbounded, self._repeated(cost, rounds)
+    def coarse(self, anything: State, rounds: Expr) -> tuple[State, Cost]:
+        """Without looking how values grow: one pass, from values of which nothing is known, stands for every round."""
+        _, cost = self._step(anything)
+        return anything, self._repeated(cost, rounds)
 
     def _in_turn(self, before: Cost, after: Cost) -> Cost:
         return before.then(after) if self._exclusive else before + after
@@ -129,7 +126,7 @@ class Recurrence:
 
     def _symbolic(self, form: State, lows: list[Expr | None]) -> tuple[State, list[Symbol]]:
         count = len(_highs(form))
-        names = [Symbol(f"size {self._serial}.{i}", _RANK + i) for i in range(count)]
+        names = [Symbol(f"size {self._serial}.{i}", LOOP_RANK + i) for i in range(count)]
         return _rebuilt(form, [atom(name) for name in names], lows), names
 
     def _summed(self, amount: Expr, solution: _Solution, rounds: Expr) -> Expr:
@@ -263,11 +260,6 @@ def _affine_atom(each: Symbol | Applied, name: Symbol) -> tuple[Expr, Expr] | No
             return next((f for f in several if f[0] == ZERO), several[0] if several else None)
         case "ceil_div" | "floor_div" | "minus" if not any(name in symbols(arg) for arg in each.args[1:]):
             return _affine(each.args[0], name)
-        case "product":
-            for a, b in (each.args, each.args[::-1]):
-                inner = _affine(b, name)
-                if name not in symbols(a) and inner is not None:
-                    return a * inner[0], a * inner[1]
     return None
 
 

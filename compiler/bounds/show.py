@@ -54,7 +54,7 @@ def _product(monomial: Monomial) -> str:
 
 def _factor(each: Atom) -> str:
     if isinstance(each, Symbol):
-        return each.name
+        return "…" if each.name.startswith("…") else each.name
     args = [show(arg) for arg in each.args]
     match each.op:
         case "max" | "min":
@@ -70,8 +70,6 @@ def _factor(each: Atom) -> str:
         case "pairs":
             n = each.args[0]
             return f"{_grouped(n)} * ({_terms(difference(n, ONE))}) / 2"
-        case "product":
-            return f"({args[0]}) * ({args[1]})"
 
 
 def _grouped(e: Expr) -> str:

@@ -145,5 +145,7 @@ def measured(value: object, count: Count = utf8) -> Abstract:
 
 
 def written_number(value: Number) -> Expr:
-    """Characters of a number: a float takes up to 24, an int of 64 bits 20, a longer one as many as it has digits."""
+    """Characters of a number: a float takes up to 24, an int of 64 bits 20, one that a template made of 256 bits 78."""
+    if value.high.infinite:
+        return constant(80)
     return constant(max(25, len(str(value.high.number or 0)) + 1, len(str(value.low.number or 0)) if value.low else 0))
