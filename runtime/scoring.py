@@ -155,7 +155,7 @@ class Scorer:
             input_index=run.input_index,
             ids=ids,
             work=work,
-            share_prefix=run.plan.level > 0,
+            share_prefix="share_prefixes" in run.plan.passes,
             parent=lineage[-1] if lineage else None,
             emit=run.emit,
             on_tokens=lambda _: None,

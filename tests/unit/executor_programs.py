@@ -188,7 +188,7 @@ def plan(program: Program, level: Level = 2, **changes: Any) -> Plan:
         for node in walk(program.body)
         if isinstance(node, Generate)
     )
-    return Plan(program, level, (), requests, ())
+    return Plan(program, level, ("share_prefixes",) if level > 0 else (), requests, ())
 
 
 async def within(work: Coroutine[Any, Any, RunResult], seconds: float = 20.0) -> RunResult:
