@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from executor_programs import Builder, generates, lengths, plan, run, voices  # noqa: E402
+from executor_programs import Builder, lengths, plan, run, voices  # noqa: E402
 
 from ttsc.backends.protocol import Sampling  # noqa: E402
 from ttsc.backends.scripted import ScriptedEngine, ScriptedTokenizer  # noqa: E402
 from ttsc.compiler.ir.nodes import (  # noqa: E402
     Block,
     FirstFinished,
+    Generate,
     Greatest,
     If,
     Majority,
@@ -24,6 +25,7 @@ from ttsc.compiler.ir.nodes import (  # noqa: E402
     Quantified,
     Value,
 )
+from ttsc.compiler.ir.rewrite import walk  # noqa: E402
 from ttsc.compiler.plan.nodes import Plan, Request  # noqa: E402
 from ttsc.compiler.values.types import (  # noqa: E402
     BOOL,
@@ -290,7 +292,7 @@ def test_sampling_parameters_come_from_the_plan() -> None:
     b = Builder()
     pool = b.generate(b.user("what?"), 1, max_tokens=9, temperature=temperature, top_k=5)
     program = b.program(b.texts(pool), [Parameter(temperature, "t")])
-    node = generates(program.body)[0]
+    node = next(node for node in walk(program.body) if isinstance(node, Generate))
     request = Request(
         node.result.id,
         "sample",
