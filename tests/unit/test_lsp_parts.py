@@ -23,6 +23,7 @@ from ttsc.grammar.partial import parse_partly
 from ttsc.grammar.source import Source
 from ttsc.lsp import signatures
 from ttsc.lsp.actions import actions
+from ttsc.lsp.completion import complete
 from ttsc.lsp.completion_place import place_at
 from ttsc.lsp.documents import Documents
 from ttsc.lsp.positions import Lines, changed
@@ -199,6 +200,25 @@ def test_what_other_programs_do_is_not_read() -> None:
         'program a() -> str {}\nmodel m\nprogram b() -> str { let q = 1  return zz_cursor_zz }\ntest "t" {}'
     )
     assert place.marked[place.at :].startswith("zz_cursor_zz")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'prompt f(q: str, r: str) { user "{{ ‸ }}" }',
+        'prompt f(q: str, r: str) { user "{{ q }} {% if ‸ %}{% endif %}" }',
+        'prompt f(q: str, r: str) {\n    user "{{ ‸\n}',
+        'prompt f(q: str, r: str) {\n    user """\n        {{ ‸\n',
+    ],
+)
+def test_a_template_knows_its_parameters(text: str) -> None:
+    text, at = split(text)
+    assert [item.label for item in complete(Documents().open("untitled:x", text, 1), at)] == ["q", "r"]
+
+
+def test_the_text_of_a_template_is_left_alone() -> None:
+    text, at = split('prompt f(q: str) { user "{{ q }} te‸xt" }')
+    assert complete(Documents().open("untitled:x", text, 1), at) == []
 
 
 # --- what is open

@@ -28,7 +28,7 @@ from ttsc.lsp.completion_place import MARK, Place, place_at
 from ttsc.lsp.documents import Document
 from ttsc.lsp.fits import declared_takes, function_takes
 from ttsc.lsp.hover import TYPES
-from ttsc.lsp.template_names import inside
+from ttsc.lsp.template_parameters import template_parameters
 from ttsc.lsp.walk import walk
 
 Item = types.CompletionItem
@@ -49,9 +49,9 @@ _MODEL_FIELDS = {"perplexity": "how surprising a text is to it", "logprob": "log
 
 def complete(document: Document, offset: int) -> list[Item]:
     """The completions at an offset."""
-    in_template = _template_parameters(document.analysis, offset)
+    in_template = template_parameters(document.source.text, document.analysis.tokens, offset)
     if in_template is not None:
-        return [_item(p.name.id, Sort.Variable, signatures.one_line(p.span)) for p in in_template]
+        return [_item(name, Sort.Variable, written) for name, written in in_template.items()]
     place = place_at(document.source.text, offset)
     if place.kind == "nothing":
         return []
@@ -61,17 +61,6 @@ def complete(document: Document, offset: int) -> list[Item]:
         _with_edit(item, types.TextEdit(edit, item.insert_text if item.insert_text is not None else item.label))
         for item in items
     ]
-
-
-def _template_parameters(analysis: Analysis, offset: int) -> tuple[ast.Parameter, ...] | None:
-    """The parameters of the prompt whose template the offset is in, or None if it is in none's code."""
-    for d in analysis.tree.declarations if analysis.tree else ():
-        if isinstance(d, ast.Prompt) and d.span.start < offset < d.span.end:
-            for turn in d.turns:
-                span = turn.template.span
-                if span.start < offset < span.end and inside(span.text, offset - span.start):
-                    return d.parameters
-    return None
 
 
 class _Completer:
