@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import count
 from typing import Literal
 
@@ -41,10 +40,13 @@ class Applied:
     op: Operation
     args: tuple[Expr, ...]
     size: int = field(init=False, compare=False, repr=False)
+    order: tuple[int, str] = field(init=False, compare=False, repr=False)
     _hash: int = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        rank = max((_order(each)[0] for arg in self.args for m, _ in arg.terms for each, _ in m), default=0)
         object.__setattr__(self, "size", 1 + sum(arg.size for arg in self.args))
+        object.__setattr__(self, "order", (1_000 + rank, f"{self.op}({', '.join(map(_label, self.args))})"))
         object.__setattr__(self, "_hash", hash((self.op, self.args)))
 
     def __hash__(self) -> int:
@@ -62,14 +64,23 @@ class Expr:
     terms: tuple[tuple[Monomial, int], ...] = ()
     infinite: bool = False
     size: int = field(init=False, compare=False, repr=False)
+    number: int | None = field(init=False, compare=False, repr=False)
+    """Its value if it is a finite constant."""
 
     def __post_init__(self) -> None:
-        atoms = (each for monomial, _ in self.terms for each, _ in monomial)
-        object.__setattr__(self, "size", len(self.terms) + sum(a.size if isinstance(a, Applied) else 1 for a in atoms))
+        terms = self.terms
+        known = len(terms) <= 1 and not (terms and terms[0][0]) and not self.infinite
+        object.__setattr__(self, "number", None if not known else terms[0][1] if terms else 0)
+        size = len(terms) if known else len(terms) + sum(
+            each.size if isinstance(each, Applied) else 1 for monomial, _ in terms for each, _ in monomial
+        )  # fmt: skip
+        object.__setattr__(self, "size", size)
 
     def __add__(self, other: Expr) -> Expr:
         if self.infinite or other.infinite:
             return INFINITE
+        if self.number is not None and other.number is not None:
+            return constant(self.number + other.number)
         if not self.terms:
             return other
         if not other.terms:
@@ -77,39 +88,27 @@ class Expr:
         return _sum((*self.terms, *other.terms))
 
     def __mul__(self, other: Expr) -> Expr:
-        if self == ZERO or other == ZERO:
+        x, y = self.number, other.number
+        if x == 0 or y == 0:
             return ZERO
         if self.infinite or other.infinite:
             return INFINITE
-        if self == ONE:
-            return other
-        if other == ONE:
-            return self
+        if x is not None and y is not None:
+            return constant(x * y)
+        if x == 1 or y == 1:
+            return other if x == 1 else self
         if max(self.size * len(other.terms), other.size * len(self.terms)) > MAX_SIZE:
             return _hide(self, other)
         return _sum((_times(m, n), a * b) for m, a in self.terms for n, b in other.terms)
 
-    @property
-    def number(self) -> int | None:
-        """Its value if it is a finite constant."""
-        if self.infinite:
-            return None
-        if not self.terms:
-            return 0
-        if len(self.terms) == 1 and not self.terms[0][0]:
-            return self.terms[0][1]
-        return None
-
 
 def _order(each: Atom) -> tuple[int, str]:
-    return _rank(each), each.name if isinstance(each, Symbol) else f"{each.op}{each.args}"
+    """Reading order of factors: by the places of their symbols."""
+    return (each.rank, each.name) if isinstance(each, Symbol) else each.order
 
 
-@lru_cache(maxsize=8192)
-def _rank(each: Atom) -> int:
-    if isinstance(each, Symbol):
-        return each.rank
-    return 1_000 + max((_rank(a) for arg in each.args for m, _ in arg.terms for a, _ in m), default=0)
+def _label(e: Expr) -> str:
+    return "+".join(f"{c}*{'.'.join(_order(each)[1] for each, _ in m)}" for m, c in e.terms)
 
 
 def _times(a: Monomial, b: Monomial) -> Monomial:
@@ -152,11 +151,12 @@ INFINITE = Expr((), True)
 
 def constant(value: int) -> Expr:
     """A whole number, which may be negative where a lower bound is meant."""
-    if value > LARGEST:
-        return INFINITE
-    return Expr((((), value),)) if value else ZERO
+    if -1 <= value < len(_SMALL) - 1:
+        return _SMALL[value + 1]
+    return INFINITE if value > LARGEST else Expr((((), value),))
 
 
+_SMALL = [Expr((((), value),)) if value else ZERO for value in range(-1, 65)]
 ONE = constant(1)
 
 
@@ -176,7 +176,9 @@ def difference(a: Expr, b: Expr) -> Expr:
 
 def at_least(a: Expr, b: Expr) -> bool:
     """Whether a >= b for certain: a - b has no negative coefficient once symbols are shifted to their lows."""
-    if a.infinite or a == b or b == ZERO:
+    if a.number is not None and b.number is not None:
+        return a.number >= b.number
+    if a.infinite or b.number == 0 or a == b:
         return True
     return not b.infinite and _natural(difference(a, b))
 

@@ -72,7 +72,7 @@ class Interpreter:
         self._prompts = Prompts(assumptions, one_model=len(program.models) <= 1)
         self._values: dict[str, Abstract] = {}
         self._constants: dict[str, object] = {}
-        self._order = order(program)
+        self._order = order(program) if loops != "finite" else None
         self._rank = 10 * (len(program.parameters) + len(program.stores) + 1)
         self._loops = 0
         self._depth = 0
@@ -87,7 +87,7 @@ class Interpreter:
     def block(self, block: ir.Block, params: Sequence[Abstract]) -> tuple[State, Cost]:
         for param, value in zip(block.params, params, strict=False):
             self._values[param.id] = value
-        chains = self._order.chains.get(id(block), {})
+        chains = {} if self._order is None else self._order.chains[id(block)]
         peaks: dict[int, Expr] = {}
         total = NO_COST
         for node in block.nodes:
@@ -177,7 +177,8 @@ class Interpreter:
         self._values[node.result.id] = Items(number, said)
         prompt = self._prompts.sent(candidate)
         amounts: dict[Kind, Expr] = {"generate": number, "prefill": number * prompt, "decode": number * tokens}
-        return Cost({LIVE: number}) + self._cost(node.model, amounts) if number != ZERO else NO_COST
+        live = Cost({LIVE: number}) if self._order is not None and number != ZERO else NO_COST
+        return live + self._cost(node.model, amounts)
 
     def _score(self, node: ir.Score) -> Cost:
         source, given = self.value(node.source), self.value(node.given)
@@ -287,7 +288,7 @@ class Interpreter:
 
         limit = self.value(node.limit)
         rounds = MAX_ROUNDS if high(limit).infinite else high(limit)
-        exclusive = node.id in self._order.exclusive
+        exclusive = self._order is not None and node.id in self._order.exclusive
         results, cost = self._recur(
             step, [self.value(v) for v in node.init], [v.type for v in node.init], rounds, exclusive=exclusive
         )
