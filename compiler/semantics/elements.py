@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.functions import FUNCTIONS
 from ttsc.compiler.semantics.operators import OPERATORS
+from ttsc.compiler.semantics.scopes import Env, Inner
 from ttsc.compiler.semantics.substitute import Substitution
 from ttsc.compiler.values.types import (
     BOOL,
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from ttsc.compiler.semantics.reporter import Reporter
     from ttsc.compiler.semantics.state import State
 
-Env = Mapping[str, typed.Symbol]
 SECOND = "(second)"
 """The name of the second element in a call that has none in the source."""
 
@@ -68,7 +68,7 @@ class Elements:
         match given:
             case ast.Lambda(params, body) if len(params) == 1:
                 symbol = typed.Symbol(params[0].id, element, "element", params[0].span)
-                return typed.Lambda(symbol, self._body(body, {**env, symbol.name: symbol}, key), given.span)
+                return typed.Lambda(symbol, self._body(body, Inner(env, (symbol,)), key), given.span)
             case ast.Lambda():
                 return self._apart(given, element, what, env, key)
             case ast.Name(name) if not self._variable(name, element, env):
@@ -101,12 +101,12 @@ class Elements:
             case ast.Lambda((first, second), body):
                 a = typed.Symbol(first.id, element, "element", first.span)
                 b = typed.Symbol(second.id, element, "element", second.span)
-                return typed.Lambda(a, self.check(body, {**env, a.name: a, b.name: b}), given.span, (b,))
+                return typed.Lambda(a, self.check(body, Inner(env, (a, b))), given.span, (b,))
             case ast.Name(name) if name not in env and self._callable(name):
                 a = typed.Symbol("a", element, "element", given.span)
                 b = typed.Symbol(SECOND, element, "element", given.span)
                 call = ast.Call(given, (ast.Name(SECOND, NOWHERE),), (), given.span)
-                body_ = self.call(call, typed.Read(a, given.span), {**env, SECOND: b})
+                body_ = self.call(call, typed.Read(a, given.span), Inner(env, (b,)))
                 return typed.Lambda(a, body_, given.span, (b,))
         if not isinstance(given, ast.Lambda):
             self.check(given, env)
@@ -123,8 +123,8 @@ class Elements:
             case ast.Lambda((first, second), body):
                 x = typed.Symbol(first.id, element, "element", first.span)
                 results = typed.Symbol(second.id, ListOf(found), "element", second.span)
-                env = {**env, x.name: x, results.name: results}
-                return typed.Lambda(x, self.check(body, env), given.span, (results,))
+                inner = Inner(env, (x, results))
+                return typed.Lambda(x, self.check(body, inner), given.span, (results,))
         if not isinstance(given, ast.Lambda):
             self.check(given, env)
         self.reporter.error(
@@ -136,10 +136,10 @@ class Elements:
         )
         return None
 
-    def anything(self, e: ast.Expr, env: Env) -> dict[str, typed.Symbol]:
-        """Names that may be fields of an element whose type is not known."""
+    def anything(self, e: ast.Expr, env: Env) -> Env:
+        """Inside of an element whose type is not known: any name may be a field of it."""
         names = (n for n in value_names(e) if n.id not in env and n.id not in self.module.scope)
-        return {n.id: typed.Symbol(n.id, NEVER, "element", n.span) for n in names}
+        return Inner(env, (typed.Symbol(n.id, NEVER, "element", n.span) for n in names))
 
     # --- one element ------------------------------------------------------------------------------------------------
 
@@ -155,7 +155,7 @@ class Elements:
         pair = typed.Symbol("pair", element, "element", given.span)
         types = (element.first, element.second)
         parts = [typed.Symbol(p.id, t, "element", p.span) for p, t in zip(given.params, types, strict=True)]
-        body = self._body(given.body, {**env, **{p.name: p for p in parts}}, key)
+        body = self._body(given.body, Inner(env, parts), key)
         read = typed.Read(pair, given.span)
         replaced = {
             p: typed.Pure("field", (read,), p.type, name, p.span)
@@ -168,7 +168,7 @@ class Elements:
         symbol = typed.Symbol("x", NEVER, "element", given.span)
         if isinstance(given, ast.Name) and given.id not in env:
             return typed.Lambda(symbol, typed.Const(None, NEVER, given.span), given.span)
-        return typed.Lambda(symbol, self.check(given, {**env, **self.anything(given, env)}), given.span)
+        return typed.Lambda(symbol, self.check(given, self.anything(given, env)), given.span)
 
     def _named(self, given: ast.Name, element: Type, what: str, env: Env, key: bool) -> typed.Lambda | None:
         symbol = typed.Symbol("x", element, "element", given.span)
@@ -187,15 +187,15 @@ class Elements:
         self, given: ast.Expr, symbol: typed.Symbol, fields: Mapping[str, Type], env: Env, key: bool
     ) -> typed.Lambda | None:
         read = typed.Read(symbol, given.span)
-        names = {
-            name: typed.Symbol(name, type_, "element", given.span)
+        names = [
+            typed.Symbol(name, type_, "element", given.span)
             for name, type_ in fields.items()
             if name not in self.module.scope and not self._variable(name, symbol.type, env)
-        }
-        self.implicit.update(names.values())
-        body = self._body(given, {**env, **names}, key)
-        self.implicit.difference_update(names.values())
-        replaced = {s: typed.Pure("field", (read,), s.type, s.name, given.span) for s in names.values()}
+        ]
+        self.implicit.update(names)
+        body = self._body(given, Inner(env, names), key)
+        self.implicit.difference_update(names)
+        replaced = {s: typed.Pure("field", (read,), s.type, s.name, given.span) for s in names}
         return typed.Lambda(symbol, Substitution(replaced).expr(body), given.span)
 
     def _body(self, body: ast.Expr, env: Env, key: bool) -> typed.Expr:

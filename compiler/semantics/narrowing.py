@@ -6,9 +6,10 @@ no value (`none`, or `abstain`) counts as none here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from ttsc.compiler.semantics import typed
+from ttsc.compiler.semantics.scopes import Env, Inner
 from ttsc.compiler.values.types import OptionalOf
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
@@ -36,14 +37,20 @@ def known(condition: ast.Expr) -> tuple[Names, Names]:
     return _NOTHING, _NOTHING
 
 
-def narrowed(scope: Mapping[str, typed.Symbol], names: Iterable[str]) -> dict[str, typed.Symbol]:
+def narrowed(scope: Env, names: Iterable[str]) -> Env:
     """The scope with those of `names` that are optional variables known to have a value."""
-    result = dict(scope)
-    for name in names:
-        symbol = scope.get(name)
-        if symbol is not None and isinstance(symbol.type, OptionalOf):
-            result[name] = typed.Symbol(name, symbol.type.item, symbol.kind, symbol.span, symbol)
-    return result
+    symbols = narrowings(scope, names)
+    return Inner(scope, symbols) if symbols else scope
+
+
+def narrowings(scope: Env, names: Iterable[str]) -> list[typed.Symbol]:
+    """A symbol for each of `names` that is an optional variable, known to have a value."""
+    found = ((name, scope.get(name)) for name in names)
+    return [
+        typed.Symbol(name, symbol.type.item, symbol.kind, symbol.span, symbol)
+        for name, symbol in found
+        if symbol is not None and isinstance(symbol.type, OptionalOf)
+    ]
 
 
 def widened(scope: dict[str, typed.Symbol], names: Iterable[str]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.elements import Elements
@@ -24,6 +22,7 @@ from ttsc.compiler.semantics.operators.spec import (
     Spec,
     TextFunction,
 )
+from ttsc.compiler.semantics.scopes import Env
 from ttsc.compiler.semantics.substitute import Argument
 from ttsc.compiler.values.schema import has_schema
 from ttsc.compiler.values.types import (
@@ -43,8 +42,6 @@ from ttsc.compiler.values.types import (
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
-
-Env = Mapping[str, typed.Symbol]
 
 IMPLICIT_MODEL = "policy"
 """The role of a program whose file declares none."""

@@ -16,6 +16,7 @@ from ttsc.compiler.semantics.operators.spec import (
     ParameterSpec,
     Spec,
 )
+from ttsc.compiler.semantics.scopes import Env
 from ttsc.compiler.semantics.substitute import Argument
 from ttsc.compiler.values.types import (
     BOOL,
@@ -33,7 +34,6 @@ from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
 
-Env = Mapping[str, typed.Symbol]
 RANDOM = ("resample", "shuffle", "select")
 """Operators that draw random numbers of their own."""
 
@@ -65,7 +65,7 @@ class OperatorCalls(OperatorArguments):
         if element is None:
             for value in given.values():
                 if not isinstance(value, (ast.Lambda, ast.Name, ast.Attribute)):
-                    self.check(value, {**env, **self.anything(value, env)})
+                    self.check(value, self.anything(value, env))
             return self.unknown(call.span)
         bound: dict[str, Argument] = {}
         for p in spec.parameters:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.expressions import Expressions
-from ttsc.compiler.semantics.narrowing import known, narrowed, widened
+from ttsc.compiler.semantics.narrowing import known, narrowed, narrowings, widened
+from ttsc.compiler.semantics.scopes import Env
 from ttsc.compiler.values.types import (
     CANDIDATE,
     CONTEXT,
@@ -33,9 +34,9 @@ class Statements:
         self._reporter = expressions.reporter
         self._returns = returns
 
-    def body(self, statements: Sequence[ast.Statement], scope: Scope) -> tuple[typed.Statement, ...]:
+    def body(self, statements: Sequence[ast.Statement], outer: Env) -> tuple[typed.Statement, ...]:
         """The statements of a block, in a scope of its own."""
-        scope = dict(scope)
+        scope = dict(outer)
         result: list[typed.Statement] = []
         for i, statement in enumerate(statements):
             checked = self._statement(statement, scope)
@@ -176,9 +177,9 @@ class Statements:
         self._x.unassigned = after_then | self._left_unassigned(s.otherwise)
         widened(scope, assigned((s,)))
         if always_returns(s.then):
-            scope.update(narrowed(scope, fails - assigned(s.otherwise)))
+            scope.update((n.name, n) for n in narrowings(scope, fails - assigned(s.otherwise)))
         elif s.otherwise and always_returns(s.otherwise):
-            scope.update(narrowed(scope, holds - assigned(s.then)))
+            scope.update((n.name, n) for n in narrowings(scope, holds - assigned(s.then)))
         return typed.If(test, then, otherwise, s.span)
 
     def _left_unassigned(self, statements: Sequence[ast.Statement]) -> set[typed.Symbol]:
