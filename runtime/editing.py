@@ -103,10 +103,12 @@ def _cut(candidate: CandidateValue, at: int | str) -> CandidateValue:
     ids = ids[: at if isinstance(at, int) else _tokens_before(ids, at, tokenizer)]
     if ids == candidate.ids:
         return replace(candidate, finish="")
+    text = tokenizer.decode(ids)
     return replace(
         candidate,
         ids=ids,
-        text=tokenizer.decode(ids),
+        text=text,
+        step=text[max(0, len(candidate.text) - len(candidate.step)) :],
         tokens=len(ids),
         finish="",
         known_logprobs=known(aligned_logprobs(candidate)[: len(ids)]),

@@ -336,32 +336,6 @@ def test_another_models_tokenizer_gets_the_text() -> None:
     assert asyncio.run(main()) == ["one two", "target"]
 
 
-def test_candidates_in_results_and_templates_are_plain() -> None:
-    b = Builder()
-    pool = b.generate(b.user("what?"), 2, max_tokens=9)
-    digest = b.user("{% for d in pool %}{{ d.text }}/{{ d.tokens }};{% endfor %}", pool=pool)
-    final = b.generate(digest, 1, max_tokens=9)
-    engine = ScriptedEngine(lambda p, s, k: "ok" if "a/2;a/2;" in p else "a")
-    result = run(b.program(final), engine)
-    assert result.value == [
-        {
-            "text": "ok",
-            "tokens": 2,
-            "finish": "eos",
-            "finished": True,
-            "truncated": False,
-            "score": 0.0,
-            "scores": [],
-            "answer": None,
-            "logprob": 0.0,
-            "logprobs": [],
-            "temperature": 1.0,
-            "index": 0,
-            "model": "default",
-        }
-    ]
-
-
 def test_many_inputs_share_a_session() -> None:
     question = Value("%q", STR)
     b = Builder()

@@ -30,6 +30,14 @@ def test_cut_at_a_number_of_tokens_opens_the_candidate() -> None:
     assert result.value == ["one two", 3, ""]
 
 
+def test_what_is_left_of_the_last_step_after_a_cut() -> None:
+    b = Builder()
+    longer = b.one(b.generate(b.cut(one(b), 3), 1, max_tokens=9))
+    steps = [b.pure("field", each, attr="step") for each in (longer, b.cut(longer, 4), b.cut(longer, 2))]
+    engine = ScriptedEngine(lambda p, s, k: " and two" if p.endswith("two") else "one two three")
+    assert run(b.program(b.pure("list", *steps)), engine).value == [" and two", " ", ""]
+
+
 def test_cut_beyond_the_end_only_opens() -> None:
     b = Builder()
     longer = b.one(b.generate(b.cut(one(b), 99), 1, max_tokens=9))
