@@ -35,6 +35,7 @@ def test_the_wheel_holds_every_file_of_the_rooms(wheel: Path) -> None:
     }
     assert not sorted(wanted - names)
     assert {"ttsc/py.typed", "ttsc/grammar/tts.lark", "ttsc/cli/app.py", "ttsc/stdlib/answers.tts"} <= names
+    assert "ttsc/explanations/syntax.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "programs/", "compiler/", "grammar/"))]
 
 
