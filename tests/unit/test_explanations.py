@@ -139,3 +139,15 @@ def test_json() -> None:
     rows = [json.loads(line) for line in command("--json").output.splitlines()]
     assert [row["code"] for row in rows] == list(KNOWN)
     assert set(rows[0]) == {"code", "title", "text", "wrong", "right"}
+
+
+def test_check_names_the_code_to_ask_for(tmp_path: Path) -> None:
+    warned, wrong = tmp_path / "warned.tts", tmp_path / "wrong.tts"
+    warned.write_text(KNOWN["W0202"].wrong, encoding="utf-8")
+    wrong.write_text(KNOWN["E0301"].wrong, encoding="utf-8")
+    both = CliRunner().invoke(app, ["check", str(warned), str(wrong)])
+    assert both.output.count("for more:") == 1 and "for more: ttsc explain-error E0301" in both.output
+    assert "for more: ttsc explain-error W0202" in CliRunner().invoke(app, ["check", str(warned)]).output
+    assert "for more" not in CliRunner().invoke(app, ["check", "--json", str(wrong)]).output
+    wrong.write_text(KNOWN["E0301"].right, encoding="utf-8")
+    assert "for more" not in CliRunner().invoke(app, ["check", str(wrong)]).output

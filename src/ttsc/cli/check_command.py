@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ttsc.cli.exit_codes import DONE, PROGRAM_HAS_ERRORS, USAGE, report
+from ttsc.cli.exit_codes import DONE, PROGRAM_HAS_ERRORS, USAGE, report, say
 
 if TYPE_CHECKING:
     from ttsc.compiler.bounds import Bounds
@@ -51,13 +51,17 @@ def check(files: tuple[str, ...], show_bounds: bool, settings: tuple[str, ...], 
     if settings and not show_bounds:
         raise click.UsageError("--set goes with --bounds")
     worst = DONE
+    said: list[Diagnostic] = []
     for file in files:
         found = _check(file, settings if show_bounds else None)
+        said += found.diagnostics
         worst = USAGE if found.unreadable or worst == USAGE else PROGRAM_HAS_ERRORS if found.failed else worst
         if as_json:
             click.echo(json.dumps(_row(file, found, show_bounds, bool(settings)), ensure_ascii=False))
         else:
             _show(file, found, bool(settings))
+    if said and not as_json:
+        say(f"for more: ttsc explain-error {min(said, key=lambda item: item.severity != 'error').code}")
     return worst
 
 
