@@ -7,12 +7,10 @@ import random
 from ttsc.compiler.ir.nodes import Draw
 from ttsc.compiler.values.draws import draw
 from ttsc.runtime.blocks import Job
-from ttsc.runtime.streams import cause_of
-from ttsc.runtime.values import Elements
+from ttsc.runtime.streams import computed
 
 
 async def execute_draw(job: Job, node: Draw) -> None:
     args = [await job.complete(value) for value in node.args]
-    cause = next((found for arg in args if (found := cause_of(arg)) is not None), None)
-    value = draw(node.op, node.attr, args, random.Random(job.run.draw_seed(node.result.id, job.scope.path)))
-    job.cell.resolve(Elements(value, cause) if isinstance(value, tuple) else value)
+    numbers = random.Random(job.run.draw_seed(node.result.id, job.scope.path))
+    job.cell.resolve(computed(args, lambda: draw(node.op, node.attr, args, numbers)))

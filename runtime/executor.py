@@ -54,9 +54,9 @@ from ttsc.runtime.run import MAX_REQUESTS, Run
 from ttsc.runtime.scoring import execute_score
 from ttsc.runtime.selection import execute_select
 from ttsc.runtime.session import Session
-from ttsc.runtime.streams import cause_of, completed
+from ttsc.runtime.streams import completed, computed
 from ttsc.runtime.usage import UsageMeter
-from ttsc.runtime.values import Elements, frozen, result_of
+from ttsc.runtime.values import frozen, result_of
 
 
 async def run_plan(
@@ -299,8 +299,4 @@ async def _execute(job: Job) -> None:
 
 async def _execute_pure(job: Job, node: Pure) -> None:
     args = [await job.complete(value) for value in node.args]
-    cause = next((found for arg in args if (found := cause_of(arg)) is not None), None)
-    if node.op == "one" and args[:1] == [()] and len(args) == 1 and cause is not None:
-        raise RunFailed(cause)
-    value = evaluate(node.op, node.attr, args)
-    job.cell.resolve(Elements(value, cause) if isinstance(value, tuple) else value)
+    job.cell.resolve(computed(args, lambda: evaluate(node.op, node.attr, args)))

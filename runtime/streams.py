@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from ttsc.compiler.values.evaluation import EvaluationFailed
 from ttsc.runtime.events import RunFailure
+from ttsc.runtime.failures import RunFailed
 from ttsc.runtime.leases import Cascade, Cell, Leasable, Promise, Use
 from ttsc.runtime.values import Elements
 
@@ -144,3 +146,18 @@ def slots_of(value: object) -> list[Promise]:
 def cause_of(value: object) -> RunFailure | None:
     """Why elements of a complete list are missing; for a stream, only what is known from its source."""
     return value.cause if isinstance(value, Elements | Stream) else None
+
+
+def computed(args: Sequence[object], evaluate: Callable[[], object]) -> object:
+    """What an operation makes of complete arguments: a list remembers why elements are missing. Where it has no result
+    because failures have left a list empty, that is what happened.
+    """
+    try:
+        value = evaluate()
+    except EvaluationFailed:
+        empty = next((arg.cause for arg in args if isinstance(arg, Elements) and not arg and arg.cause), None)
+        if empty is not None:
+            raise RunFailed(empty) from None
+        raise
+    cause = next((found for arg in args if (found := cause_of(arg)) is not None), None)
+    return Elements(value, cause) if isinstance(value, tuple) else value

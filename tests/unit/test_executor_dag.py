@@ -196,3 +196,14 @@ def test_resampled_candidates_keep_the_cause_when_all_have_failed() -> None:
     result = run(b.program(b.text(b.pure("one", drawn, kind=CANDIDATE))), engine)
     assert result.error is not None
     assert result.error.message == "the server says no"
+
+
+@pytest.mark.parametrize("op", ["item", "minimum", "one"])
+def test_an_operation_without_a_result_for_what_failures_left_says_what_failed(op: str) -> None:
+    b = Builder()
+    texts = b.texts(b.generate(b.user("q"), 2, max_tokens=9))
+    last = b.pure(op, texts, *([b.const(0)] if op == "item" else []))
+    engine = ScriptedEngine({}, fault=lambda count, request: RequestRefused("the server says no"))
+    result = run(b.program(last), engine)
+    assert result.error is not None
+    assert result.error.message == "the server says no"
