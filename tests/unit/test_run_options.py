@@ -371,3 +371,48 @@ def test_offline_values_on_the_command_line(
     for more, asked in (([], 2), ([], 3), (["--refresh-offline"], 5)):
         assert main([*line, *folder, *more]) == 0
         assert len(engine.records) == asked
+
+
+# --- engines for vectors ---
+
+
+NEAR = """
+model policy, small
+prompt solve(question: str) { user "{{ question }}" }
+program near(question: str, documents: list[str]) -> list[str] {
+    return documents |> nearest(question, 1, model=small)
+}
+program both(question: str) -> float {
+    return embed(solve(question) |> sample(1, max_tokens=4, model=policy) |> one |> text, small) |> sum
+}
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "embeds"), [("near", {"small": True}), ("both", {"small": True, "policy": False})]
+)
+def test_a_model_that_gives_vectors_alone_is_launched_for_that(
+    monkeypatch: pytest.MonkeyPatch, program: str, embeds: dict[str, bool]
+) -> None:
+    asked: list[tuple[str, bool]] = []
+
+    class Handle:
+        async def __aenter__(self) -> Handle:
+            return self
+
+        async def __aexit__(self, *_: object) -> None:
+            return None
+
+        async def client(self) -> ScriptedEngine:
+            return yes()
+
+    async def opened(model: str, embedding: bool, on_progress: object) -> Handle:
+        asked.append((model, embedding))
+        return Handle()
+
+    monkeypatch.setattr("ttsc.engines._kept_or_launched", opened)
+    given: dict[str, Any] = {"question": "sky"} | ({"documents": ["a sky", "b"]} if program == "near" else {})
+    models = dict.fromkeys(embeds, "m")
+    result = ttsc.compile(NEAR, program=program).run(given, models=models)
+    assert program == "both" or result.value == ["a sky"]
+    assert sorted(asked) == sorted(("m", embedding) for embedding in embeds.values())
