@@ -22,7 +22,12 @@ class Unknown:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No value: `none`, or what an empty list holds."""
+    """`none`, or an abstention."""
+
+
+@dataclass(frozen=True, slots=True)
+class Never(Nothing):
+    """No value at all: what an empty list holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list: its length, and what its items have in common (`Nothing` if it is always empty)."""
+    """A list: its length, and what its items have in common (`Never` if it is always empty)."""
 
     length: Expr
     item: Abstract
@@ -96,6 +101,7 @@ class Tree:
 Abstract = Nothing | Plain | Number | Text | Items | Fields | Conversation | Tree
 
 NOTHING = Nothing()
+NEVER = Never()
 PLAIN = Plain()
 
 
@@ -108,6 +114,10 @@ def join(a: Abstract, b: Abstract) -> Abstract:
     if a == b:
         return _known_why(a, b)
     match a, b:
+        case Never(), _:
+            return b
+        case _, Never():
+            return a
         case Nothing(), Text(tokens, chars):
             return Text(tokens, chars, True)
         case Text(tokens, chars), Nothing():

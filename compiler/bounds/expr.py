@@ -7,7 +7,7 @@ Polynomials have one normal form: equal expressions are equal objects, and sums 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Literal
@@ -339,9 +339,3 @@ def symbols(e: Expr) -> Iterator[Symbol]:
             else:
                 for arg in each.args:
                     yield from symbols(arg)
-
-
-def evaluate(e: Expr, values: Mapping[str, int]) -> int | None:
-    """Its value where every symbol has one; None if infinite."""
-    result = substitute(e, lambda s: constant(values[s.name]))
-    return result.number

@@ -8,6 +8,7 @@ from typing import Literal, assert_never
 
 from ttsc.compiler.bounds.cost import LIVE, NO_COST, Cost, Kind, larger
 from ttsc.compiler.bounds.domain import (
+    NEVER,
     NOTHING,
     PLAIN,
     Abstract,
@@ -163,7 +164,7 @@ class Interpreter:
         source = self.value(node.source)
         candidate = source if isinstance(source, Conversation) else item(source)
         if not isinstance(candidate, Conversation):
-            self._values[node.result.id] = Items(ZERO, NOTHING)
+            self._values[node.result.id] = Items(ZERO, NEVER)
             return NO_COST
         sources = ONE if isinstance(source, Conversation) else self._length(source, node.span)
         count = self._number(self.value(node.count), f"the count of `{node.op}`", node.span)
@@ -233,7 +234,7 @@ class Interpreter:
         args = [self.value(a) for a in node.args]
         source = args[0]
         if node.op == "select":
-            candidate = getattr(source, "candidate", NOTHING)
+            candidate = getattr(source, "candidate", NEVER)
             nodes = length(source)
             return Items(minimum(high(args[1]), nodes), tree_node(nodes, candidate))
         if node.op == "resample":
@@ -304,7 +305,7 @@ class Interpreter:
         def step(state: State) -> tuple[State, Cost]:
             return self.block(node.body, [item(over), Items(length(needs), state[0])])
 
-        (value,), cost = self._recur(step, [NOTHING], [node.body.yields[0].type], length(over), exclusive=False)
+        (value,), cost = self._recur(step, [NEVER], [node.body.yields[0].type], length(over), exclusive=False)
         if cost.requests:
             self._length(over, node.span)
         self._values[node.result.id] = Items(length(over), value, why(over))

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from ttsc.compiler.bounds import numbers
 from ttsc.compiler.bounds.domain import (
+    NEVER,
     NOTHING,
     PLAIN,
     Abstract,
@@ -42,7 +43,7 @@ def applied(op: str, attr: str, args: Args, type_: Type) -> Abstract:
 
 
 def item(value: Abstract) -> Abstract:
-    return value.item if isinstance(value, Items) else NOTHING
+    return value.item if isinstance(value, Items) else NEVER
 
 
 def length(value: Abstract) -> Expr:
@@ -67,7 +68,7 @@ def field(value: Abstract, name: str) -> Abstract | None:
         case Conversation():
             return fields_of(value).get(name)
         case Nothing():
-            return NOTHING
+            return value
     return None
 
 
@@ -77,7 +78,7 @@ def field(value: Abstract, name: str) -> Abstract | None:
 def _items(args: Args, size: Callable[[Expr], Expr]) -> Abstract | None:
     source = args[0]
     if isinstance(source, Nothing):
-        return Items(ZERO, NOTHING)
+        return Items(ZERO, NEVER)
     return Items(size(source.length), source.item, source.unknown) if isinstance(source, Items) else None
 
 
@@ -131,7 +132,7 @@ def _one(args: Args, type_: Type, attr: str) -> Abstract | None:
 
 
 def _list(args: Args, type_: Type, attr: str) -> Abstract | None:
-    inner: Abstract = NOTHING
+    inner: Abstract = NEVER
     for each in args:
         inner = join(inner, each)
     return Items(constant(len(args)), inner)
@@ -287,7 +288,7 @@ def _parsed(args: Args, type_: Type, attr: str) -> Abstract | None:
     source = args[0].text if isinstance(args[0], Conversation) else args[0]
     if isinstance(source, Items):
         inner = _parsed([source.item], type_.item if isinstance(type_, ListOf) else type_, attr)
-        return Items(source.length, inner or NOTHING, source.unknown)
+        return Items(source.length, inner or NEVER, source.unknown)
     tokens = source.tokens if isinstance(source, Text) else INFINITE
     return foreign("", type_, "what a model writes", lambda _: tokens)
 

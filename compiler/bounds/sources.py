@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping
 
 from ttsc.compiler.bounds.domain import (
+    NEVER,
     NOTHING,
     PLAIN,
     UNBOUNDED,
@@ -108,7 +109,7 @@ def foreign(origin: str, type_: Type, what: str, text: Callable[[str], Expr]) ->
 
 def chosen(values: tuple[object, ...], count: Count = utf8) -> Abstract:
     """One of some constants."""
-    result: Abstract = NOTHING
+    result: Abstract = NEVER
     for value in values:
         result = join(result, measured(value, count))
     return result

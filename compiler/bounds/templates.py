@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from jinja2 import Environment, nodes
 
-from ttsc.compiler.bounds.domain import NOTHING, PLAIN, Abstract, Fields, Items, Number, Text, join
+from ttsc.compiler.bounds.domain import NEVER, NOTHING, PLAIN, Abstract, Fields, Items, Number, Text, join
 from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, constant, greatest_coefficient, maximum
 from ttsc.compiler.bounds.numbers import high
 from ttsc.compiler.bounds.operations import field, item, length
@@ -116,7 +116,7 @@ class _Sizes:
                     total = _both(total, written(self._value(part, names)))
                 return total
             case nodes.List(items=items) | nodes.Tuple(items=items):
-                inner_: Abstract = NOTHING
+                inner_: Abstract = NEVER
                 for each in items:
                     inner_ = join(inner_, self._value(each, names))
                 return Items(constant(len(items)), inner_)
@@ -191,7 +191,7 @@ def _larger(*several: Text) -> Text:
 def _merge(names: Names, sides: list[Names]) -> None:
     """Names after an `if`: what any side set them to."""
     for name in dict.fromkeys(name for side in sides for name in side):
-        joined: Abstract = NOTHING
+        joined: Abstract = NEVER
         for side in sides:
             joined = join(joined, side.get(name, NOTHING))
         names[name] = joined

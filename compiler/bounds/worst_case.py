@@ -18,7 +18,7 @@ from ttsc.compiler.bounds.prompts import Assumptions
 from ttsc.compiler.bounds.show import show
 from ttsc.compiler.bounds.sources import measured, parameter, utf8
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.values.types import ListOf
+from ttsc.compiler.values.types import ListOf, Type
 from ttsc.grammar.diagnostics import CompileError, Diagnostic
 
 TURN_TOKENS = 16
@@ -134,11 +134,9 @@ class Bounds:
                 parts[_FIELDS[kind]][name] = number
         return ConcreteBounds(**parts, live=live)
 
-    def _measured(self, given: Mapping[str, object], name: str, default: object, type_: object) -> Abstract:
-        value = given.get(name, default)
-        if value is None and name not in given:
-            value = () if isinstance(type_, ListOf) else value
-        return measured(value, self.assumptions.count)
+    def _measured(self, given: Mapping[str, object], name: str, default: object, type_: Type) -> Abstract:
+        missing = name not in given and default is None
+        return measured(_absent(type_) if missing else given.get(name, default), self.assumptions.count)
 
     def rows(self) -> list[tuple[str, str, Expr]]:
         """(quantity, model role or extern, amount), in reading order."""
@@ -184,6 +182,13 @@ def _symbolic(program: ir.Program) -> dict[str, Abstract]:
     for rank, store in enumerate(program.stores, len(program.parameters)):
         values[store.value.id] = parameter(store.name, store.value.type, rank)
     return values
+
+
+def _absent(type_: Type) -> object:
+    """What a parameter counts as that is not given."""
+    if isinstance(type_, ListOf):
+        return ()
+    return {"str": "", "int": 0, "float": 0.0}.get(str(type_))
 
 
 def _table(rows: list[tuple[str, str, str]], width: int) -> str:

@@ -40,7 +40,7 @@ class Spent:
 def reply(prompt: str, seed: int, sampling: Sampling) -> str:
     """Anything a model may say: words, steps, grades; JSON that fits the schema, or nearly."""
     r = random.Random(prompt if sampling.temperature == 0 else f"{seed}{prompt}")
-    if sampling.schema and r.random() < 0.8:
+    if sampling.schema and r.random() < 0.95:
         return json.dumps(instance(json.loads(sampling.schema), r))
     lines = [" ".join(r.choices(WORDS, k=r.randint(0, 9))) for _ in range(r.randint(1, 6))]
     return r.choice(["\n", "\n\n"]).join(lines)
