@@ -73,7 +73,7 @@ class Expressions(Calls):
     def check(self, e: ast.Expr, env: Mapping[str, typed.Symbol]) -> typed.Expr:
         checked = self._check(e, env)
         if self.reporter.index is not None:
-            self.reporter.index.expression(e, checked.type, env)
+            self.reporter.index.expression(e, checked)
         return checked
 
     def _check(self, e: ast.Expr, env: Mapping[str, typed.Symbol]) -> typed.Expr:

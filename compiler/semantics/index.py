@@ -6,7 +6,7 @@ that are right even if others are wrong. Only places of the indexed source are k
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ttsc.compiler.semantics import typed
@@ -32,35 +32,28 @@ class Index:
         self.tree = tree
         self.module: Module | None = None
         self._types: dict[Place, Type] = {}
-        self._environments: dict[int, Mapping[str, typed.Symbol]] = {}
         self._defined: dict[Place, typed.Symbol] = {}
-        self._found: dict[Place, typed.Symbol] | None = None
+        self._read: dict[Place, typed.Symbol] = {}
 
-    def expression(self, e: ast.Expr, type_: Type, environment: Mapping[str, typed.Symbol]) -> None:
-        """Called for every expression that was checked, with its type and the names it could use."""
+    def expression(self, e: ast.Expr, checked: typed.Expr) -> None:
+        """Called for every expression that was checked, with what became of it."""
         if e.span.source is self.source:
-            self._types[e.span.start, e.span.end] = type_
-            self._environments.setdefault(id(environment), environment)
+            self._types[e.span.start, e.span.end] = checked.type
+            if isinstance(checked, typed.Read) and checked.symbol.span.source is self.source:
+                self._read.setdefault(_place(checked.symbol.span), checked.symbol)
 
     def define(self, symbol: typed.Symbol) -> None:
         """Called for every variable where it is defined; later its type may be known more narrowly."""
         if symbol.span.source is self.source:
-            self._defined[symbol.span.start, symbol.span.end] = symbol
+            self._defined[_place(symbol.span)] = symbol
 
     def type_of(self, span: Span) -> Type | None:
         """The type of the expression at exactly this place."""
-        return self._types.get((span.start, span.end))
+        return self._types.get(_place(span))
 
     def symbol(self, span: Span) -> typed.Symbol | None:
-        """The value whose name is defined at exactly this place."""
-        if self._found is None:
-            self._found = {
-                (symbol.span.start, symbol.span.end): symbol
-                for environment in self._environments.values()
-                for symbol in environment.values()
-                if symbol.span.source is self.source
-            } | self._defined
-        return self._found.get((span.start, span.end))
+        """The value whose name is defined at exactly this place; of a lambda's element, if it is read anywhere."""
+        return self._defined.get(_place(span)) or self._read.get(_place(span))
 
     def modules(self) -> Iterator[Module]:
         """The indexed file and every file that it uses, directly or not, the nearest first."""
@@ -73,3 +66,7 @@ class Index:
                 if id(home) not in seen:
                     seen.add(id(home))
                     todo.append(home)
+
+
+def _place(span: Span) -> Place:
+    return span.start, span.end

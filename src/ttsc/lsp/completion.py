@@ -74,14 +74,15 @@ class _Completer:
             self._scope = {name: d for name, (d, _) in module.scope.items() if name != MARK}
 
     def _read(self) -> tuple[Analysis, Any]:
-        """The marked text and the mark's node in its tree, from the first reading that has both."""
+        """The marked text and the mark's node in its tree, from the first reading that has what the place needs."""
+        needed = self._place.kind in {"stage", "member"}
         analysis: Analysis | None = None
         for text in dict.fromkeys(self._place.attempts):
             tried = analyze(Source(self._document.source.path, text), self._document.library)
             if tried.tree is None:
                 continue
-            found = next((node for node in walk(tried.tree) if _is_marked(node)), None)
-            if found is not None:
+            found = next((node for node in walk(tried.tree) if _is_marked(node)), None) if needed else None
+            if found is not None or not needed:
                 return tried, found
             analysis = analysis or tried
         return analysis or self._document.analysis, None

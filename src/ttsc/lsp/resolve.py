@@ -7,7 +7,8 @@ something is called, then the file's declarations and what it uses.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import ChainMap
+from collections.abc import MutableMapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -24,7 +25,7 @@ from ttsc.grammar.tokens import Token
 from ttsc.lsp.names import Builtin, Definition, DefinitionKind, File, Names, Occurrence, Target
 from ttsc.lsp.template_names import names_in
 
-Env = Mapping[str, Definition]
+Env = MutableMapping[str, Definition]
 _KINDS: dict[type, DefinitionKind] = {
     ast.Model: "model",
     ast.Prompt: "prompt",
@@ -81,7 +82,7 @@ class _Resolver:
         if span.source is self._tree.span.source and span.end > span.start:
             self.found.append(Occurrence(span, target, defines, value))
 
-    def _bind(self, name: ast.Name, kind: DefinitionKind, node: Any, env: dict[str, Definition]) -> None:
+    def _bind(self, name: ast.Name, kind: DefinitionKind, node: Any, env: Env) -> None:
         definition = self._definition(node, kind, name, self._owner)
         self._add(name.span, definition, defines=True)
         env[name.id] = definition
@@ -155,7 +156,7 @@ class _Resolver:
                     self._expression(item.replies if isinstance(item, ast.Scripted) else item.items, env)
                 case ast.Stub():
                     self._reference(item.name, {})
-                    inner = dict(env)
+                    inner = ChainMap({}, env)
                     for name in item.parameters:
                         self._bind(name, "element", item, inner)
                     self._expression(item.value, inner)
@@ -176,7 +177,7 @@ class _Resolver:
     # --- statements
 
     def _statements(self, statements: Sequence[ast.Statement], env: Env) -> None:
-        inner = dict(env)
+        inner = ChainMap({}, env)
         for s in statements:
             match s:
                 case ast.Let() | ast.Var():
@@ -195,7 +196,7 @@ class _Resolver:
                         self._expression(s.until, inner)
                 case ast.For():
                     self._expression(s.over, inner)
-                    loop = dict(inner)
+                    loop = ChainMap({}, inner)
                     for name in s.names:
                         self._bind(name, "element", s, loop)
                     self._statements(s.body, loop)
@@ -204,7 +205,7 @@ class _Resolver:
                 case ast.Return():
                     self._expression(s.value, inner)
 
-    def _let(self, s: ast.Let | ast.Var, env: dict[str, Definition]) -> None:
+    def _let(self, s: ast.Let | ast.Var, env: Env) -> None:
         if s.value is not None:
             self._expression(s.value, env)
         if s.type is not None:
@@ -231,7 +232,7 @@ class _Resolver:
                 else:
                     self._expression(e.stage, env)
             case ast.Lambda():
-                inner = dict(env)
+                inner = ChainMap({}, env)
                 for param in e.params:
                     self._bind(param, "element", e, inner)
                 self._expression(e.body, inner)
