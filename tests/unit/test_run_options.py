@@ -388,9 +388,7 @@ program both(question: str) -> float {
 """
 
 
-@pytest.mark.parametrize(
-    ("program", "embeds"), [("near", {"small": True}), ("both", {"small": True, "policy": False})]
-)
+@pytest.mark.parametrize(("program", "embeds"), [("near", {"small": True}), ("both", {"small": True, "policy": False})])
 def test_a_model_that_gives_vectors_alone_is_launched_for_that(
     monkeypatch: pytest.MonkeyPatch, program: str, embeds: dict[str, bool]
 ) -> None:
