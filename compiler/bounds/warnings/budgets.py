@@ -55,7 +55,8 @@ def _dominating(program: ir.Program, generations: list[ir.Generate], flow: Flow)
     """
     limited = {node.result.id for node in generations if "max_tokens" in node.span.text}
     others = [node for node in generations if node.span.text and node.result.id not in limited]
-    silent = [node for node in others if limited & flow.behind(value.id for value in operands(node))]
+    after = flow.ahead(limited) if others else set()
+    silent = [node for node in others if any(value.id in after for value in operands(node))]
     if not silent:
         return
     decode = _by_node(program).decode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.ir.rewrite import blocks, operands, results
+from ttsc.compiler.ir.rewrite import all_values, blocks, operands, results
 
 Place = tuple[ir.Node, ...]
 """A node and the regions around it, outermost first."""
@@ -17,6 +17,7 @@ class Flow:
     def __init__(self, program: ir.Program) -> None:
         self.places: list[Place] = list(_places(program.body, ()))
         self._made_of: dict[str, list[str]] = {}
+        self._used_by: dict[str, list[str]] = {}
         self.defined_by: dict[str, ir.Node] = {}
         for *_, node in self.places:
             for result in results(node):
@@ -34,6 +35,18 @@ class Flow:
                 waiting.extend(self._made_of.get(value, ()))
         return found
 
+    def ahead(self, values: Iterable[str], within: ir.Block | None = None) -> set[str]:
+        """All values that depend on these, and these; `within`: only those that a block defines."""
+        inside = None if within is None else {value.id for value in all_values(within)}
+        found: set[str] = set()
+        waiting = list(values)
+        while waiting:
+            value = waiting.pop()
+            if value not in found and (inside is None or value in inside):
+                found.add(value)
+                waiting.extend(self._used_by.get(value, ()))
+        return found
+
     def needed(self, program: ir.Program, *, requests: bool) -> set[str]:
         """What the program's results and its extern calls depend on; with `requests`, also what is asked of models."""
         roots = [value.id for value in program.body.yields]
@@ -45,7 +58,9 @@ class Flow:
         return self.behind(roots)
 
     def _set(self, value: ir.Value, sources: Iterable[ir.Value]) -> None:
-        self._made_of.setdefault(value.id, []).extend(source.id for source in sources)
+        for source in sources:
+            self._made_of.setdefault(value.id, []).append(source.id)
+            self._used_by.setdefault(source.id, []).append(value.id)
 
     def _link(self, node: ir.Node) -> None:
         match node:

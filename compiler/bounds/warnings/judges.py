@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 
 from ttsc.compiler.bounds.warnings.flow import Flow
@@ -17,6 +18,7 @@ _SCORED = ("with_score", "with_scores")
 def judge_warnings(program: ir.Program, flow: Flow) -> Iterator[Diagnostic]:
     needed = flow.needed(program, requests=False)
     readers = _Readers(program, flow)
+    judged: dict[int, set[str]] = {}
     for *regions, node in flow.places:
         if isinstance(node, ir.Map) and node.result.id not in needed and _asks(node):
             if not any(isinstance(region, ir.Map) and region.result.id not in needed for region in regions):
@@ -29,8 +31,10 @@ def judge_warnings(program: ir.Program, flow: Flow) -> Iterator[Diagnostic]:
                     severity="warning",
                 )
         elif isinstance(node, ir.Pure) and node.op in _SCORED and node.result.id in needed:
-            judged = any(isinstance(flow.defined_by.get(v), ir.Generate | ir.Score) for v in _from(node, flow))
-            if judged and not readers.read(node.result):
+            body = next((region.body for region in reversed(regions) if isinstance(region, ir.Map)), program.body)
+            if id(body) not in judged:
+                judged[id(body)] = _judgements(body, flow)
+            if any(value.id in judged[id(body)] for value in node.args[1:]) and not readers.read(node.result):
                 yield Diagnostic(
                     "W0211",
                     "nobody reads the scores that a model is asked for here",
@@ -49,9 +53,10 @@ def _asks(node: ir.Map) -> bool:
     return any(isinstance(inner, ir.Generate | ir.Score) for inner in walk(node.body))
 
 
-def _from(node: ir.Pure, flow: Flow) -> set[str]:
-    """What the score is made of, but for what the candidate is."""
-    return flow.behind(value.id for value in node.args[1:]) - flow.behind([node.args[0].id])
+def _judgements(body: ir.Block, flow: Flow) -> set[str]:
+    """What a block makes of its own requests."""
+    requests = [node.result.id for node in walk(body) if isinstance(node, ir.Generate | ir.Score)]
+    return flow.ahead(requests, body)
 
 
 class _Readers:
@@ -66,9 +71,9 @@ class _Readers:
 
     def read(self, value: ir.Value) -> bool:
         seen: set[str] = set()
-        waiting = [value]
+        waiting = deque([value])
         while waiting:
-            at = waiting.pop()
+            at = waiting.popleft()
             if at.id in seen or not _holds(at.type):
                 continue
             seen.add(at.id)

@@ -35,28 +35,31 @@ class _Piece:
 
 def prefix_warnings(program: ir.Program, flow: Flow) -> Iterator[Diagnostic]:
     warned: set[object] = set()
+    own: dict[str, set[str]] = {}
     for *regions, node in flow.places:
         if not isinstance(node, ir.Generate) or node.span in warned:
             continue
         over = next((region for region in reversed(regions) if isinstance(region, ir.Map)), None)
         if over is None:
             continue
-        found = _wasted(node, over, flow)
+        if over.result.id not in own:
+            own[over.result.id] = flow.ahead([over.body.params[0].id], over.body)
+        found = _wasted(node, own[over.result.id], flow)
         if found is not None:
             warned.add(node.span)
             yield found
 
 
-def _wasted(node: ir.Generate, over: ir.Map, flow: Flow) -> Diagnostic | None:
-    element = over.body.params[0].id
+def _wasted(node: ir.Generate, own_values: set[str], flow: Flow) -> Diagnostic | None:
+    """`own_values`: what differs from element to element."""
     turns: list[ir.Turn] = []
     at = flow.defined_by.get(node.source.id)
     while isinstance(at, ir.Turn):
         turns.append(at)
-        if at.parent is not None and element in flow.behind([at.parent.id]) and not _is_turn(at.parent, flow):
+        if at.parent is not None and at.parent.id in own_values and not _is_turn(at.parent, flow):
             return None  # the conversation goes on from the candidate itself, so all of it is the candidate's own
         at = None if at.parent is None else flow.defined_by.get(at.parent.id)
-    pieces = [piece for turn in reversed(turns) for piece in _pieces(turn, element, flow)]
+    pieces = [piece for turn in reversed(turns) for piece in _pieces(turn, own_values)]
     first = next((i for i, piece in enumerate(pieces) if piece.own), None)
     if first is None:
         return None
@@ -82,11 +85,11 @@ def _is_turn(value: ir.Value, flow: Flow) -> bool:
     return isinstance(flow.defined_by.get(value.id), ir.Turn)
 
 
-def _pieces(turn: ir.Turn, element: str, flow: Flow) -> Iterator[_Piece]:
+def _pieces(turn: ir.Turn, own_values: set[str]) -> Iterator[_Piece]:
     if turn.literal or is_static(turn.template):
         yield _Piece(turn.template, "", False)
         return
-    own = {name for name, value in turn.args if element in flow.behind([value.id])}
+    own = {name for name, value in turn.args if value.id in own_values}
     long = {name for name, value in turn.args if _is_long(value.type)}
     yield from _in_order(tree(turn.template).body, own, long)
 
