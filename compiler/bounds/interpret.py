@@ -288,7 +288,8 @@ class Interpreter:
             return yields[:-1], cost
 
         limit = self.value(node.limit)
-        rounds = MAX_ROUNDS if high(limit).infinite else high(limit)
+        most = high(limit)
+        rounds = MAX_ROUNDS if most.infinite or (most.number or 0) > (MAX_ROUNDS.number or 0) else most
         exclusive = self._order is not None and node.id in self._order.exclusive
         results, cost = self._recur(
             step, [self.value(v) for v in node.init], [v.type for v in node.init], rounds, exclusive=exclusive
