@@ -8,6 +8,7 @@ from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
 from ttsc.compiler.semantics.expressions import Expressions
 from ttsc.compiler.semantics.index import Index
+from ttsc.compiler.semantics.inlining import check_inlining
 from ttsc.compiler.semantics.modules import Library, Loader
 from ttsc.compiler.semantics.programs import Programs
 from ttsc.compiler.semantics.reporter import Reporter
@@ -42,6 +43,8 @@ def check(source: Source, library: Library, index: Index | None = None) -> Check
     module = Loader(library, reporter).load(source, None if index is None else index.tree)
     if index is not None:
         index.module = module
+    if not check_inlining(module, reporter):
+        reporter.raise_errors()  # what follows recurses
     declarations = Declarations(reporter)
     checker = Programs(declarations, reporter)
     shared = checker.shared

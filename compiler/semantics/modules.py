@@ -40,6 +40,10 @@ class Module:
     unresolved: set[str] = field(default_factory=set)
 
 
+MAX_USES = 50
+"""Files that may use each other in a row."""
+
+
 class Loader:
     """Parses a file and everything it uses, each once."""
 
@@ -47,6 +51,7 @@ class Loader:
         self._library = library
         self._reporter = reporter
         self._modules: dict[str, Module] = {}
+        self._open = 0
 
     def load(self, source: Source, tree: ast.Module | None = None) -> Module:
         """The module of `source`; `tree` is its tree, if known.
@@ -97,13 +102,21 @@ class Loader:
             module.unresolved.update(n.id for n in use.names)
             return
         used = self._modules.get(source.path)
+        if used is None and self._open >= MAX_USES:
+            message = f"more than {MAX_USES} files use each other in a row"
+            self._reporter.error("E0210", message, use.span, "one too many", "use what is needed directly")
+            module.unresolved.update(n.id for n in use.names)
+            return
         if used is None:
+            self._open += 1
             try:
                 used = self.load(source)
             except CompileError as error:
                 self._reporter.extend(error.diagnostics)
                 module.unresolved.update(n.id for n in use.names)
                 return
+            finally:
+                self._open -= 1
         exported = {n: d for n, (d, home) in used.scope.items() if home is used}
         for name in use.names:
             found = exported.get(name.id)

@@ -21,9 +21,41 @@ from ttsc.grammar.tables import load  # noqa: E402
 CORPUS = Path(__file__).parent / "corpus"
 KINDS = ("bytes", "tokens", "program", "mutation")
 _ODD = (
-    *('"""', "'''", "'", '"open', ";", "&&", "!", "|", "$", "λ", "\x00", "\\", "007", "1e999", "9" * 25, "20K", "30sec"),
+    *(
+        '"""',
+        "'''",
+        "'",
+        '"open',
+        ";",
+        "&&",
+        "!",
+        "|",
+        "$",
+        "λ",
+        "\x00",
+        "\\",
+        "007",
+        "1e999",
+        "9" * 25,
+        "20K",
+        "30sec",
+    ),
     *("$1x", "//", "/*", "*/", "--", "@x", "…", "\ud800", "\u2028", "\ufeff", "x" * 200, "elif", "lambda", "None"),
-    *("for", "def", "is", "offline", "budget", "oracle", "expect", "\n", "\n    ", "\r\n", "# c\n", '"\\u12"', '"""\n  x'),
+    *(
+        "for",
+        "def",
+        "is",
+        "offline",
+        "budget",
+        "oracle",
+        "expect",
+        "\n",
+        "\n    ",
+        "\r\n",
+        "# c\n",
+        '"\\u12"',
+        '"""\n  x',
+    ),
 )
 _SAMPLES = ("name", "x", "xs", "q", "16", "0.5", "30s", '"text"', '"{{ q }}"', '"""doc"""', "sample", "vote", "policy")
 

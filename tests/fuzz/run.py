@@ -1,8 +1,9 @@
 """The fuzzer: `python -m tests.fuzz.run --inputs 1000000 --seed 1` from the root of the repository.
 
-Each input is given to the parser, and if it is a program to the formatter and the checker. The run fails if one raises
-what it may not, takes longer than two seconds, or if the process needs more than 500 MB; such an input is written to the
-folder given by `--found`. The report tells how many inputs of which kind came how far, the slowest, and the peak memory.
+Each input is given to the parser, and if it is a program to the formatter and the checker. The run fails if one
+raises what it may not or takes longer than two seconds, or if the process needs more than 500 MB; such an input is
+written to the folder given by `--found`. The report tells how many inputs of which kind came how far, the slowest,
+and the peak memory.
 """
 
 from __future__ import annotations
