@@ -28,8 +28,9 @@ from ttsc.compiler.passes.runner import run_passes  # noqa: E402
 from ttsc.compiler.plan.lower import lower  # noqa: E402
 from ttsc.compiler.plan.nodes import Level, Plan  # noqa: E402
 from ttsc.compiler.values.types import Interval  # noqa: E402
-from ttsc.driver import compile_file  # noqa: E402
+from ttsc.driver import compile_file, compile_source  # noqa: E402
 from ttsc.grammar.diagnostics import CompileError  # noqa: E402
+from ttsc.grammar.source import Source  # noqa: E402
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 FILES = sorted(PROGRAMS.glob("*.tts"))
@@ -92,3 +93,19 @@ def test_generated_programs_stay_within_their_bounds(program: Program, seed: int
         return
     ran = run_passes(program, level)
     check(program, lower(ran.program, level, ran.names), bounds, seed, jitter)
+
+
+EARLY = """
+prompt solve(q: str) { user "{{ q }}" }
+program p(q: str, n: int = 6 in 1..9) -> str {
+    let first = solve(q) |> sample(n, max_tokens=40) |> stop_first(1, truncated=include) |> one |> text
+    return solve(first) |> sample(5, max_tokens=5) |> one |> text
+}
+"""
+
+
+def test_what_is_stopped_early_overlaps_the_next_step() -> None:
+    """Why an early decision orders nothing: more is in flight than the larger of the two steps."""
+    compiled = compile_source(Source("early.tts", EARLY))
+    most = max(spend(compiled.plan, {"q": f"a{seed}"}, seed, jitter=0.4 * (seed % 2)).live for seed in range(12))
+    assert 6 < most <= scripted_bounds(compiled.built).at({"q": "a"}).live
