@@ -139,15 +139,21 @@ class NodeVerifier:
         self._where = ""
         self.problems: list[str] = []
 
+    def _wrong(self, problem: str) -> None:
+        self.problems.append(f"%{self._where}: {problem}" if self._where else problem)
+
     def _need(self, holds: bool, problem: str) -> None:
         if not holds:
-            self.problems.append(f"%{self._where}: {problem}" if self._where else problem)
+            self._wrong(problem)
 
     def _fits(self, value: Type, target: Type, what: str) -> None:
-        self._need(assignable(value, target), f"{what} is {value}, not {target}")
+        if not assignable(value, target):
+            self._wrong(f"{what} is {value}, not {target}")
 
     def _node(self, node: Node) -> None:
         match node:
+            case Pure():
+                self._pure(node)
             case Const():
                 if node.value is not None:  # none may stand for a value that is never read, of any type
                     self._fits(type_of(node.value), node.result.type, "the constant")
@@ -173,8 +179,6 @@ class NodeVerifier:
                 self._draw(node)
             case Extern():
                 self._extern(node)
-            case Pure():
-                self._pure(node)
             case Map():
                 self._map(node)
             case Dag():
@@ -192,17 +196,16 @@ class NodeVerifier:
                 self._repeat(node)
 
     def _candidates(self, value: Value) -> None:
-        self._need(
-            assignable(value.type, CANDIDATE) or assignable(value.type, POOL),
-            f"%{value.id} is {value.type}, not a candidate or a list of candidates",
-        )
+        if not (assignable(value.type, CANDIDATE) or assignable(value.type, POOL)):
+            self._wrong(f"%{value.id} is {value.type}, not a candidate or a list of candidates")
 
     def _continued(self, source: Value, result: Value) -> None:
         self._candidates(source)
         self._fits(POOL if isinstance(source.type, ListOf) else CANDIDATE, result.type, "the result")
 
     def _turn(self, node: Turn) -> None:
-        self._need(node.result.type == CONTEXT, f"the result is {node.result.type}, not Context")
+        if node.result.type != CONTEXT:
+            self._wrong(f"the result is {node.result.type}, not Context")
         if node.parent is not None:
             self._fits(node.parent.type, CANDIDATE, "the parent")
         if node.literal:
@@ -220,7 +223,8 @@ class NodeVerifier:
     def _generate(self, node: Generate) -> None:
         self._candidates(node.source)
         self._fits(node.count.type, INT, "the count")
-        self._need(node.result.type == POOL, f"the result is {node.result.type}, not {POOL}")
+        if node.result.type != POOL:
+            self._wrong(f"the result is {node.result.type}, not {POOL}")
         self._need(node.model in self._roles, f"there is no model role `{node.model}`")
         names = [name for name, _ in node.options]
         self._need(len(set(names)) == len(names), "an option is given twice")
@@ -273,16 +277,19 @@ class NodeVerifier:
         if operation is None:
             self._need(False, f"there is no operation `{node.op}`")
             return
-        most = len(node.args) if operation.most is None else operation.most
-        self._need(operation.least <= len(node.args) <= most, f"{len(node.args)} arguments for `{node.op}`")
-        self._need(bool(node.attr) == operation.uses_attr, f"`{node.op}` has the attribute {node.attr!r}")
+        given = len(node.args)
+        if given < operation.least or (operation.most is not None and given > operation.most):
+            self._wrong(f"{given} arguments for `{node.op}`")
+        if bool(node.attr) != operation.uses_attr:
+            self._wrong(f"`{node.op}` has the attribute {node.attr!r}")
         if operation.returns is not None:
             self._fits(operation.returns, node.result.type, "the result")
         if node.op == "field" and len(node.args) == 1:
             of = node.args[0].type
             found = _field(of, node.attr)
-            self._need(found is not None, f"{of} has no field `{node.attr}`")
-            if found is not None:
+            if found is None:
+                self._wrong(f"{of} has no field `{node.attr}`")
+            else:
                 self._fits(found, node.result.type, "the result")
 
     def _map(self, node: Map) -> None:
@@ -367,9 +374,11 @@ class NodeVerifier:
         self._yields(yields[:-1], node.results, "the body")
 
     def _yields(self, given: tuple[Value, ...], wanted: tuple[Value, ...], what: str) -> None:
-        self._need(len(given) == len(wanted), f"{what} gives {len(given)} values for {len(wanted)}")
+        if len(given) != len(wanted):
+            self._wrong(f"{what} gives {len(given)} values for {len(wanted)}")
         for value, target in zip(given, wanted, strict=False):
-            self._fits(value.type, target.type, f"{what}'s %{value.id}")
+            if value.type is not target.type:
+                self._fits(value.type, target.type, f"{what}'s %{value.id}")
 
 
 def _field(of: Type, name: str) -> Type | None:

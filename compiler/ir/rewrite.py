@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import is_
 
 from ttsc.compiler.ir.nodes import (
     Block,
@@ -32,6 +33,8 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )  # fmt: skip
 
+_NESTED = frozenset({Map, Dag, Offline, If, Repeat})
+"""Nodes with blocks inside."""
 Rule = Callable[[Node], Sequence[Node] | None]
 """A private rule of a pass: the nodes that take a node's place, or None for no change."""
 
@@ -49,6 +52,8 @@ def results(node: Node) -> tuple[Value, ...]:
 def operands(node: Node) -> tuple[Value, ...]:
     """Values the node itself reads, without those its blocks read."""
     match node:
+        case Pure(args=args) | Draw(args=args):
+            return args
         case Const():
             return ()
         case Turn(parent=parent, args=args):
@@ -63,8 +68,6 @@ def operands(node: Node) -> tuple[Value, ...]:
             return (source,) if given is None else (source, given)
         case Extern(args=args, after=after):
             return args if after is None else (*args, after)
-        case Draw(args=args) | Pure(args=args):
-            return args
         case Map(over=over):
             return (over,)
         case Dag(over=over, needs=needs):
@@ -82,6 +85,8 @@ def operands(node: Node) -> tuple[Value, ...]:
 
 def blocks(node: Node) -> tuple[Block, ...]:
     """Blocks inside a node."""
+    if type(node) not in _NESTED:
+        return ()
     match node:
         case Map(body=body) | Dag(body=body) | Offline(body=body) | Repeat(body=body):
             return (body,)
@@ -92,10 +97,15 @@ def blocks(node: Node) -> tuple[Block, ...]:
 
 def walk(block: Block) -> Iterator[Node]:
     """Every node of a block, a node before those inside it."""
-    for node in block.nodes:
-        yield node
-        for inner in blocks(node):
-            yield from walk(inner)
+    waiting = [iter(block.nodes)]
+    while waiting:
+        for node in waiting[-1]:
+            yield node
+            if type(node) in _NESTED:
+                waiting.extend(iter(inner.nodes) for inner in reversed(blocks(node)))
+                break
+        else:
+            waiting.pop()
 
 
 def uses(block: Block) -> dict[str, int]:
@@ -155,7 +165,7 @@ def rewrite(block: Block, rule: Rule) -> Block:
     nodes: list[Node] = []
     changed = False
     for node in block.nodes:
-        inside = with_blocks(node, [rewrite(inner, rule) for inner in blocks(node)])
+        inside = within(node, lambda inner: rewrite(inner, rule))
         replacement = rule(inside)
         if replacement is None:
             nodes.append(inside)
@@ -164,6 +174,18 @@ def rewrite(block: Block, rule: Rule) -> Block:
             nodes.extend(replacement)
             changed = True
     return replace(block, nodes=tuple(nodes)) if changed else block
+
+
+def with_nodes(block: Block, nodes: Sequence[Node]) -> Block:
+    """The block with other nodes; itself if they are the same."""
+    if len(nodes) == len(block.nodes) and all(map(is_, nodes, block.nodes)):
+        return block
+    return Block(block.params, tuple(nodes), block.yields)
+
+
+def within(node: Node, change: Callable[[Block], Block]) -> Node:
+    """The node with `change` done to its blocks; itself if that changes none."""
+    return with_blocks(node, [change(inner) for inner in blocks(node)]) if type(node) in _NESTED else node
 
 
 def with_blocks(node: Node, new: Sequence[Block]) -> Node:
@@ -195,15 +217,13 @@ def _final(value: Value, values: Mapping[str, Value]) -> Value:
 
 
 def _substituted(block: Block, values: Mapping[str, Value]) -> Block:
-    nodes = tuple(_node_substituted(node, values) for node in block.nodes)
+    inside = with_nodes(block, [_node_substituted(node, values) for node in block.nodes])
     yields = _each(block.yields, values)
-    if yields is block.yields and all(a is b for a, b in zip(nodes, block.nodes, strict=True)):
-        return block
-    return replace(block, nodes=nodes, yields=yields)
+    return inside if yields is block.yields else replace(inside, yields=yields)
 
 
 def _node_substituted(node: Node, values: Mapping[str, Value]) -> Node:
-    node = with_blocks(node, [_substituted(inner, values) for inner in blocks(node)])
+    node = within(node, lambda inner: _substituted(inner, values))
     return _reading(node, values) if any(value.id in values for value in operands(node)) else node
 
 
@@ -262,7 +282,7 @@ def renamed(block: Block, names: Mapping[str, str]) -> Block:
         return Block(tuple(map(new, each.params)), tuple(map(defined, each.nodes)), tuple(map(new, each.yields)))
 
     def defined(node: Node) -> Node:
-        node = with_blocks(node, [visit(inner) for inner in blocks(node)])
+        node = within(node, visit)
         read = {value.id: new(value) for value in operands(node) if value.id in names}
         node = _reading(node, read) if read else node
         if isinstance(node, If | Repeat | Offline):

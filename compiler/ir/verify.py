@@ -37,6 +37,7 @@ class _Verifier(NodeVerifier):
         super().__init__(program)
         self._defined: set[str] = set()
         self._node_ids: set[str] = set()
+        self._visible: dict[str, Type] = {}
 
     def program(self) -> None:
         program = self._program
@@ -48,7 +49,7 @@ class _Verifier(NodeVerifier):
         for parameter in program.parameters:
             if parameter.default is not None:
                 self._fits(type_of(parameter.default), parameter.value.type, f"the default of `{parameter.name}`")
-        self._block(program.body, {})
+        self._block(program.body)
 
     def _program_yields(self, program: Program) -> None:
         """The result, what each store holds at the end, and whether the last call of an environment has ended."""
@@ -71,40 +72,61 @@ class _Verifier(NodeVerifier):
         ):
             yield from ((what, name) for i, name in enumerate(names) if name in names[:i])
 
-    def _block(self, block: Block, visible: dict[str, Type]) -> None:
-        inside = dict(visible)
+    def _block(self, block: Block) -> None:
+        opened: list[tuple[str, Type | None]] = []
         for param in block.params:
-            self._define(param, inside)
+            self._define(param, opened)
         for node in block.nodes:
             self._where = node_id(node)
             for value in operands(node):
-                self._use(value, inside)
+                self._use(value)
             self._node(node)
-            for inner in blocks(node):
-                self._block(inner, {} if isinstance(node, Offline) else inside)
+            if type(node) is Offline:
+                self._closed(node.body)
+            else:
+                for inner in blocks(node):
+                    self._block(inner)
             self._where = node_id(node)
             self._identify(node)
             for value in results(node):
-                self._define(value, inside)
+                self._define(value, opened)
         self._where = ""
         for value in block.yields:
-            self._use(value, inside)
+            self._use(value)
+        for name, before in reversed(opened):
+            if before is None:
+                del self._visible[name]
+            else:
+                self._visible[name] = before
 
-    def _define(self, value: Value, visible: dict[str, Type]) -> None:
-        self._need(value.id not in self._defined, f"%{value.id} is defined twice")
-        self._need(value.id not in self._node_ids, f"%{value.id} is also the id of another node")
-        self._defined.add(value.id)
-        visible[value.id] = value.type
+    def _closed(self, block: Block) -> None:
+        """A block that sees nothing around it."""
+        around, self._visible = self._visible, {}
+        self._block(block)
+        self._visible = around
+
+    def _define(self, value: Value, opened: list[tuple[str, Type | None]]) -> None:
+        """Makes a value visible; `opened` remembers what is to be undone where the block ends."""
+        name = value.id
+        if name in self._defined:
+            self._wrong(f"%{name} is defined twice")
+        if name in self._node_ids:
+            self._wrong(f"%{name} is also the id of another node")
+        self._defined.add(name)
+        opened.append((name, self._visible.get(name)))
+        self._visible[name] = value.type
 
     def _identify(self, node: Node) -> None:
         if isinstance(node, If | Repeat | Offline):
-            self._need(node.id not in self._node_ids | self._defined, f"the id {node.id} is taken")
-            if node.id not in {value.id for value in node.results}:
+            if node.id in self._node_ids or node.id in self._defined:
+                self._wrong(f"the id {node.id} is taken")
+            if all(node.id != value.id for value in node.results):
                 self._node_ids.add(node.id)
 
-    def _use(self, value: Value, visible: dict[str, Type]) -> None:
-        if value.id not in visible:
+    def _use(self, value: Value) -> None:
+        seen = self._visible.get(value.id)
+        if seen is None:
             where = "out of scope here or defined later" if value.id in self._defined else "never defined before this"
-            self._need(False, f"reads %{value.id}, which is {where}")
-        else:
-            self._need(visible[value.id] == value.type, f"reads %{value.id} as {value.type}, not {visible[value.id]}")
+            self._wrong(f"reads %{value.id}, which is {where}")
+        elif seen is not value.type and seen != value.type:
+            self._wrong(f"reads %{value.id} as {value.type}, not {seen}")

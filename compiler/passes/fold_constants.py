@@ -30,7 +30,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import ids, operands, substitute, uses, with_blocks
+from ttsc.compiler.ir.rewrite import ids, operands, substitute, uses, with_nodes, within
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable
@@ -45,11 +45,13 @@ def fold_constants(program: Program, context: Context) -> Program:
     program = _given(program, context.parameters)
     folder = _Folder()
     body = substitute(folder.block(program.body), folder.aliases)
-    return program if body == program.body else replace(program, body=body)
+    return program if body is program.body else replace(program, body=body)
 
 
 def _given(program: Program, values: Mapping[str, Constant]) -> Program:
     """Constants in place of the parameters whose values are known. The parameters themselves stay."""
+    if not values:
+        return program
     read = uses(program.body)
     taken = ids(program)
     nodes: list[Node] = []
@@ -84,7 +86,7 @@ class _Folder:
         nodes: list[Node] = []
         for node in block.nodes:
             nodes.extend(self._node(node))
-        return replace(block, nodes=tuple(nodes))
+        return with_nodes(block, nodes)
 
     def _node(self, node: Node) -> tuple[Node, ...]:
         match node:
@@ -99,16 +101,14 @@ class _Folder:
                 inside = self.block(chosen)
                 self._rename(node.results, inside.yields)
                 return inside.nodes
-            case If():
-                return (with_blocks(node, (self.block(node.then), self.block(node.otherwise))),)
             case Repeat() if self._has(node.limit) and _at_most_zero(self._known[node.limit.id]):
                 self._rename(node.results, node.init)
                 return ()
             case Map() | Dag() if all(self._has(v) and self._known[v.id] == () for v in operands(node)):
                 self._known[node.result.id] = ()
                 return (Const(node.result, (), node.span),)
-            case Repeat() | Map() | Dag() | Offline():
-                return (with_blocks(node, (self.block(node.body),)),)
+            case If() | Repeat() | Map() | Dag() | Offline():
+                return (within(node, self.block),)
         return (node,)
 
     def _has(self, value: Value) -> bool:

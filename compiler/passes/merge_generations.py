@@ -14,7 +14,7 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from ttsc.compiler.ir.nodes import Block, Const, Cut, Force, Generate, Node, Offline, Program, Pure, Score, Value
-from ttsc.compiler.ir.rewrite import blocks, operands, results, substitute, with_blocks
+from ttsc.compiler.ir.rewrite import operands, results, substitute, with_nodes, within
 from ttsc.compiler.ir.types_text import constant_text, type_text
 from ttsc.compiler.passes.pass_ import Context
 
@@ -22,7 +22,7 @@ from ttsc.compiler.passes.pass_ import Context
 def merge_generations(program: Program, context: Context) -> Program:
     numbering = _Numbering()
     body = substitute(numbering.block(program.body), numbering.aliases)
-    return program if body == program.body else replace(program, body=body)
+    return program if body is program.body else replace(program, body=body)
 
 
 class _Numbering:
@@ -44,17 +44,14 @@ class _Numbering:
                 continue
             if key is not None:
                 self._scopes[-1][key] = results(node)[0]
-            nodes.append(self._closed(node) if isinstance(node, Offline) else self._inside(node))
+            nodes.append(self._closed(node) if isinstance(node, Offline) else within(node, self.block))
         self._scopes.pop()
-        return replace(block, nodes=tuple(nodes))
-
-    def _inside(self, node: Node) -> Node:
-        return with_blocks(node, [self.block(inner) for inner in blocks(node)])
+        return with_nodes(block, nodes)
 
     def _closed(self, node: Offline) -> Node:
         """An offline region sees nothing around it."""
         around, self._scopes = self._scopes, []
-        inside = self._inside(node)
+        inside = within(node, self.block)
         self._scopes = around
         return inside
 

@@ -31,7 +31,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_blocks
+from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_nodes, within
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values import pure
 from ttsc.compiler.values.templates import cannot_fail
@@ -41,7 +41,7 @@ from ttsc.compiler.values.types import ListOf
 def remove_dead(program: Program, context: Context) -> Program:
     marks = _Marks(program)
     body = _swept(program.body, marks)
-    return program if body == program.body else replace(program, body=body)
+    return program if body is program.body else replace(program, body=body)
 
 
 class _Marks:
@@ -154,8 +154,8 @@ def _swept(block: Block, marks: _Marks) -> Block:
     for node in block.nodes:
         if node_id(node) in marks.kept or any(result.id in marks.live for result in results(node)):
             trimmed = _trimmed(node, marks.live)
-            nodes.append(with_blocks(trimmed, [_swept(inner, marks) for inner in blocks(trimmed)]))
-    return replace(block, nodes=tuple(nodes))
+            nodes.append(within(trimmed, lambda inner: _swept(inner, marks)))
+    return with_nodes(block, nodes)
 
 
 def _trimmed(node: Node, live: set[str]) -> Node:
@@ -163,12 +163,16 @@ def _trimmed(node: Node, live: set[str]) -> Node:
     match node:
         case If():
             keep = [result.id in live for result in node.results]
+            if all(keep):
+                return node
             then = replace(node.then, yields=_kept(node.then.yields, keep))
             otherwise = replace(node.otherwise, yields=_kept(node.otherwise.yields, keep))
             return replace(node, results=_kept(node.results, keep), then=then, otherwise=otherwise)
         case Repeat():
             pairs = zip(node.results, node.body.params, strict=True)
             keep = [result.id in live or param.id in live for result, param in pairs]
+            if all(keep):
+                return node
             yields = (*_kept(node.body.yields[:-1], keep), node.body.yields[-1])
             body = replace(node.body, params=_kept(node.body.params, keep), yields=yields)
             return replace(node, results=_kept(node.results, keep), init=_kept(node.init, keep), body=body)

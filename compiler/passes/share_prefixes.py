@@ -14,7 +14,17 @@ from collections.abc import Hashable
 from dataclasses import replace
 
 from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Offline, Program, Turn, Value
-from ttsc.compiler.ir.rewrite import blocks, operands, results, rewrite, substitute, walk, with_blocks
+from ttsc.compiler.ir.rewrite import (
+    blocks,
+    operands,
+    results,
+    rewrite,
+    substitute,
+    walk,
+    with_blocks,
+    with_nodes,
+    within,
+)
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.templates import cannot_fail
 
@@ -23,7 +33,7 @@ def share_prefixes(program: Program, context: Context) -> Program:
     consing = _Consing()
     body = consing.block(program.body)
     body = _marked(substitute(body, consing.aliases))
-    return program if body == program.body else replace(program, body=body)
+    return program if body is program.body else replace(program, body=body)
 
 
 # --- one turn for equal turns ---------------------------------------------------------------------------------------
@@ -48,15 +58,12 @@ class _Consing:
             if isinstance(node, Turn):
                 self._turn(node, level)
                 continue
-            inside = _closed(node) if isinstance(node, Offline) else self._inside(node)
+            inside = _closed(node) if isinstance(node, Offline) else within(node, self.block)
             for result in results(node):
                 self._depth[result.id] = level
             self._kept[level].append(inside)
         self._turns.pop()
-        return replace(block, nodes=tuple(self._kept.pop()))
-
-    def _inside(self, node: Node) -> Node:
-        return with_blocks(node, [self.block(inner) for inner in blocks(node)])
+        return with_nodes(block, self._kept.pop())
 
     def _turn(self, node: Turn, level: int) -> None:
         parent = None if node.parent is None else self._final(node.parent)

@@ -141,7 +141,7 @@ PAIR_FIELDS = ("first", "second")
 
 def assignable(value: Type, target: Type) -> bool:
     """Whether a `value` may stand where a `target` is expected."""
-    if value == target or NEVER in (value, target):
+    if value is target or value == target or NEVER in (value, target):
         return True
     match value, target:
         case Scalar("int"), Scalar("float"):
