@@ -270,7 +270,7 @@ class Calls(OperatorCalls):
     def check_function(self, d: ast.Function, home: Module) -> typed.Function:
         parameters = self.declarations.parameters(d, home)
         inner = self.child(home)
-        inner.pure = d.name.id
+        inner.pure = f"function '{d.name.id}'"
         returns = self.declarations.type(d.returns, home)
         body = inner.check(d.body, {p.name: p.symbol for p in parameters})
         body = inner.expect(body, returns, f"the result of '{d.name.id}'")
@@ -285,8 +285,8 @@ class Calls(OperatorCalls):
         if self.pure:
             self.reporter.error(
                 "E0401",
-                f"function '{self.pure}' is pure and can't use {what}",
+                f"{self.pure} is pure and can't use {what}",
                 span,
                 "not pure",
-                "do this in a program",
+                "do this in a program" if self.pure.startswith("function") else "name what it gives before: let x = …",
             )

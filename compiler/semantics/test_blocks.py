@@ -8,6 +8,7 @@ from ttsc.compiler.semantics.literals import constant
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.shared import Shared
 from ttsc.compiler.semantics.statements import Statements
+from ttsc.compiler.values.pattern import valid_pattern
 from ttsc.compiler.values.types import FLOAT, INT, NEVER, STR, ListOf, assignable
 from ttsc.grammar import ast
 from ttsc.grammar.source import NOWHERE
@@ -61,7 +62,7 @@ class _Checker:
                     body.append(bound)
                 case ast.Expect(condition, span=span):
                     inner = Expressions(self._module, self._shared)
-                    inner.pure = "expect"
+                    inner.pure = "'expect'"
                     test = inner.condition(condition, {**self._measures, **self._scope}, "'expect'")
                     expects.append(typed.Expect(test, span))
         if not expects:
@@ -92,6 +93,11 @@ class _Checker:
             items = ("",)
         replies = tuple(x if isinstance(x, str) else float(x) for x in items if isinstance(x, (str, int, float)))
         self._role(item.role)
+        problem = valid_pattern(item.pattern) if item.pattern is not None else None
+        if problem:
+            message = f"this regular expression can't be read: {problem}"
+            hint = 'in a string, write a backslash twice: "\\\\("'
+            self._reporter.error("E0316", message, item.span, "a prompt's pattern", hint)
         return typed.Scripted(item.role.id, item.pattern, replies, item.span)
 
     def _role(self, role: ast.Name) -> None:
@@ -118,7 +124,7 @@ class _Checker:
             for given, p in zip(item.parameters, extern.parameters, strict=False)
         )
         inner = Expressions(self._module, self._shared)
-        inner.pure = f"extern {extern.name}"
+        inner.pure = f"extern '{extern.name}' of a test"
         value = inner.check(item.value, {s.name: s for s in symbols})
         value = inner.expect(value, extern.returns, f"what '{extern.name}' gives")
         return [typed.Stub(extern, symbols, value, item.span)]
@@ -131,6 +137,6 @@ class _Checker:
             self._reporter.error("E0204", f"unknown store '{item.name.id}'", item.name.span, "not a store", hint)
             return []
         inner = Expressions(self._module, self._shared)
-        inner.pure = f"store {store.name}"
+        inner.pure = f"store '{store.name}' of a test"
         items = inner.expect(inner.check(item.items, {}), store.symbol.type, f"what '{store.name}' holds")
         return [typed.StubStore(store, items, item.span)]

@@ -13,9 +13,11 @@ from click.testing import CliRunner
 from ttsc.cli.app import app
 from ttsc.compiler.plan.nodes import Level
 from ttsc.compiler.semantics.check import check
+from ttsc.errors import UsageError
 from ttsc.grammar.source import Source
 from ttsc.library import FileLibrary
 from ttsc.testing.running import Outcome, run_test
+from ttsc.testing.seen import both, seen
 
 HEAD = """
 use std.answers (boxed)
@@ -62,10 +64,8 @@ def test_each_failure_says_what_was_seen() -> None:
         """
     )
     assert [f.message for f in result.failures] == ['expected answer == "4"', "expected calls < 2"]
-    assert [f.hint for f in result.failures] == [
-        'the left side is "5", the right side "4"',
-        "the left side is 3, the right side 2",
-    ]
+    assert [f.notes for f in result.failures] == [('left:  "5"', 'right: "4"'), ("left:  3", "right: 2")]
+    assert {f.code for f in result.failures} == {"T0001"}
 
 
 def test_patterns_choose_among_replies() -> None:
@@ -148,6 +148,161 @@ def test_rewards_are_scripted() -> None:
     assert result.passed, result.failures
 
 
+def test_a_model_that_is_asked_too_much_fails_the_test_even_if_the_run_goes_on() -> None:
+    result = outcome(
+        r"""
+        prompt solve(question: str) { user "{{ question }}" }
+        prompt grade(solution: str) { user "grade {{ solution }}" }
+        program judged(question: str) -> str {
+            return solve(question) |> sample(3) |> score(c => grade(c.text)) |> best(by=score) |> text
+        }
+        test "two of three grades" {
+            model policy "grade a" => ["1"]
+            model policy "grade" => [0.5]
+            model policy "^(?!.*grade)" => ["a", "b", "c"]
+            let answer = judged("?")
+            expect answer == "a"
+        }
+        """
+    )
+    (failure,) = result.failures
+    assert failure.code == "T0002"
+    assert "model 'policy' was asked '<|user|>grade b<|end|>'" in failure.message
+    assert failure.hint.endswith("; numbers are rewards")
+    assert failure.notes == ("and 1 more request to 'policy'",)
+    assert failure.span.text == 'let answer = judged("?")'
+
+
+def test_a_reward_without_a_script() -> None:
+    result = outcome(
+        """
+        model policy, prm
+        prompt solve(question: str) { user "{{ question }}" }
+        program p(q: str) -> str { return solve(q) |> sample(2) |> score(prm) |> best(by=score) |> text }
+        test "rewards" { model policy => ["a"] model prm => ["good"] let a = p("x") expect a == "a" }
+        """
+    )
+    assert result.failures[0].hint.startswith("add model prm => [0.5]")
+    assert result.failures[0].hint.endswith("; a reward is a number")
+
+
+FUNCTIONS = """
+function short(text: str) -> str = head(text, 2)
+program p(n: int) -> int { return n }
+program first(xs: list[int]) -> int { return xs[0] }
+extern double(x: int) -> int
+program doubled(n: int) -> int { return double(n) }
+store notes: str
+program held() -> int { return length(notes) }
+prompt solve(question: str) { user "{{ question }}" }
+program withheld(n: int) -> str? { return "many" if n > 9 else abstain }
+"""
+
+
+def only_failure(test: str) -> tuple[str, str, str, tuple[str, ...]]:
+    """Code, message, place and notes of a test's one failure; all empty if it passed."""
+    failures = outcome(FUNCTIONS + test).failures
+    if not failures:
+        return "", "", "", ()
+    (failure,) = failures
+    return failure.code, failure.message, failure.span.text, failure.notes
+
+
+@pytest.mark.parametrize(
+    ("test", "expected"),
+    [
+        ('test "t" { expect short("abc") == "ab" }', ("", "", "", ())),
+        (
+            'test "t" { let a = p(0) expect 1 // a == 1 }',
+            (
+                "R0504",
+                "whether 1 // a == 1 can't be told: division by zero",
+                "expect 1 // a == 1",
+                ("a is 0",),
+            ),
+        ),
+        (
+            'test "t" { let a = p(1) expect a == 1 and\n   externs == 3 }',
+            (
+                "T0001",
+                "expected a == 1 and externs == 3",
+                "expect a == 1 and\n   externs == 3",
+                ("externs is 0", "a is 1"),
+            ),
+        ),
+        (
+            'test "t" { let a = p(2) expect a + 1 == 2 }',
+            ("T0001", "expected a + 1 == 2", "expect a + 1 == 2", ("left:  3", "right: 2", "a is 2")),
+        ),
+        (
+            'test "t" { let a = first([]) expect a == 1 }',
+            ("R0504", "index 0 is outside of a list of 0", "let a = first([])", ()),
+        ),
+        (
+            'test "t" { extern double(x) = 1 // (x - 4) let a = doubled(4) expect a == 1 }',
+            (
+                "R0504",
+                "what extern 'double' gives can't be told: division by zero",
+                "extern double(x) = 1 // (x - 4)",
+                ("x is 4",),
+            ),
+        ),
+        (
+            'test "t" { store notes = [to_str(1 // 0)] let a = held() expect a == 1 }',
+            (
+                "R0504",
+                "what store 'notes' holds can't be told: division by zero",
+                "store notes = [to_str(1 // 0)]",
+                (),
+            ),
+        ),
+        (
+            '"""About test "x"."""\ntest "t" { let a = p(1) let b = doubled(2) expect a == b }',
+            ("T0002", "the test does not say what extern 'double' gives", 'test "t"', ()),
+        ),
+    ],
+)
+def test_a_failure_says_why_and_where(test: str, expected: tuple[str, str, str, tuple[str, ...]]) -> None:
+    assert only_failure(test) == expected
+
+
+def test_what_is_withheld_is_told_from_what_is_missing() -> None:
+    passes = """
+        test "t" {
+            let a = withheld(1)
+            let b = withheld(10)
+            expect a == abstain and a == none
+            expect b != abstain and b == "many"
+        }
+    """
+    assert outcome(FUNCTIONS + passes).passed
+    fails = 'test "t" { let a = withheld(1) expect a != abstain }'
+    assert only_failure(fails)[3] == ("left:  abstain", "right: abstain")
+
+
+def test_a_program_keeps_to_its_budget() -> None:
+    program = """
+        prompt solve(question: str) { user "{{ question }}" }
+        program frugal(q: str) -> int budget calls <= 2 {
+            return solve(q) |> sample(4, max_tokens=8) |> count(x => length(x.text) > 0)
+        }
+    """
+    one = 'test "t" { model policy => ["a"] let a = frugal("x") expect calls == 2 }'
+    two = 'test "t" { model policy => ["a"] let a = frugal("x") let b = frugal("y") expect calls == 8 }'
+    for test in (one, two):
+        assert outcome(program + test).passed
+
+
+def test_of_two_long_values_the_difference_is_shown() -> None:
+    same = "lorem ipsum " * 50
+    left, right = both(same + "left", same + "right")
+    assert left.startswith("…") and left.endswith('ipsum left"') and right.endswith('ipsum right"')
+    assert both("a", ("b", None, True)) == ('"a"', '["b", none, true]')
+    assert len(seen("x" * 10_000)) == 200
+    assert seen({"grade": 3, "note": None}) == "(grade=3, note=none)"
+    assert max(map(len, both(same, "other"))) == 200
+
+
 # --- the command
 
 
@@ -189,3 +344,51 @@ def test_a_file_without_tests_is_no_success(tmp_path: Path) -> None:
     file.write_text(HEAD)
     code, output = command(str(file))
     assert code == 2 and "no tests" in output
+
+
+def test_a_file_with_errors_does_not_keep_the_others_from_running(tmp_path: Path) -> None:
+    good, bad, unbounded = tmp_path / "good.tts", tmp_path / "bad.tts", tmp_path / "unbounded.tts"
+    good.write_text(FAILING)
+    bad.write_text(HEAD.replace("sample", "smaple") + 'test "never" { expect true }')
+    unbounded.write_text(
+        'prompt f(q: str) { user "{{ q }}" }\nextern find_all(q: str) -> list[str]\n'
+        "program p(q: str) -> list[str] { return find_all(q) |> each(d => f(d) |> sample(1) |> one |> text) }"
+    )
+    report = tmp_path / "new" / "junit.xml"
+    code, output = command(str(bad), str(good), str(unbounded), "--junit", str(report))
+    assert code == 3
+    assert "E0203" in output and "E0420" in output and "never" not in output
+    assert f"{good}:7: right: ok" in output
+    assert "1 passed, 1 failed, 2 files with errors" in output
+    suites = {Path(suite.get("name") or "").name: suite for suite in ElementTree.parse(report).getroot()}
+    assert suites["bad.tts"].get("errors") == "1" and suites["good.tts"].get("errors") == "0"
+    code, output = command(str(bad), str(good), "--json")
+    rows = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
+    assert [row["passed"] for row in rows] == [False, True, False]
+    assert rows[0]["errors"][0]["code"] == "E0203" and rows[2]["failures"][0]["code"] == "T0001"
+
+
+def test_two_tests_of_one_title_are_two_cases(tmp_path: Path) -> None:
+    file, report = tmp_path / "m.tts", tmp_path / "junit.xml"
+    file.write_text('test "same" { expect true }\ntest "same" { expect false }\ntest "bell \\u0007" { expect true }\n')
+    code, output = command(str(file), "--junit", str(report))
+    assert code == 1
+    assert "\a" not in output and "bell <U+0007>: ok" in output
+    suite = ElementTree.parse(report).getroot()[0]
+    assert [case.get("name") for case in suite] == ["same", "same (line 2)", "bell "]
+    assert [failure.get("type") for failure in suite.iter("failure")] == ["T0001"]
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    file = tmp_path / "m.tts"
+    file.write_text(FAILING)
+    result = CliRunner().invoke(app, ["test", str(file), "--junit", str(file / "junit.xml")], standalone_mode=False)
+    assert isinstance(result.exception, UsageError) and result.exception.problems[0].code == "E0510"
+    assert "right" not in result.output
+
+
+def test_titles_that_no_test_has(tmp_path: Path) -> None:
+    file = tmp_path / "m.tts"
+    file.write_text(FAILING)
+    code, output = command(str(file), "-k", "neither")
+    assert code == 2 and "no tests with 'neither' in their title" in output

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from ttsc.cli.exit_codes import DONE, FAILED, USAGE, say
+from ttsc.cli.exit_codes import DONE, FAILED, PROGRAM_HAS_ERRORS, USAGE, report, say
 from ttsc.cli.options import as_level, level_option
 
 if TYPE_CHECKING:
+    from ttsc.backends.protocol import Engine
     from ttsc.compiler.plan.nodes import Level
     from ttsc.compiler.semantics import typed
+    from ttsc.grammar.diagnostics import CompileError
     from ttsc.testing.running import Outcome
 
 
@@ -43,56 +45,104 @@ def test(
 ) -> int:
     """Run the test blocks of FILEs (or std:NAME), on scripted models and without an engine.
 
-    Exit codes: 0 all passed, 1 some failed, 2 usage (no tests found among them), 3 a file has errors.
+    A file with errors is reported, and the tests of the others run.
+
+    Exit codes: 0 all passed, 1 some failed, 2 usage (no such file, no tests), 3 a file has errors.
     """
-    from ttsc.compiler.semantics.check import check
-    from ttsc.library import open_source
-    from ttsc.testing.report import junit as as_junit
-    from ttsc.testing.report import text, to_json
+    from ttsc.testing.report import as_junit, error_to_json, text, to_json
 
     if (engines or models) and not live:
         raise click.UsageError("--engine and --model go with --live")
-    found: list[tuple[str, typed.Test]] = []
-    for file in files:
-        checked = check(*open_source(file))
-        found += [(file, each) for each in checked.tests if pattern in each.title]
-    if not found:
+    found, broken = _read(files, pattern)
+    for file, error in broken.items():
+        report(error)
+        if as_json:
+            click.echo(error_to_json(file, error))
+    if not found and not broken:
         say(f"no tests{f' with {pattern!r} in their title' if pattern else ''} in {', '.join(files)}")
         return USAGE
+    if junit is not None:
+        _make(junit)
     results: list[tuple[str, Outcome]] = []
-    runner = _live(found, engines, models, seed, as_level(level)) if live else _scripted(found, seed, as_level(level))
-    for file, outcome in runner:
+
+    def show(file: str, outcome: Outcome) -> None:
         results.append((file, outcome))
         click.echo(to_json(file, outcome) if as_json else text(file, outcome, color=sys.stdout.isatty()))
+
+    if live and found:
+        asyncio.run(_on_models(found, engines, models, seed, as_level(level), show))
+    else:
+        asyncio.run(_run_all(found, seed, as_level(level), None, show))
     if junit is not None:
-        junit.write_bytes(as_junit(results))
+        junit.write_bytes(as_junit(results, broken))
     failed = sum(not outcome.passed for _, outcome in results)
-    say(f"{len(results) - failed} passed, {failed} failed" if failed else f"{len(results)} passed")
-    return FAILED if failed else DONE
+    parts = [f"{len(results) - failed} passed"] if results else []
+    parts += [f"{failed} failed"] if failed else []
+    parts += [f"{len(broken)} file{'s' * (len(broken) > 1)} with errors"] if broken else []
+    say(", ".join(parts))
+    return PROGRAM_HAS_ERRORS if broken else FAILED if failed else DONE
 
 
-def _scripted(tests: list[tuple[str, typed.Test]], seed: int, level: Level) -> Iterable[tuple[str, Outcome]]:
+def _make(file: Path) -> None:
+    """Make an empty file, and its folder, so that a report that can't be written is known before anything runs."""
+    from ttsc.errors import Problem, UsageError
+
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"")
+    except OSError as error:
+        hint = "name a file in a folder that can be written to"
+        raise UsageError(Problem("E0510", f"--junit {file}: {error.strerror or error}", hint)) from None
+
+
+def _read(files: tuple[str, ...], pattern: str) -> tuple[list[tuple[str, typed.Test]], dict[str, CompileError]]:
+    """The tests of the files, and what is wrong with files that can't be compiled. Raises `UsageError` (E0509)."""
+    from ttsc.compiler.bounds.check import check_bounds
+    from ttsc.compiler.semantics.check import check
+    from ttsc.grammar.diagnostics import CompileError
+    from ttsc.library import open_source
+
+    found: list[tuple[str, typed.Test]] = []
+    broken: dict[str, CompileError] = {}
+    for file, (source, library) in [(file, open_source(file)) for file in dict.fromkeys(files)]:
+        try:
+            checked = check(source, library)
+            check_bounds(checked)
+        except CompileError as error:
+            broken[file] = error
+        else:
+            found += [(file, each) for each in checked.tests if pattern in each.title]
+    return found, broken
+
+
+async def _run_all(
+    tests: list[tuple[str, typed.Test]],
+    seed: int,
+    level: Level,
+    engines: Mapping[str, Engine] | None,
+    show: Callable[[str, Outcome], None],
+) -> None:
     from ttsc.testing.running import run_test
 
     for file, each in tests:
-        yield file, asyncio.run(run_test(each, level=level, seed=seed))
+        show(file, await run_test(each, level=level, seed=seed, engines=engines))
 
 
-def _live(
-    tests: list[tuple[str, typed.Test]], engines: tuple[str, ...], models: tuple[str, ...], seed: int, level: Level
-) -> Iterable[tuple[str, Outcome]]:
+async def _on_models(
+    tests: list[tuple[str, typed.Test]],
+    engines: tuple[str, ...],
+    models: tuple[str, ...],
+    seed: int,
+    level: Level,
+    show: Callable[[str, Outcome], None],
+) -> None:
     from ttsc.cli.engine_options import engines_given, models_given
     from ttsc.engines import engines_for
-    from ttsc.testing.running import run_test
 
     roles = {model.name: model.default for _, each in tests for model in each.models}
     chosen = models_given(roles, models)
-
-    async def run_all() -> list[tuple[str, Outcome]]:
-        async with AsyncExitStack() as stack:
-            bound = await stack.enter_async_context(
-                engines_for(roles, engines_given(engines, None), chosen, lambda text: say(text))
-            )
-            return [(file, await run_test(each, level=level, seed=seed, engines=bound)) for file, each in tests]
-
-    return asyncio.run(run_all())
+    async with AsyncExitStack() as stack:
+        bound = await stack.enter_async_context(
+            engines_for(roles, engines_given(engines, None), chosen, lambda text: say(text))
+        )
+        await _run_all(tests, seed, level, bound, show)

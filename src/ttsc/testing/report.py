@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
-from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.grammar.render import render
+from ttsc.grammar.diagnostics import CompileError, Diagnostic
+from ttsc.grammar.render import printable, render, render_all
+from ttsc.grammar.render import to_json as diagnostic_to_json
+from ttsc.grammar.source import Span
 from ttsc.testing.running import Failure, Outcome
-
-CODE = "T0001"
-"""The code of an expectation that did not hold, in the shape of the compiler's own messages."""
 
 
 def text(file: str, outcome: Outcome, *, color: bool) -> str:
-    """One line for a test, and what failed of it with its place."""
+    """One line for a test, and what failed of it with its place, in the shape of the compiler's own messages."""
     mark = "ok" if outcome.passed else "FAILED"
-    lines = [f"{file}: {outcome.test.title}: {mark}"]
-    for failure in outcome.failures:
-        lines.append(render(_diagnostic(failure), color=color).rstrip("\n"))
-    return "\n".join(lines)
+    line = f"{file}:{_line(outcome.test.span)}: {printable(outcome.test.title)}: {mark}"
+    if outcome.passed:
+        return line
+    return f"{line}\n{render_all(map(_diagnostic, outcome.failures), color=color)}\n"
 
 
 def to_json(file: str, outcome: Outcome) -> str:
-    """One object: file, test, passed, failures with message and line, counters, seconds."""
+    """One object: file, line, test, passed, failures with code, message and line, counters, seconds."""
     return json.dumps(
         {
             "file": file,
+            "line": _line(outcome.test.span),
             "test": outcome.test.title,
             "passed": outcome.passed,
             "failures": [
-                {"message": each.message, "line": _line(each), "hint": each.hint} for each in outcome.failures
+                {
+                    "code": each.code,
+                    "message": each.message,
+                    "line": _line(each.span),
+                    "hint": each.hint,
+                    "notes": list(each.notes),
+                }
+                for each in outcome.failures
             ],
             "measures": outcome.measures,
             "duration_s": round(outcome.duration_s, 3),
@@ -41,37 +48,61 @@ def to_json(file: str, outcome: Outcome) -> str:
     )
 
 
-def junit(results: Sequence[tuple[str, Outcome]]) -> bytes:
-    """All results as one JUnit document: a suite per file, a case per test."""
+def error_to_json(file: str, error: CompileError) -> str:
+    """One object for a file that can't be compiled: it has `errors` in place of a test."""
+    errors = [diagnostic_to_json(item) for item in error.diagnostics]
+    return json.dumps({"file": file, "passed": False, "errors": errors}, ensure_ascii=False)
+
+
+def as_junit(results: Sequence[tuple[str, Outcome]], broken: Mapping[str, CompileError]) -> bytes:
+    """All results as one JUnit document: a suite per file, a case per test.
+
+    A file that can't be compiled is a case with an error. Of tests with one title the later ones have their line.
+    """
     root = ElementTree.Element("testsuites")
-    files = list(dict.fromkeys(file for file, _ in results))
-    for file in files:
+    for file in dict.fromkeys((*(file for file, _ in results), *broken)):
         outcomes = [outcome for each, outcome in results if each == file]
-        failed = sum(not outcome.passed for outcome in outcomes)
-        seconds = sum(outcome.duration_s for outcome in outcomes)
         suite = ElementTree.SubElement(
-            root, "testsuite", name=file, tests=str(len(outcomes)), failures=str(failed), time=f"{seconds:.3f}"
+            root,
+            "testsuite",
+            name=file,
+            tests=str(len(outcomes) or 1),
+            failures=str(sum(not outcome.passed for outcome in outcomes)),
+            errors=str(int(file in broken)),
+            time=f"{sum(outcome.duration_s for outcome in outcomes):.3f}",
         )
+        if file in broken:
+            case = ElementTree.SubElement(suite, "testcase", classname=Path(file).stem, name="compiles", time="0.000")
+            node = ElementTree.SubElement(case, "error", message=_clean(broken[file].diagnostics[0].message))
+            node.text = _clean(render_all(broken[file].diagnostics))
+        names: set[str] = set()
         for outcome in outcomes:
+            line = str(_line(outcome.test.span))
+            name = _clean(outcome.test.title)
+            name = f"{name} (line {line})" if name in names else name
+            names.add(name)
             case = ElementTree.SubElement(
                 suite,
                 "testcase",
                 classname=Path(file).stem,
-                name=outcome.test.title,
+                name=name,
+                file=file,
+                line=line,
                 time=f"{outcome.duration_s:.3f}",
             )
             for failure in outcome.failures:
-                node = ElementTree.SubElement(case, "failure", message=_clean(failure.message))
-                node.text = _clean(render(_diagnostic(failure), color=False))
-    return ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+                node = ElementTree.SubElement(case, "failure", type=failure.code, message=_clean(failure.message))
+                node.text = _clean(render(_diagnostic(failure)))
+    document: bytes = ElementTree.tostring(root, encoding="utf-8", xml_declaration=True)
+    return document
 
 
 def _diagnostic(failure: Failure) -> Diagnostic:
-    return Diagnostic(CODE, failure.message, failure.span, "", failure.hint)
+    return Diagnostic(failure.code, failure.message, failure.span, "", failure.hint, failure.notes)
 
 
-def _line(failure: Failure) -> int:
-    return failure.span.source.line_col(failure.span.start)[0]
+def _line(span: Span) -> int:
+    return span.source.line_col(span.start)[0]
 
 
 def _clean(message: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ttsc.backends.protocol import RequestRefused, Sampling
 from ttsc.backends.scripted import ScriptedEngine
 from ttsc.compiler.semantics import typed
+from ttsc.compiler.values.pattern import PatternFailed, first_match
 
 _SPOKEN = "<|assistant|>"
 _SHOWN = 160
@@ -17,12 +17,13 @@ class _Row:
     """One `model ROLE "pattern" => replies`."""
 
     def __init__(self, scripted: typed.Scripted) -> None:
-        self._pattern = None if scripted.pattern is None else re.compile(scripted.pattern, re.DOTALL)
+        self._pattern = scripted.pattern
         self.replies = scripted.replies
         self._next = 0
 
     def fits(self, prompt: str) -> bool:
-        return self._pattern is None or self._pattern.search(prompt) is not None
+        """Whether the pattern is in the prompt; its `.` matches line ends, too. Raises `PatternFailed`."""
+        return self._pattern is None or first_match(prompt, f"(?s){self._pattern}") is not None
 
     def texts(self) -> tuple[str, ...]:
         return tuple(reply for reply in self.replies if isinstance(reply, str))
@@ -37,23 +38,31 @@ class _Row:
         return taken
 
 
+class Unscripted(RequestRefused):
+    """A model was asked what the test does not say. The test has failed, whatever the run makes of it."""
+
+    code = "T0002"
+
+
 class Script:
-    """The rows of one role, the ones with a pattern first."""
+    """The rows of one role, the ones with a pattern first. `unscripted`: what it was asked and could not answer."""
 
     def __init__(self, role: str, rows: Sequence[typed.Scripted]) -> None:
-        self._role = role
+        self.role = role
         self._rows = [_Row(row) for row in sorted(rows, key=lambda row: row.pattern is None)]
+        self.unscripted: list[Unscripted] = []
 
     def engine(self) -> ScriptedEngine:
         """The stub that says it."""
-        return ScriptedEngine(self.reply, model=self._role, reward=self.reward)
+        return ScriptedEngine(self.reply, model=self.role, reward=self.reward)
 
     def reply(self, prompt: str, seed: int, sampling: Sampling) -> str:
         """The next reply; where the assistant has begun to speak, the rest of a reply that begins like that."""
         asked, _, begun = prompt.rpartition(_SPOKEN)
-        row = next((row for row in self._rows if row.texts() and row.fits(asked)), None)
+        row = self._row(asked, _Row.texts)
         if row is None:
-            raise self._unscripted(asked, "what it replies")
+            other = "numbers are rewards" if any(row.numbers() for row in self._rows) else ""
+            raise self._unscripted(asked, "what it replies", '"…"', other)
         replies = row.texts()
         going_on = [reply for reply in replies if begun and reply != begun and reply.startswith(begun)]
         if going_on:
@@ -62,15 +71,25 @@ class Script:
 
     def reward(self, text: str) -> float:
         """The next number of the row that fits the text."""
-        row = next((row for row in self._rows if row.numbers() and row.fits(text)), None)
+        row = self._row(text, _Row.numbers)
         if row is None:
-            raise self._unscripted(text, "how it scores")
+            other = "a reward is a number" if any(row.texts() for row in self._rows) else ""
+            raise self._unscripted(text, "how it scores", "0.5", other)
         numbers = row.numbers()
         return numbers[row.turn(len(numbers))]
 
-    def _unscripted(self, prompt: str, what: str) -> RequestRefused:
+    def _row(self, prompt: str, of: Callable[[_Row], tuple[object, ...]]) -> _Row | None:
+        try:
+            return next((row for row in self._rows if of(row) and row.fits(prompt)), None)
+        except PatternFailed as error:
+            self.unscripted.append(Unscripted(f"a pattern of model '{self.role}' failed: {error}", "simplify it"))
+            raise self.unscripted[-1] from None
+
+    def _unscripted(self, prompt: str, what: str, example: str, other: str) -> Unscripted:
         shown = prompt if len(prompt) <= _SHOWN else "…" + prompt[-_SHOWN:]
-        return RequestRefused(
-            f"the test does not say {what}: model '{self._role}' was asked {shown!r}",
-            f'add model {self._role} => ["…"], or a pattern that fits the prompt',
+        error = Unscripted(
+            f"the test does not say {what}: model '{self.role}' was asked {shown!r}",
+            f"add model {self.role} => [{example}], or a pattern that fits the prompt" + (other and f"; {other}"),
         )
+        self.unscripted.append(error)
+        return error
