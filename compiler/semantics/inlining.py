@@ -8,7 +8,7 @@ takes time linear in the text. A cycle is not followed: who calls himself is tol
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields
 
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.reporter import Reporter
@@ -33,17 +33,35 @@ class _Extent:
     depth: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Call:
+    callee: _Callable
+    home: Module
+    level: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Body:
+    """A declaration as written."""
+
+    nodes: int
+    depth: int
+    calls: tuple[_Call, ...]
+
+
 def check_inlining(module: Module, reporter: Reporter) -> bool:
     """Reports each function and program of the file that grows too large (E0418) or too deep (E0419); is there none?"""
+    bodies: dict[int, _Body] = {}
     extents: dict[int, _Extent] = {}
     fine = True
     for declaration in module.tree.declarations:
         if not isinstance(declaration, ast.Function | ast.Program):
             continue
-        if _fits(_measure(declaration, module, extents)):
+        if _fits(_measure(declaration, module, bodies, extents)):
             continue
         fine = False
-        if all(_fits(extents[id(callee)]) for callee, _ in _calls(declaration, module) if id(callee) in extents):
+        calls = bodies[id(declaration)].calls
+        if all(_fits(extents[id(call.callee)]) for call in calls if id(call.callee) != id(declaration)):
             _report(declaration, extents[id(declaration)], reporter)  # those that call it grow because it does
     return fine
 
@@ -64,72 +82,78 @@ def _report(declaration: _Callable, extent: _Extent, reporter: Reporter) -> None
         reporter.error("E0418", message, name.span, "too many copies", hint)
 
 
-def _measure(start: _Callable, home: Module, extents: dict[int, _Extent]) -> _Extent:
+def _measure(start: _Callable, home: Module, bodies: dict[int, _Body], extents: dict[int, _Extent]) -> _Extent:
     """The extent of a declaration, and of all that it calls; without recursion, as chains of calls may be long."""
-    path: list[tuple[_Callable, Module, Iterator[tuple[_Callable, Module]]]] = []
-    open_: set[int] = set()
+    path: list[tuple[int, _Body, Iterator[_Call]]] = []
 
     def enter(declaration: _Callable, module: Module) -> None:
-        open_.add(id(declaration))
-        path.append((declaration, module, iter(list(_calls(declaration, module)))))
+        body = bodies[id(declaration)] = _read(declaration, module)
+        path.append((id(declaration), body, iter(body.calls)))
 
     if id(start) not in extents:
         enter(start, home)
     while path:
-        declaration, module, callees = path[-1]
-        unknown = next((c for c in callees if id(c[0]) not in extents and id(c[0]) not in open_), None)
+        key, body, calls = path[-1]
+        # One that is read and not yet measured is open: a cycle.
+        unknown = next((call for call in calls if id(call.callee) not in bodies), None)
         if unknown is not None:
-            enter(*unknown)
+            enter(unknown.callee, unknown.home)
             continue
         path.pop()
-        open_.discard(id(declaration))
-        extents[id(declaration)] = _extent(declaration, module, extents)
+        extents[key] = _extent(body, extents)
     return extents[id(start)]
 
 
-def _calls(declaration: _Callable, module: Module) -> Iterator[tuple[_Callable, Module]]:
-    for node, _ in _walk(declaration):
-        found = _callee(node, module)
-        if found is not None:
-            yield found
-
-
-def _extent(declaration: _Callable, module: Module, extents: dict[int, _Extent]) -> _Extent:
-    own = nodes = depth = 0
-    for node, level in _walk(declaration):
-        own += 1
-        nodes += 1
-        depth = max(depth, level)
-        found = _callee(node, module)
-        callee = extents.get(id(found[0])) if found is not None else None
+def _extent(body: _Body, extents: dict[int, _Extent]) -> _Extent:
+    nodes, depth = body.nodes, body.depth
+    for call in body.calls:
+        callee = extents.get(id(call.callee))
         if callee is not None:
             nodes += callee.nodes
-            depth = max(depth, level + callee.depth)
-    return _Extent(own, nodes, depth)
+            depth = max(depth, call.level + callee.depth)
+    return _Extent(body.nodes, nodes, depth)
 
 
-def _callee(node: object, module: Module) -> tuple[_Callable, Module] | None:
-    """The function or program that a name stands for, and the file it is declared in."""
-    if not isinstance(node, ast.Name):
-        return None
-    declaration, home = module.scope.get(node.id, (None, None))
-    if isinstance(declaration, ast.Function | ast.Program) and home is not None:
-        return declaration, home
-    return None
-
-
-def _walk(declaration: _Callable) -> Iterator[tuple[object, int]]:
-    """The nodes of a body, each with its level; the names that it binds are left out."""
+def _read(declaration: _Callable, module: Module) -> _Body:
+    """One pass over a body; the names that it binds are left out."""
     body: tuple[object, ...] = declaration.body if isinstance(declaration, ast.Program) else (declaration.body,)
     pending: list[tuple[object, int]] = [(node, 1) for node in body]
+    nodes = depth = 0
+    calls: list[_Call] = []
     while pending:
         node, level = pending.pop()
-        yield node, level
-        for field in fields(node):  # type: ignore[arg-type]
-            value = getattr(node, field.name)
-            if field.name in {"name", "names", "params", "span", "name_span", "type"}:
-                continue
+        nodes += 1
+        depth = max(depth, level)
+        if isinstance(node, ast.Name):
+            found = _callee(node, module)
+            if found is not None:
+                calls.append(_Call(*found, level))
+            continue
+        for name in _children(node.__class__):
+            value = getattr(node, name)
             if isinstance(value, tuple):
-                pending.extend((part, level + 1) for part in value if is_dataclass(part))
-            elif is_dataclass(value):
+                pending.extend((part, level + 1) for part in value)
+            elif value is not None:
                 pending.append((value, level + 1))
+    return _Body(nodes, depth, tuple(calls))
+
+
+_CHILDREN: dict[type, tuple[str, ...]] = {ast.Literal: (), ast.Abstain: ()}
+
+
+def _children(kind: type) -> tuple[str, ...]:
+    """The fields of a node that hold expressions and statements."""
+    known = _CHILDREN.get(kind)
+    if known is not None:
+        return known
+    left_out = {"name", "names", "params", "span", "name_span", "type", "id", "op", "offline"}
+    _CHILDREN[kind] = tuple(field.name for field in fields(kind) if field.name not in left_out)
+    return _CHILDREN[kind]
+
+
+def _callee(name: ast.Name, module: Module) -> tuple[_Callable, Module] | None:
+    """The function or program that a name stands for, and the file it is declared in."""
+    found = module.scope.get(name.id)
+    if found is not None and isinstance(found[0], ast.Function | ast.Program):
+        return found[0], found[1]
+    return None

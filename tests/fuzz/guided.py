@@ -15,9 +15,9 @@ import atheris  # type: ignore[import-not-found]
 
 sys.path.insert(0, str(Path(__file__).parent))
 with atheris.instrument_imports(include=["ttsc"]):
-    from target import attempt
+    from fuzz_target import attempt
 
-from inputs import seeds  # noqa: E402
+from fuzz_inputs import seeds  # noqa: E402
 
 STAGES = frozenset({"parse", "format", "check"})
 LIMITS = ("-timeout=2", "-rss_limit_mb=500", "-max_len=2000")

@@ -20,8 +20,8 @@ from pathlib import Path
 from types import FrameType
 
 sys.path.insert(0, str(Path(__file__).parent))
-from inputs import all_inputs  # noqa: E402
-from target import attempt  # noqa: E402
+from fuzz_inputs import all_inputs  # noqa: E402
+from fuzz_target import attempt  # noqa: E402
 
 SECONDS = 2.0
 MEMORY = 500 * 2**20
