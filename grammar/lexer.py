@@ -125,18 +125,21 @@ class Lexer:
                     self._line_start = position + newline + 1
                 position = match.end()
                 continue
-            position = self._token(kind, match[0], position, first)
+            if kind == "word" or kind == "symbol":
+                raw = match[0]
+                end = match.end()
+                kind = "NAME" if kind == "word" else raw
+                self.tokens.append(Token(kind, raw, position, end, first, position - self._line_start))
+                position = end
+            else:
+                position = self._token(kind, match[0], position, first)
             first = False
         self._add("$END", "", len(text), True)
 
     def _token(self, kind: str | None, raw: str, start: int, first: bool) -> int:
-        """Adds the token that starts here and returns where it ends."""
+        """Adds the token that starts here, neither a word nor a symbol, and returns where it ends."""
         end = start + len(raw)
-        if kind == "word":
-            self._add("NAME", raw, start, first)
-        elif kind == "symbol":
-            self._add(raw, raw, start, first)
-        elif kind == "number" or kind == "money":
+        if kind == "number" or kind == "money":
             value = read_number(raw, lambda code, message, hint: self._report(code, start, end, message, "", hint))
             kinds = {tuple: "QUANTITY", float: "FLOAT", int: "INT"}
             self._add(kinds[type(value)], raw, start, first, value)

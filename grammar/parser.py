@@ -83,6 +83,7 @@ class _Parser:
         tables = load()
         self._tables = tables
         self._methods = [getattr(self._builder, rule.action) if rule.action else None for rule in tables.rules]
+        self._levels = [0 if rule.action in LISTS else 1 for rule in tables.rules]
         self.stack = Stack(tables)
 
     def run(self) -> ast.Module | None:
@@ -144,44 +145,43 @@ class _Parser:
     def _feed(self, token: Token) -> bool:
         """Reduces and shifts, or returns False and leaves the stack as it was. LALR may reduce before it finds out
         that a token doesn't fit, so whether it fits is tried first when a reduction is due."""
-        stack = self.stack
-        actions = self._tables.actions
+        stack, tables = self.stack, self._tables
+        states = stack.states
         kind = token.kind
-        action = actions[stack.states[-1]].get(kind)
+        action = tables.actions[states[-1]].get(kind)
         if action is None or (action < 0 and not stack.accepts(kind)):
             return False
-        while True:
-            action = actions[stack.states[-1]][kind]
-            if action >= 0:
-                stack.push(action, token, token.start, token.end, 0)
-                if len(stack.states) > MAX_HEIGHT:
-                    self._too_deep(Span(self.lexer.source, token.start, token.end))
-                return True
+        while action < 0:
             self._reduce(~action, token)
-            if kind == "$END" and stack.states[-1] == self._tables.end:
+            if kind == "$END" and states[-1] == tables.end:
                 return True
+            states[-1] = tables.passed(states[-2], states[-1], kind)
+            action = tables.actions[states[-1]][kind]
+        stack.push(action, token, token.start, token.end, 0)
+        if len(states) > MAX_HEIGHT:
+            self._too_deep(Span(self.lexer.source, token.start, token.end))
+        return True
 
     def _reduce(self, number: int, lookahead: Token) -> None:
         stack = self.stack
+        states = stack.states
         rule = self._tables.rules[number]
         method = self._methods[number]
-        length = rule.length
         if method is None:
-            stack.replace_state(self._tables.gotos[stack.states[-2]][rule.origin])
+            states[-1] = self._tables.gotos[states[-2]][rule.origin]
             return
         values: list[Any] = []
         depth = 0
-        if length:
-            values, start, end, depth = stack.pop(length)
+        if rule.length:
+            values, start, end, depth = stack.pop(rule.length)
         else:
             start = end = lookahead.start
         span = Span(self.lexer.source, start, end)
-        if rule.action not in LISTS:
-            depth += 1
-            if depth > MAX_DEPTH:
-                self._too_deep(span)
+        depth += self._levels[number]
+        if depth > MAX_DEPTH:
+            self._too_deep(span)
         value = method(values, span)
-        stack.push(self._tables.gotos[stack.states[-1]][rule.origin], value, start, end, depth)
+        stack.push(self._tables.gotos[states[-1]][rule.origin], value, start, end, depth)
 
     def _too_deep(self, span: Span) -> None:
         hint = "name a part of it with 'let', or move it into a function"

@@ -5,8 +5,12 @@ Offsets are 0-based code points; lines and columns are 1-based and computed only
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
+
+_NEWLINE = re.compile("\n")
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,12 +19,11 @@ class Source:
 
     path: str
     text: str
-    _starts: list[int] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        starts = [0]
-        starts.extend(i + 1 for i, c in enumerate(self.text) if c == "\n")
-        object.__setattr__(self, "_starts", starts)
+    @cached_property
+    def _starts(self) -> list[int]:
+        """Where each line starts."""
+        return [0, *(newline.end() for newline in _NEWLINE.finditer(self.text))]
 
     def line_col(self, offset: int) -> tuple[int, int]:
         """1-based line and column of an offset (an offset past the end is the end)."""

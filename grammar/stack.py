@@ -8,65 +8,65 @@ from ttsc.grammar.tables import Tables
 
 
 class Stack:
-    """`values[i]` was pushed together with `states[i + 1]`; `states[0]` is the start."""
+    """`_entries[i]` (a value, where it starts and ends, its depth) was pushed together with `states[i + 1]`;
+    `states[0]` is the start."""
 
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self.states = [tables.start]
-        self.values: list[Any] = []
-        self._starts: list[int] = []
-        self._ends: list[int] = []
-        self._depths: list[int] = []
+        self._entries: list[tuple[Any, int, int, int]] = []
+
+    @property
+    def values(self) -> list[Any]:
+        return [entry[0] for entry in self._entries]
 
     def push(self, state: int, value: object, start: int, end: int, depth: int) -> None:
         self.states.append(state)
-        self.values.append(value)
-        self._starts.append(start)
-        self._ends.append(end)
-        self._depths.append(depth)
-
-    def replace_state(self, state: int) -> None:
-        """A reduction that passes its one value on."""
-        self.states[-1] = state
+        self._entries.append((value, start, end, depth))
 
     def pop(self, length: int) -> tuple[list[Any], int, int, int]:
         """The last values, where they start and end (empty ones do not count at either end), and the largest depth."""
-        values = self.values[-length:]
-        starts = self._starts[-length:]
-        ends = self._ends[-length:]
-        depth = max(self._depths[-length:])
-        solid = [i for i in range(length) if starts[i] < ends[i]]
-        start, end = (starts[solid[0]], ends[solid[-1]]) if solid else (starts[0], starts[0])
-        del self.states[-length:], self.values[-length:]
-        del self._starts[-length:], self._ends[-length:], self._depths[-length:]
-        return values, start, end, depth
+        entries = self._entries[-length:]
+        del self.states[-length:], self._entries[-length:]
+        _, start, end, _ = entries[0]
+        depth = 0
+        for _, first, last, height in entries:
+            if height > depth:
+                depth = height
+            if first < last:
+                if start == end:
+                    start = first
+                end = last
+        return [entry[0] for entry in entries], start, end, depth
 
     def cut(self, height: int) -> int:
         """Keeps `height` states; returns where the dropped values began."""
         count = len(self.states) - height
         if not count:
-            return self._ends[-1] if self._ends else 0
+            return self._entries[-1][2] if self._entries else 0
         return self.pop(count)[1]
 
     def target(self, kind: str, height: int | None = None) -> int | None:
         """The state that a token of this kind would lead to, after the reductions that are due before it, with only
         `height` states on the stack. None if it does not fit. The stack stays as it is."""
-        actions, gotos, rules = self.tables.actions, self.tables.gotos, self.tables.rules
-        below = len(self.states) if height is None else height
+        tables, states = self.tables, self.states
+        below = len(states) if height is None else height
         above: list[int] = []  # states that reductions would have put on top of those below
+        state = states[below - 1]
         while True:
-            state = above[-1] if above else self.states[below - 1]
-            action = actions[state].get(kind)
+            action = tables.actions[state].get(kind)
             if action is None or action >= 0:
                 return action
-            rule = rules[~action]
+            rule = tables.rules[~action]
             taken = min(rule.length, len(above))
-            del above[len(above) - taken :]
+            if taken:
+                del above[-taken:]
             below -= rule.length - taken
-            base = above[-1] if above else self.states[below - 1]
-            state = gotos[base][rule.origin]
-            if kind == "$END" and state == self.tables.end:
+            base = above[-1] if above else states[below - 1]
+            state = tables.gotos[base][rule.origin]
+            if kind == "$END" and state == tables.end:
                 return state
+            state = tables.passed(base, state, kind)
             above.append(state)
 
     def accepts(self, kind: str) -> bool:
@@ -85,4 +85,4 @@ class Stack:
 
     def begins(self, height: int) -> int | None:
         """Where the text begins that is dropped when `height` states are kept."""
-        return self._starts[height - 1] if height - 1 < len(self._starts) else None
+        return self._entries[height - 1][1] if height - 1 < len(self._entries) else None

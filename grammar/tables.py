@@ -16,7 +16,7 @@ import json
 import re
 import textwrap
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,21 @@ class Tables:
     rules: tuple[Rule, ...]
     actions: tuple[dict[str, int], ...]
     gotos: tuple[dict[str, int], ...]
+    _passed: dict[tuple[int, int, str], int] = field(default_factory=dict, compare=False, repr=False)
+
+    def passed(self, base: int, state: int, kind: str) -> int:
+        """The state that stands on `base` instead of `state`, where `kind` comes next, after the reductions that only
+        pass a value on: a name alone goes through ten of them before it is an expression. Each chain is followed once;
+        the grammar has some 20,000.
+        """
+        key = (base, state, kind)
+        found = self._passed.get(key)
+        if found is None:
+            found = state
+            while (action := self.actions[found].get(kind, 0)) < 0 and not self.rules[~action].action:
+                found = self.gotos[base][self.rules[~action].origin]
+            self._passed[key] = found
+        return found
 
 
 _lock = threading.Lock()
