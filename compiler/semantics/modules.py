@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Protocol
 
 from ttsc.compiler.semantics.functions import FUNCTIONS
@@ -42,6 +43,12 @@ class Module:
 
 MAX_USES = 50
 """Files that may use each other in a row."""
+
+
+@lru_cache(maxsize=32)
+def _tree(source: Source) -> ast.Module:
+    """The tree of a file that others use. Libraries that hand out one `Source` for one text have it read once."""
+    return parse(source)
 
 
 class Loader:
@@ -110,7 +117,7 @@ class Loader:
         if used is None:
             self._open += 1
             try:
-                used = self.load(source)
+                used = self.load(source, _tree(source))
             except CompileError as error:
                 self._reporter.extend(error.diagnostics)
                 module.unresolved.update(n.id for n in use.names)

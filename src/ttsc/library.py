@@ -6,6 +6,7 @@ the file that says so, and nothing outside of it: no absolute path, no `..`, no 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from pathlib import Path
 
 from ttsc import stdlib
@@ -36,7 +37,10 @@ class FileLibrary:
         file = folder.joinpath(*path[:-1], path[-1] + ".tts")
         real = file.resolve()
         inside = real.is_relative_to(folder.resolve()) and real.is_relative_to(self._root)
-        return _read(file) if inside and real.is_file() else None
+        if not inside or not real.is_file():
+            return None
+        found = _read(file)
+        return _source(found.path, found.text)
 
     def names(self) -> tuple[str, ...]:
         """Dotted names that `find` knows, for suggestions."""
@@ -64,7 +68,13 @@ def is_text(path_or_source: str) -> bool:
 
 def _std(name: str) -> Source | None:
     text = stdlib.text(name)
-    return None if text is None else Source(PREFIX + name, text)
+    return None if text is None else _source(PREFIX + name, text)
+
+
+@lru_cache(maxsize=32)
+def _source(path: str, text: str) -> Source:
+    """One `Source` for one text of a library, so that what is known of it is found again."""
+    return Source(path, text)
 
 
 def _read(path: Path) -> Source:
