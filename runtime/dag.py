@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from typing import cast
 
 from ttsc.compiler.ir.nodes import Dag
+from ttsc.compiler.values.dependencies import Needs, problem, valid_needs
 from ttsc.runtime.blocks import Execute, Job, guarded, start_block
 from ttsc.runtime.failures import DAG_INVALID, INVALID_ARGUMENT, RunFailed, failed
 from ttsc.runtime.leases import Promise, resolved
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, completed, slots_of
 
-Edges = list[list[int]]
-
 
 class Graph:
     """One Dag node while it runs: a task per element."""
 
-    def __init__(self, job: Job, node: Dag, over: object, slots: list[Promise], edges: Edges, execute: Execute) -> None:
+    def __init__(self, job: Job, node: Dag, over: object, slots: list[Promise], edges: Needs, execute: Execute) -> None:
         self._job = job
         self._node = node
         self._slots = slots
@@ -107,58 +107,17 @@ async def execute_dag(job: Job, node: Dag, execute: Execute) -> None:
     await graph.finish()
 
 
-def checked_edges(needs: Sequence[object], drop: bool) -> Edges:
-    """For each element the valid indices of those it needs, without cycles.
+def checked_edges(needs: Sequence[object], drop: bool) -> Needs:
+    """For each element the indices of those it needs, without cycles.
 
-    Invalid are an index out of range, the element itself, and an edge that closes a cycle with those before it, in the
-    order in which elements name them. With `drop` they are left out, else the node fails. O(V + E) without cycles, else
-    O(E·(V + E)).
+    What is invalid is settled in `compiler.values.dependencies`, as for `depth`. With `drop` such edges are left out,
+    else the node fails and tells of the first.
     """
-    edges: Edges = []
     for index, needed in enumerate(needs):
         if not isinstance(needed, list | tuple) or any(not isinstance(i, int) or isinstance(i, bool) for i in needed):
             raise failed(INVALID_ARGUMENT, f"what element {index} needs is no list of whole numbers: {needed!r}")
-        wrong = [other for other in needed if not 0 <= other < len(needs) or other == index]
-        if wrong and not drop:
-            said = "itself" if wrong[0] == index else f"element {wrong[0]}, but there are {len(needs)}, counted from 0"
-            raise failed(DAG_INVALID, f"element {index} needs {said}", "or leave such edges out with invalid=drop")
-        edges.append([other for other in needed if other not in wrong])
-    if _acyclic(edges):
-        return edges
-    kept: Edges = [[] for _ in edges]
-    for index, needed in enumerate(edges):
-        for other in needed:
-            if not _reaches(kept, other, index):
-                kept[index].append(other)
-            elif not drop:
-                message = f"element {index} needs element {other}, which needs it in turn"
-                raise failed(DAG_INVALID, message, "or leave such edges out with invalid=drop")
-    return kept
-
-
-def _acyclic(edges: Edges) -> bool:
-    """Whether all elements can be put in an order in which each comes after those it needs."""
-    waiting = [len(needed) for needed in edges]
-    dependents: Edges = [[] for _ in edges]
-    for index, needed in enumerate(edges):
-        for other in needed:
-            dependents[other].append(index)
-    ready = [index for index, count in enumerate(waiting) if count == 0]
-    for index in ready:
-        for dependent in dependents[index]:
-            waiting[dependent] -= 1
-            if waiting[dependent] == 0:
-                ready.append(dependent)
-    return len(ready) == len(edges)
-
-
-def _reaches(edges: Edges, start: int, goal: int) -> bool:
-    seen, stack = {start}, [start]
-    while stack:
-        at = stack.pop()
-        if at == goal:
-            return True
-        fresh = [other for other in edges[at] if other not in seen]
-        seen.update(fresh)
-        stack += fresh
-    return False
+    given = cast(Sequence[Sequence[int]], needs)
+    wrong = None if drop else problem(given)
+    if wrong is not None:
+        raise failed(DAG_INVALID, wrong, "or leave such edges out with invalid=drop")
+    return valid_needs(given)

@@ -50,13 +50,14 @@ from ttsc.runtime.leases import Cell, Use, resolved
 from ttsc.runtime.offline import execute_offline
 from ttsc.runtime.prompts import execute_turn
 from ttsc.runtime.regions import execute_if, execute_map, execute_repeat
+from ttsc.runtime.results import result_of
 from ttsc.runtime.run import MAX_REQUESTS, Run
 from ttsc.runtime.scoring import execute_score
 from ttsc.runtime.selection import execute_select
 from ttsc.runtime.session import Session
 from ttsc.runtime.streams import completed, computed
 from ttsc.runtime.usage import UsageMeter
-from ttsc.runtime.values import frozen, result_of
+from ttsc.runtime.values import frozen
 
 
 async def run_plan(

@@ -15,12 +15,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ttsc.backends.protocol import Image, Tokenizer, Turn
 from ttsc.compiler.values.abstain import Abstain
-from ttsc.compiler.values.types import CANDIDATE_FIELDS, ListOf, OptionalOf, PairOf, RecordType, Type
+from ttsc.compiler.values.trees import Node, Tree
+from ttsc.compiler.values.types import CANDIDATE_FIELDS, NODE_FIELDS
 from ttsc.runtime.events import RunFailure
 
 Ids = tuple[int, ...]
@@ -191,27 +192,30 @@ def _is_prefix(part: str, text: str, limit: int) -> bool:
 
 
 def public(candidate: CandidateValue) -> dict[str, object]:
-    """The fields of a candidate that a program may name."""
+    """A candidate as its documented fields."""
     named = {name: getattr(candidate, name) for name in CANDIDATE_FIELDS}
     return {name: list(value) if isinstance(value, tuple) else value for name, value in named.items()}
 
 
 def plain(value: object) -> Any:
-    """A value for templates, externs and results: candidates and records as dicts, lists as lists, abstain as None."""
-    if value is None or isinstance(value, str | bool | int | float | Image):
-        return value
-    if isinstance(value, Abstain):
-        return None
-    if isinstance(value, CandidateValue):
-        return public(value)
-    if isinstance(value, ContextValue):
-        return public(CandidateValue(value))
-    if isinstance(value, Mapping):
-        return {str(key): plain(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each) for each in value]
-    if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
+    """A value for templates, externs and results: candidates, nodes and records as dicts of their fields, a tree as
+    its nodes, each with its parent's index; lists as lists, abstain as None.
+    """
+    match value:
+        case Abstain():
+            return None
+        case CandidateValue():
+            return public(value)
+        case ContextValue():
+            return public(CandidateValue(value))
+        case Node():
+            return {name: plain(getattr(value, name)) for name in NODE_FIELDS}
+        case Tree(nodes=nodes):
+            return {"nodes": [{**plain(node), "parent": None if node.parent < 0 else node.parent} for node in nodes]}
+        case Mapping():
+            return {str(key): plain(each) for key, each in value.items()}
+        case list() | tuple():
+            return [plain(each) for each in value]
     return value
 
 
@@ -222,20 +226,3 @@ def frozen(value: object) -> object:
     if isinstance(value, list | tuple) and not isinstance(value, Elements):
         return tuple(frozen(each) for each in value)
     return value
-
-
-def result_of(value: object, declared: Type) -> Any:
-    """A program's value as the caller gets it: as `plain`, and pairs as lists of two."""
-    match declared:
-        case PairOf(first, second) if isinstance(value, Mapping):
-            return [result_of(value["first"], first), result_of(value["second"], second)]
-        case ListOf(item) if isinstance(value, list | tuple):
-            return [result_of(each, item) for each in value]
-        case OptionalOf(item) if value is not None:
-            return result_of(value, item)
-        case RecordType(fields=declared_fields) if isinstance(value, Mapping):
-            kinds = dict(declared_fields)
-            return {
-                name: result_of(each, kinds[name]) if name in kinds else plain(each) for name, each in value.items()
-            }
-    return plain(value)

@@ -95,6 +95,9 @@ class Declarations:
             self._reporter.error(
                 "E0202", f"'{record.name.id}' is a type of the language", record.name.span, "can't be declared"
             )
+        if not record.fields:
+            hint = "write a field, as in text: str"
+            self._reporter.error("E0360", f"record '{record.name.id}' has no fields", record.name.span, "empty", hint)
         self._open.add(id(record))
         fields: dict[str, Type] = {}
         allowed: dict[str, Allowed] = {}

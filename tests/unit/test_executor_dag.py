@@ -69,9 +69,11 @@ def test_invalid_edges_fail_the_run_and_say_where(needs: tuple[tuple[int, ...], 
 
 
 def test_invalid_edges_are_dropped_if_told_so() -> None:
-    """A cycle loses the edge that closes it, in the order in which elements name them."""
+    """A cycle loses the edge that closes it in a depth-first walk from the first element on, as for `depth`."""
     result = run(asked(((1, 7), (2, 1), (0,)), invalid="drop"), ScriptedEngine(echo))
     assert result.value == ["0(1(2))", "1(2)", "2"]
+    result = run(asked(((2,), (0,), (1,)), invalid="drop"), ScriptedEngine(echo))
+    assert result.value == ["0(2(1))", "1", "2(1)"]
 
 
 def test_a_failed_element_takes_those_that_need_it() -> None:
@@ -112,9 +114,30 @@ def test_kept_edges_have_no_cycle_and_only_bad_ones_go(needs: list[list[int]]) -
     try:
         strict = checked_edges(needs, drop=False)
     except RunFailed:
-        assert edges != needs
+        assert edges != tuple(map(tuple, needs))
     else:
-        assert strict == edges == needs
+        assert strict == edges == tuple(map(tuple, needs))
+
+
+@given(
+    st.integers(1, 7).flatmap(
+        lambda n: st.lists(st.lists(st.integers(-1, n), max_size=4).map(tuple), min_size=n, max_size=n).map(tuple)
+    )
+)
+@settings(max_examples=40, deadline=None)
+def test_depth_is_that_of_the_graph_that_runs(needs: tuple[tuple[int, ...], ...]) -> None:
+    """Each element answers with the length of its longest path; the greatest of them is `depth`."""
+    b = Builder()
+    over = b.const(tuple(f"q{i}" for i in range(len(needs))))
+
+    def body(inner: Builder, element: Any, found: Any) -> Any:
+        longest = inner.pure("maximum", inner.pure("add", found, inner.const((0,))))
+        return inner.pure("add", longest, inner.const(1))
+
+    lengths = b.dag(over, b.const(needs), body, invalid="drop")
+    program = b.program(b.pure("list", b.pure("maximum", lengths), b.pure("depth", b.const(needs))))
+    longest, depth = run(program, ScriptedEngine({})).value
+    assert longest == depth
 
 
 def vote(answers: tuple[str, ...], ties: Any) -> Program:

@@ -6,7 +6,7 @@ from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.emit import Emitter
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.state import ENVIRONMENT
-from ttsc.compiler.values.schema import schema_text
+from ttsc.compiler.values.schema import constraints_text
 from ttsc.compiler.values.types import BOOL, CONTEXT, STR, RecordType, Type, has_constraints
 from ttsc.grammar.source import Span
 
@@ -54,7 +54,7 @@ class ExpressionBuilder(Emitter):
                 made = self.pure("record", tuple(self.expr(f, env) for f in fields), type_, names, e.span)
                 if not has_constraints(type_):
                     return made
-                return self.pure("checked", (made,), type_, schema_text(type_), e.span)
+                return self.pure("checked", (made,), type_, constraints_text(type_), e.span)
             case typed.FunctionCall(function, args):
                 inner = {p.symbol: self.expr(a, env) for p, a in zip(function.parameters, args, strict=True)}
                 return self.expr(function.body, inner)
