@@ -94,11 +94,13 @@ def div(args: Args) -> Number:
     return _number(args, ceil_div(high(a), least), ZERO)
 
 
-def floordiv(args: Args) -> Number:
+def floordiv(args: Args, *, whole: bool) -> Number:
+    """`whole`: of ints, so a divisor that is positive is at least 1."""
     a, b = args
     least = low(b)
     if not _natural(a) or least is None or not at_least(least, ONE):
-        return _number(args, _magnitude(a) if _natural(a) and _natural(b) else INFINITE, None)
+        known = whole and _natural(a) and _natural(b)
+        return _number(args, high(a) if known else INFINITE, ZERO if known else None)
     return _number(args, floor_div(high(a), least), ZERO)
 
 

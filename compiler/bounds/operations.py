@@ -24,7 +24,7 @@ from ttsc.compiler.bounds.domain import (
 from ttsc.compiler.bounds.expr import INFINITE, ONE, ZERO, Expr, ceil_div, constant, minimum, pairs
 from ttsc.compiler.bounds.sources import foreign, tree_node
 from ttsc.compiler.bounds.text_sizes import RECASED, fields_of, head, written
-from ttsc.compiler.values.types import ListOf, OptionalOf, Type
+from ttsc.compiler.values.types import INT, ListOf, OptionalOf, Type
 
 Args = Sequence[Abstract]
 Rule = Callable[[Args, Type, str], Abstract | None]
@@ -112,8 +112,11 @@ def _head(args: Args, type_: Type, attr: str) -> Abstract | None:
 
 
 def _range(args: Args, type_: Type, attr: str) -> Abstract | None:
-    top = numbers.high(args[-1])
-    return Items(top, Number(top, ZERO), why(*args))
+    if len(args) == 1:
+        top = numbers.high(args[0])
+        return Items(top, Number(top, ZERO), why(*args))
+    size = numbers.sub((args[1], args[0]))
+    return Items(size.high, Number(numbers.high(args[1]), numbers.low(args[0])), why(*args))
 
 
 def _taken(args: Args, type_: Type, attr: str) -> Abstract | None:
@@ -156,13 +159,13 @@ def _enumerate(args: Args, type_: Type, attr: str) -> Abstract | None:
     return _pairs(Number(length(args[0]), ZERO), item(args[0]), length(args[0]), why(*args))
 
 
-def _pairs_of(size: Callable[[Expr], Expr]) -> Rule:
-    """Pairs of a list's own items."""
+def _pairs_of(size: Callable[[Expr], Expr], *, always: bool) -> Rule:
+    """Pairs of a list's own items; unless `always`, the second may be none."""
 
     def rule(args: Args, type_: Type, attr: str) -> Abstract | None:
         source = args[0]
         made = size(length(source))
-        return _pairs(item(source), item(source), made, why(source))
+        return _pairs(item(source), item(source) if always else join(item(source), NOTHING), made, why(source))
 
     return rule
 
@@ -225,6 +228,12 @@ def _part(args: Args, type_: Type, attr: str) -> Abstract | None:
     if not isinstance(text, Text):
         return None
     return Text(text.tokens, text.chars, isinstance(type_, OptionalOf))
+
+
+def _canonical(args: Args, type_: Type, attr: str) -> Abstract | None:
+    """A number as it is in the text, or with a zero before its point."""
+    text = args[0]
+    return Text(text.tokens + ONE, text.chars + ONE, True) if isinstance(text, Text) else None
 
 
 def _recased(args: Args, type_: Type, attr: str) -> Abstract | None:
@@ -329,6 +338,10 @@ def _plain(args: Args, type_: Type, attr: str) -> Abstract | None:
     return PLAIN
 
 
+def _floordiv(args: Args, type_: Type, attr: str) -> Abstract | None:
+    return numbers.floordiv(args, whole=type_ == INT)
+
+
 def _numeric(rule: Callable[[Args], Number]) -> Rule:
     return lambda args, type_, attr: rule(args)
 
@@ -337,10 +350,11 @@ RULES: dict[str, Rule] = {
     "add": _add, "head": _head, "take": _head, "range": _range, "item": _taken, "one": _one, "list": _list,
     "last": _taken, "drop": _same, "reverse": _reversed, "sort": _same, "shuffle": _same, "maximal": _same,
     "distinct": _same, "unique": _same, "zip": _zip, "cross": _cross, "enumerate": _enumerate,
-    "pairs": _pairs_of(lambda n: ceil_div(n, constant(2))), "combinations": _pairs_of(pairs), "flatten": _flatten,
+    "pairs": _pairs_of(lambda n: ceil_div(n, constant(2)), always=False),
+    "combinations": _pairs_of(pairs, always=True), "flatten": _flatten,
     "cluster_by": _groups, "cluster_same": _groups, "cluster_near": _groups, "copies": _copies, "count": _count,
     "length": _count, "split": _split, "join": _join,
-    "strip": _part, "find": _part, "find_last": _part, "last_boxed": _part, "last_number": _part,
+    "strip": _part, "find": _part, "find_last": _part, "last_boxed": _part, "last_number": _canonical,
     "lower": _recased, "upper": _recased, "replace": _replaced, "to_str": _to_str, "or_else": _or_else,
     "lines": _pieces, "words": _pieces, "pair": _pair, "record": _record, "known": _present, "require": _present,
     "checked": _same_candidate, "parse_failure": _parse_failure, "missing": _plain, "done": _plain,
@@ -351,7 +365,7 @@ RULES: dict[str, Rule] = {
     "nearest_words": lambda args, type_, attr: _head((args[0], args[-1]), type_, attr),
     "nearest_vectors": lambda args, type_, attr: _head((args[0], args[-1]), type_, attr),
     "sub": _numeric(numbers.sub), "mul": _numeric(numbers.mul), "div": _numeric(numbers.div),
-    "floordiv": _numeric(numbers.floordiv), "mod": _numeric(numbers.mod), "neg": _numeric(numbers.neg),
+    "floordiv": _floordiv, "mod": _numeric(numbers.mod), "neg": _numeric(numbers.neg),
     "abs": _numeric(numbers.absolute), "round": _numeric(numbers.rounded), "clamp": _numeric(numbers.clamp),
     "to_int": _numeric(numbers.converted), "to_float": _numeric(numbers.converted),
     "minimum": _taken, "maximum": _taken, "mean": _numeric(numbers.average),
