@@ -1,4 +1,4 @@
-"""Did-you-mean: which known names are close to one that is not known."""
+"""Words in messages: which known names are close to one that is not known, and "a" or "an"."""
 
 from __future__ import annotations
 
@@ -47,3 +47,8 @@ def did_you_mean(name: str, candidates: Iterable[str]) -> str:
     if not found:
         return ""
     return f"did you mean {' or '.join([', '.join(found[:-1]), found[-1]] if found[1:] else found)}?"
+
+
+def with_article(noun: object) -> str:
+    """What a message calls one of a kind: "a str", "an int"."""
+    return f"{'an' if str(noun)[0] in 'aeioAEIO' else 'a'} {noun}"

@@ -22,7 +22,7 @@ from ttsc.compiler.values.pattern import valid_pattern
 from ttsc.compiler.values.types import CANDIDATE, NEVER, STR, ListOf, OptionalOf
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
-from ttsc.grammar.spelling import did_you_mean
+from ttsc.grammar.spelling import did_you_mean, with_article
 
 Env = Mapping[str, typed.Symbol]
 
@@ -49,7 +49,10 @@ class Calls(OperatorCalls):
         name = call.callee.id
         if name in env and env[name] not in self.implicit:
             self.reporter.error(
-                "E0312", f"'{name}' is a {env[name].type} and can't be called", call.callee.span, "not a function"
+                "E0312",
+                f"'{name}' is {with_article(env[name].type)} and can't be called",
+                call.callee.span,
+                "not a function",
             )
             return self.unknown(call.span)
         if name in OPERATORS:

@@ -10,7 +10,7 @@ from ttsc.compiler.semantics.reporter import Reporter
 from ttsc.compiler.values.types import FLOAT, INT, Allowed, Interval, OptionalOf, Type, assignable
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
-from ttsc.grammar.spelling import did_you_mean
+from ttsc.grammar.spelling import did_you_mean, with_article
 
 Resource = Literal["tokens", "calls", "latency", "flops", "eflops", "cost"]
 
@@ -45,7 +45,9 @@ def allowed_values(reporter: Reporter, name: str, given: ast.Range | ast.Choices
         case ast.Choices(values, span=span):
             for v in values:
                 if not assignable(literal_type(v.value), type_):
-                    reporter.error("E0304", f"'{v.span.text}' is not a {type_}", v.span, f"expected {type_}")
+                    reporter.error(
+                        "E0304", f"'{v.span.text}' is not {with_article(type_)}", v.span, f"expected {type_}"
+                    )
             return tuple(v.value for v in values)
 
 

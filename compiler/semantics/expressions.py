@@ -41,7 +41,7 @@ from ttsc.compiler.values.types import (
 )
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
-from ttsc.grammar.spelling import did_you_mean
+from ttsc.grammar.spelling import did_you_mean, with_article
 
 ARITHMETIC = {"+": "add", "-": "sub", "*": "mul", "/": "div", "//": "floordiv", "%": "mod"}
 COMPARISON = {"==": "eq", "!=": "ne", "<": "lt", "<=": "le", ">": "gt", ">=": "ge"}
@@ -165,7 +165,10 @@ class Expressions(Calls):
         """`x == none`: whether it has no value, be it none or withheld."""
         if not (isinstance(value.type, OptionalOf) or value.type in (NONE, ABSTAIN, NEVER)):
             self.reporter.warning(
-                "W0202", f"a {value.type} is never none", span, f"always {'false' if op == '==' else 'true'}"
+                "W0202",
+                f"{with_article(value.type)} is never none",
+                span,
+                f"always {'false' if op == '==' else 'true'}",
             )
         missing = typed.Pure("missing", (value,), BOOL, span=span)
         return missing if op == "==" else typed.Pure("not", (missing,), BOOL, span=span)
@@ -193,7 +196,7 @@ class Expressions(Calls):
             declaration, _ = self.module.scope[name]
             kind = type(declaration).__name__.lower()
             hint = f"call it: {name}(…)" if not isinstance(declaration, ast.Model) else f"give it as model={name}"
-            self.reporter.error("E0311", f"'{name}' is a {kind}, not a value", span, "not a value", hint)
+            self.reporter.error("E0311", f"'{name}' is {with_article(kind)}, not a value", span, "not a value", hint)
         elif name in OPERATORS or name in FUNCTIONS:
             self.reporter.error(
                 "E0311", f"'{name}' is an operator, not a value", span, "not a value", f"call it: value |> {name}(…)"
@@ -209,7 +212,10 @@ class Expressions(Calls):
             wider = join(type_, item.type)
             if wider is None:
                 self.reporter.error(
-                    "E0302", f"a list of {type_} can't hold a {item.type}", item.span, f"this is {item.type}"
+                    "E0302",
+                    f"a list of {type_} can't hold {with_article(item.type)}",
+                    item.span,
+                    f"this is {item.type}",
                 )
             else:
                 type_ = wider
@@ -229,7 +235,7 @@ class Expressions(Calls):
                 return self.unknown(span)
             case t:
                 hint = "use each(x => x.…) for every element" if isinstance(t, ListOf) else ""
-                self.reporter.error("E0203", f"a {t} has no fields", name_span, f"no field '{name}'", hint)
+                self.reporter.error("E0203", f"{with_article(t)} has no fields", name_span, f"no field '{name}'", hint)
                 return self.unknown(span)
         if name not in fields:
             hint = did_you_mean(name, fields) or "its fields: " + ", ".join(fields)
@@ -243,7 +249,10 @@ class Expressions(Calls):
             return typed.Pure("item", (value, index), value.type.item, span=span)
         if value.type != NEVER:
             self.reporter.error(
-                "E0301", f"a {value.type} can't be indexed", value.span, f"this is {value.type}, expected a list"
+                "E0301",
+                f"{with_article(value.type)} can't be indexed",
+                value.span,
+                f"this is {value.type}, expected a list",
             )
         return self.unknown(span)
 

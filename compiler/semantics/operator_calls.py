@@ -215,7 +215,8 @@ class OperatorCalls(OperatorArguments):
         if spec.name in ("score", "verify", "tournament", "cluster"):
             judge = judge_of(spec, bound)
             if judge is not None and isinstance(bound.get("schema"), RecordType) and bound["read"] is None:
-                hint = "read=t => or_else(…) of the record's text"
+                record = given["schema"].span.text
+                hint = f"read=t => f(parse(t, {record})), where f makes a number or a bool of the record"
                 message = f"'{spec.name}' with a schema needs 'read'"
                 self.reporter.error("E0336", message, given["schema"].span, "how is the JSON read?", hint)
 

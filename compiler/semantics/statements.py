@@ -20,7 +20,7 @@ from ttsc.compiler.values.types import (
 )
 from ttsc.grammar import ast
 from ttsc.grammar.source import Span
-from ttsc.grammar.spelling import did_you_mean
+from ttsc.grammar.spelling import did_you_mean, with_article
 
 Scope = dict[str, typed.Symbol]
 MAX_ROUNDS = 10_000
@@ -202,7 +202,9 @@ class Statements:
             item = over.type.item
         elif over.type != NEVER:
             hint = "range(n) counts: for i in range(8) { … }" if over.type == INT else "a loop takes a list"
-            self._reporter.error("E0356", f"a loop can't go over a {over.type}", s.over.span, "not a list", hint)
+            self._reporter.error(
+                "E0356", f"a loop can't go over {with_article(over.type)}", s.over.span, "not a list", hint
+            )
         inner = dict(scope)
         name = s.names[0]
         if len(s.names) == 1:
@@ -212,7 +214,9 @@ class Statements:
         element = typed.Symbol(f"{name.id}_{s.names[1].id}", item, "let", name.span)
         if not isinstance(item, PairOf) and item != NEVER:
             hint = "one name takes the whole element; zip, cross and enumerate give pairs"
-            self._reporter.error("E0357", f"a {item} can't be taken apart", name.span, "two names need a pair", hint)
+            self._reporter.error(
+                "E0357", f"{with_article(item)} can't be taken apart", name.span, "two names need a pair", hint
+            )
         parts = (item.first, item.second) if isinstance(item, PairOf) else (NEVER, NEVER)
         taken: list[typed.Statement] = []
         for part, field, type_ in zip(s.names, ("first", "second"), parts, strict=False):

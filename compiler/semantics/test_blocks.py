@@ -116,7 +116,8 @@ class _Checker:
         extern = self._shared.declarations.extern(found[0], found[1])
         if len(item.parameters) > len(extern.parameters):
             names = ", ".join(p.name for p in extern.parameters)
-            message = f"extern '{extern.name}' has {len(extern.parameters)} parameters: {names}"
+            count = len(extern.parameters)
+            message = f"extern '{extern.name}' takes {count} parameter{'s' * (count != 1)}" + (names and f": {names}")
             self._reporter.error("E0314", message, item.parameters[-1].span, "one too many")
             return []
         symbols = tuple(
