@@ -1,7 +1,7 @@
 """A malformed example for every syntax error: what each code means, shown rather than told.
 
 Tests parse each example and compare the whole rendered message with `tests/golden/errors/`, and fail for a code without
-an example. `EXPLANATIONS` says in a sentence what the code stands for.
+an example. What the codes stand for is told in `src/ttsc/explanations/`.
 """
 
 from __future__ import annotations
