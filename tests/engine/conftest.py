@@ -15,6 +15,7 @@ from ttsc.backends.sglang.client import SGLangEngine
 from ttsc.backends.sglang.launcher import launch
 from ttsc.backends.sglang.server_command import require_sglang
 
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_models.py
 MODEL = "smollm2-135m"
 
 

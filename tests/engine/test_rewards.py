@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
-import shutil
 import time
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
+from tiny_models import tiny_model
 
 from ttsc.backends.protocol import (
     AbilityMissing,
@@ -29,7 +27,7 @@ from ttsc.backends.protocol import (
 )
 from ttsc.backends.sglang.client import SGLangEngine
 from ttsc.backends.sglang.doctor import diagnose_server
-from ttsc.backends.sglang.launcher import launch, resolve, silent
+from ttsc.backends.sglang.launcher import launch
 
 pytestmark = pytest.mark.timeout(900)
 torch = pytest.importorskip("torch")
@@ -49,34 +47,6 @@ async def idle(engine: SGLangEngine, within_s: float = 30.0) -> bool:
             return True
         await asyncio.sleep(0.2)
     return False
-
-
-def tiny_model(folder: Path, reward: bool) -> Any:
-    """A random Llama of two layers with the built-in model's tokenizer, written to `folder`."""
-    from transformers import LlamaConfig, LlamaForCausalLM, LlamaForSequenceClassification
-
-    torch.manual_seed(0)
-    source = Path(resolve("smollm2-135m", silent))
-    vocabulary = json.loads((source / "config.json").read_text())["vocab_size"]
-    config = LlamaConfig(
-        vocab_size=vocabulary,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=2048,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=2,
-        num_labels=1,
-        tie_word_embeddings=not reward,
-    )
-    model = (LlamaForSequenceClassification if reward else LlamaForCausalLM)(config).eval()
-    model.save_pretrained(folder)
-    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(source / name, folder / name)
-    return model
 
 
 @pytest.fixture(scope="module")

@@ -19,8 +19,9 @@ from ttsc.backends.protocol import EngineError, EngineUnavailable, GenerateReque
 from ttsc.backends.scripted import ScriptedEngine
 from ttsc.cli import run
 from ttsc.cli.live import Live, result_line
-from ttsc.cli.output import exit_code, total
+from ttsc.cli.output import exit_code
 from ttsc.runtime.events import RunFailure, RunResult, Usage
+from ttsc.runtime.usage import total
 
 
 def ask(file: str, *more: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TextIO
@@ -14,7 +14,8 @@ import click
 
 from ttsc.backends.protocol import Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
-from ttsc.runtime.events import OfflineTaken, RunResult, Usage
+from ttsc.runtime.events import OfflineTaken, RunResult
+from ttsc.runtime.usage import total
 
 _UNAVAILABLE = ("R0401", "R0405")
 
@@ -165,21 +166,3 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
     if len(results) > 1:
         cut = sum(result.cut for result in results)
         say(f"inputs    {len(results)} ended, {failed} failed" + (f", {cut} cut" if cut else ""))
-
-
-def total(usages: Sequence[Usage]) -> Usage:
-    """The sum of the counts. `by_model` and `by_node` are summed name by name."""
-    sums: dict[str, Any] = {}
-    for field in fields(Usage):
-        values = [getattr(usage, field.name) for usage in usages]
-        if field.name in ("by_model", "by_node"):
-            merged: dict[str, dict[str, int]] = {}
-            for value in values:
-                for name, counts in value.items():
-                    into = merged.setdefault(name, {})
-                    for key, count in counts.items():
-                        into[key] = into.get(key, 0) + count
-            sums[field.name] = merged
-        else:
-            sums[field.name] = sum(values)
-    return Usage(**sums)
