@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.declarations import Declarations
-from ttsc.compiler.semantics.effects import changed
 from ttsc.compiler.semantics.functions import FUNCTIONS, Signature, element_fits, lifts, result_type
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.operator_calls import OperatorCalls
@@ -178,7 +177,7 @@ class Calls(OperatorCalls):
         program = self.shared.programs.program(d, home, call.callee.span)
         if program is None:
             return self.unknown(call.span)
-        if changed(program.body) & {s.symbol for s in program.stores} or program.environment is not None:
+        if program.changes:
             self.state.change(f"a call of '{program.name}', which changes a store or the world,", call.callee.span)
         for model in program.models:
             self.models.setdefault(model.name, model)

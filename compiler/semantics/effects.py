@@ -15,11 +15,17 @@ _RANDOM = frozenset({"resample", "shuffle", "select"})
 def effects_of(statements: Sequence[typed.Statement]) -> frozenset[typed.Effect]:
     """The effects of a body, those of the programs it calls included."""
     found: set[typed.Effect] = set()
-    for e in expressions(statements):
+    for e in expressions(statements):  # an append reads its store
         found |= _effects(e)
-    if any(s.kind == "store" for s in changed(statements)):
-        found.add("store")
     return frozenset(found)
+
+
+_NONE: frozenset[typed.Effect] = frozenset()
+_EXTERNS: dict[str, frozenset[typed.Effect]] = {
+    "plain": frozenset({"extern"}),
+    "environment": frozenset({"extern", "environment"}),
+    "oracle": frozenset({"extern", "oracle"}),
+}
 
 
 def _effects(e: typed.Expr | typed.Lambda) -> frozenset[typed.Effect]:
@@ -27,19 +33,14 @@ def _effects(e: typed.Expr | typed.Lambda) -> frozenset[typed.Effect]:
         case typed.Read(symbol) if symbol.kind == "store":
             return frozenset({"store"})
         case typed.ExternCall(extern):
-            kinds: dict[str, frozenset[typed.Effect]] = {
-                "plain": frozenset({"extern"}),
-                "environment": frozenset({"extern", "environment"}),
-                "oracle": frozenset({"extern", "oracle"}),
-            }
-            return kinds[extern.kind]
+            return _EXTERNS[extern.kind]
         case typed.ProgramCall(program):
             return program.effects
         case typed.Operator(name):
-            drawn: frozenset[typed.Effect] = frozenset({"random"}) if name in _RANDOM else frozenset()
+            drawn: frozenset[typed.Effect] = frozenset({"random"}) if name in _RANDOM else _NONE
             asks = any(a == "model" and v is not None for a, v in e.arguments)
-            return drawn | (frozenset({"model"}) if asks else frozenset())
-    return frozenset()
+            return drawn | (frozenset({"model"}) if asks else _NONE)
+    return _NONE
 
 
 def stores_of(
@@ -56,20 +57,22 @@ def stores_of(
 def changed(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
     """Variables that statements may assign, with the state of the stores and of the world that they may change."""
     found: set[typed.Symbol] = set()
-    for s in statements:
+    waiting = list(statements)
+    while waiting:
+        s = waiting.pop()
         match s:
             case typed.Assign(symbol):
                 found.add(symbol)
             case typed.If(_, then, otherwise):
-                found |= changed(then) | changed(otherwise)
+                waiting += (*then, *otherwise)
             case typed.Repeat(_, body) | typed.For(_, _, body):
-                found |= changed(body)
+                waiting += body
         for e in _own(s):
             for part in walk(e):
                 if isinstance(part, typed.ExternCall) and part.extern.kind == "environment":
                     found.add(ENVIRONMENT)
                 elif isinstance(part, typed.ProgramCall):
-                    found |= {s for s in changed(part.program.body) if s.kind in ("store", "environment")}
+                    found |= part.program.changes
     return found
 
 
@@ -100,19 +103,25 @@ def _own(s: typed.Statement) -> tuple[typed.Expr, ...]:
 
 def walk(e: typed.Expr | typed.Lambda) -> Iterator[typed.Expr | typed.Lambda]:
     """An expression and all its parts. Bodies of functions are pure and left out; programs' are not entered."""
-    yield e
-    parts: tuple[typed.Expr | typed.Lambda | str | RecordType | None, ...] = ()
+    waiting = [e]
+    while waiting:
+        part = waiting.pop()
+        yield part
+        waiting.extend(reversed(_parts(part)))
+
+
+def _parts(e: typed.Expr | typed.Lambda) -> tuple[typed.Expr | typed.Lambda, ...]:
     match e:
-        case typed.Pure(_, args) | typed.PromptCall(_, args) | typed.ExternCall(_, args):
-            parts = args
-        case typed.ProgramCall(_, args) | typed.FunctionCall(_, args) | typed.RecordValue(args):
-            parts = args
-        case typed.Conditional(condition, then, otherwise):
-            parts = (condition, then, otherwise)
-        case typed.Lambda(_, body):
-            parts = (body,)
+        case typed.Read() | typed.Const():
+            return ()
         case typed.Operator(_, source, arguments):
-            parts = (source, *(v for _, v in arguments))
-    for part in parts:
-        if not isinstance(part, (str, RecordType)) and part is not None:
-            yield from walk(part)
+            given = [v for _, v in arguments if v is not None and not isinstance(v, str | RecordType)]
+            return (source, *given)
+        case typed.Conditional(condition, then, otherwise):
+            return (condition, then, otherwise)
+        case typed.Lambda(_, body):
+            return (body,)
+        case typed.RecordValue(fields):
+            return fields
+        case _:
+            return e.args

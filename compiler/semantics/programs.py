@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.constraints import budget
 from ttsc.compiler.semantics.declarations import Declarations
-from ttsc.compiler.semantics.effects import effects_of, stores_of
+from ttsc.compiler.semantics.effects import changed, effects_of, stores_of
 from ttsc.compiler.semantics.expressions import Expressions
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.reporter import Reporter
@@ -63,4 +63,5 @@ class Programs:
             stores_of(body, expressions.stores),
             ENVIRONMENT if "environment" in effects else None,
             budget(reporter, d.budget),
+            frozenset(s for s in changed(body) if s.kind in ("store", "environment")),
         )

@@ -331,6 +331,8 @@ class Program:
     stores: tuple[Store, ...] = ()
     environment: Symbol | None = None
     budget: tuple[Limit, ...] = ()
+    changes: frozenset[Symbol] = frozenset()
+    """Stores that it, or a program it calls, appends to, and the environment if one acts on it."""
 
 
 # --- tests ----------------------------------------------------------------------------------------------------------

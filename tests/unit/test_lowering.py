@@ -10,6 +10,7 @@ from operator_snippets import lowered
 from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.ir.printer import print_program
 from ttsc.compiler.ir.rewrite import walk
+from ttsc.compiler.ir.verify import verify
 
 POOL = "f(q) |> sample(n)"
 
@@ -260,3 +261,9 @@ def test_lowering_is_linear_in_the_number_of_maps() -> None:
         return len(list(walk(lowered(f"{body} return q", "str").body)))
 
     assert size(40) - size(20) == size(20) - size(0)
+
+
+def test_ids_are_given_once_whatever_variables_are_called() -> None:
+    lets = " ".join(f"var c1 = {i}" if i == 1 else f"let x{i} = {i}" for i in range(12))
+    program = lowered(f"{lets} repeat 2 {{ c1 = c1 + 1 }} return c1", "int")
+    verify(program)

@@ -15,16 +15,19 @@ class Emitter:
     """Fills blocks. Ids are `kind` and a number in source order: random seeds derive from them."""
 
     def __init__(self, taken: frozenset[str] = frozenset()) -> None:
-        self._taken = taken
+        self._taken = set(taken)
         self._counts: Counter[str] = Counter()
         self._open: list[list[ir.Node]] = []
         self.externs: dict[str, ir.ExternSignature] = {}
 
     def fresh(self, kind: str, type_: Type) -> ir.Value:
-        self._counts[kind] += 1
-        while f"{kind}{self._counts[kind]}" in self._taken:
-            self._counts[kind] += 1
-        return ir.Value(f"{kind}{self._counts[kind]}", type_)
+        """A value of an id that no other has: `c1` and `c` both count up to `c11`."""
+        number = self._counts[kind] + 1
+        while (name := f"{kind}{number}") in self._taken:
+            number += 1
+        self._counts[kind] = number
+        self._taken.add(name)
+        return ir.Value(name, type_)
 
     def emit(self, node: ir.Node) -> None:
         self._open[-1].append(node)

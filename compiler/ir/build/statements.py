@@ -64,7 +64,6 @@ class StatementBuilder(OperatorBuilder):
     def statements(self, statements: Sequence[typed.Statement], env: Env) -> Exit:
         """Lower into the innermost block; `env` is brought up to date."""
         for i, s in enumerate(statements):
-            rest = statements[i + 1 :]
             match s:
                 case typed.Bind(symbol, value, offline=True):
                     env[symbol] = self._offline(symbol, value, env, s.span)
@@ -73,15 +72,15 @@ class StatementBuilder(OperatorBuilder):
                 case typed.Return(value):
                     return Returns(self.expr(value, env))
                 case typed.If():
-                    exit_, consumed = self._if(s, rest, env)
+                    exit_, consumed = self._if(s, statements, i + 1, env)
                     if consumed or isinstance(exit_, Returns):
                         return exit_
                     if isinstance(exit_, MayReturn):
-                        return self._guarded(exit_, rest, env, s.span)
+                        return self._guarded(exit_, statements[i + 1 :], env, s.span)
                 case typed.Repeat() | typed.For():
                     exit_ = self._for(s, env) if isinstance(s, typed.For) else self._repeat(s, env)
                     if isinstance(exit_, MayReturn):
-                        return self._guarded(exit_, rest, env, s.span)
+                        return self._guarded(exit_, statements[i + 1 :], env, s.span)
         return Falls()
 
     # --- programs and what is kept ----------------------------------------------------------------------------------
@@ -109,14 +108,15 @@ class StatementBuilder(OperatorBuilder):
 
     # --- if ---------------------------------------------------------------------------------------------------------
 
-    def _if(self, s: typed.If, rest: Sequence[typed.Statement], env: Env) -> tuple[Exit, bool]:
+    def _if(self, s: typed.If, statements: Sequence[typed.Statement], after: int, env: Env) -> tuple[Exit, bool]:
+        """The exit, and whether the statements from `after` on went into one of the sides."""
         condition = self.expr(s.condition, env)
         then, otherwise = tuple(s.then), tuple(s.otherwise)
         consumed = False
         if _always_returns(then):
-            otherwise, consumed = (*otherwise, *rest), True
+            otherwise, consumed = (*otherwise, *statements[after:]), True
         elif _always_returns(otherwise):
-            then, consumed = (*then, *rest), True
+            then, consumed = (*then, *statements[after:]), True
         return self._merge(condition, self._branch(then, env), self._branch(otherwise, env), env, s.span), consumed
 
     def _guarded(self, exit_: MayReturn, rest: Sequence[typed.Statement], env: Env, span: Span) -> Exit:
