@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from ttsc.backends.protocol import Image, Tokenizer, Turn
@@ -198,8 +198,8 @@ def public(candidate: CandidateValue) -> dict[str, object]:
 
 
 def plain(value: object) -> Any:
-    """A value for templates, externs and results: candidates, nodes and records as dicts of their fields, a tree as
-    its nodes, each with its parent's index; lists as lists, abstain as None.
+    """A value for templates, externs and results: candidates, nodes and records (also a host's dataclass) as dicts of
+    their fields, a tree as its nodes, each with its parent's index; lists as lists, abstain as None.
     """
     match value:
         case Abstain():
@@ -216,6 +216,8 @@ def plain(value: object) -> Any:
             return {str(key): plain(each) for key, each in value.items()}
         case list() | tuple():
             return [plain(each) for each in value]
+    if is_dataclass(value) and not isinstance(value, type | Image):
+        return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     return value
 
 

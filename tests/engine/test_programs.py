@@ -36,10 +36,15 @@ INPUTS = {
 """By program: the file of its inputs, where these are not the questions."""
 SETTINGS: dict[str, dict[str, object]] = {
     "atom_of_thoughts": {"max_tokens": 64, "attempts": 3},
+    "best_of_n": {"n": 4},
+    "budget_forcing": {"extensions": 1},
     "code_monkeys": {"trajectories": 2, "rounds": 1, "max_tokens": 64},
     "iterative_retrieval": {"rounds": 2, "max_tokens": 48},
+    "judged_steps": {"depth": 3},
+    "parallel_distill_refine": {"rounds": 1, "width": 3},
     "speculative_steps": {"turns": 3, "step_tokens": 32},
     "tree_search": {"rounds": 3, "step_tokens": 32},
+    "verified_vote": {"n": 4},
     "with_notes": {"max_tokens": 48},
 }
 """Smaller than the defaults: a small model on a CPU."""
@@ -104,12 +109,14 @@ def streaming_losers(run: Ran, name: str) -> list[ttsc.RequestEnded]:
     """
     stopped = [e for e in run.events if isinstance(e, ttsc.RequestEnded) and e.finish == "abort"]
     assert len(stopped) == run.result.usage.aborted == run.aborts_counted
-    limits = {request.node: dict(request.fixed)["max_tokens"] for request in compiled(name, 2).plan.requests}
+    limits = {request.node: dict(request.fixed).get("max_tokens") for request in compiled(name, 2).plan.requests}
+    settings = first_input(name).items()
+    given = max((value for key, value in settings if key.endswith("_tokens") and isinstance(value, int)), default=0)
     losers = []
     for loser in stopped:
         assert loser.seen_tokens is not None
         if loser.seen_tokens:
-            limit = limits[loser.node]
+            limit = limits[loser.node] or given
             assert isinstance(limit, int)
             left = limit - loser.seen_tokens
             assert loser.completion_tokens - loser.seen_tokens <= max(STEPS, left // 4), loser
