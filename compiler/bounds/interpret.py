@@ -295,7 +295,7 @@ class Interpreter:
             step, [self.value(v) for v in node.init], [v.type for v in node.init], rounds, exclusive=exclusive
         )
         if high(limit).infinite and cost.requests:
-            self._number(limit, "the limit of `repeat`", node.span)
+            self._number(limit, "the number of rounds", node.span)
         self._define(node.results, results)
         return cost
 
