@@ -22,6 +22,8 @@ from ttsc.compiler.values.types import FLOAT, ListOf, assignable
 def decide_early(program: Program, context: Context) -> Program:
     body = rewrite(program.body, _decided)
     streamed = _streamed(body)
+    if not streamed:
+        return program if body is program.body else replace(program, body=body)
 
     def stream(node: Node) -> tuple[Node, ...] | None:
         if isinstance(node, Generate) and not node.stream and node.result.id in streamed:
@@ -50,13 +52,13 @@ def _can_decide_early(node: Select) -> bool:
 
 def _streamed(body: Block) -> set[str]:
     """Generations whose candidates reach a `stop_first(order=tokens)` through loops, branches and maps."""
-    sources = candidate_sources(body)
-    reached: set[str] = set()
     waiting = [
         node.over.id
         for node in walk(body)
         if isinstance(node, Select) and isinstance(node.rule, FirstFinished) and node.rule.order == "tokens"
     ]
+    sources = candidate_sources(body) if waiting else {}
+    reached: set[str] = set()
     while waiting:
         value = waiting.pop()
         if value not in reached:

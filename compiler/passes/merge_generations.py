@@ -30,29 +30,31 @@ class _Numbering:
 
     def __init__(self) -> None:
         self.aliases: dict[str, Value] = {}
-        self._scopes: list[dict[Hashable, Value]] = []
+        self._numbers: dict[Hashable, Value] = {}
         self._zeros: set[str] = set()
 
     def block(self, block: Block) -> Block:
-        self._scopes.append({})
+        opened: list[Hashable] = []
         nodes: list[Node] = []
         for node in block.nodes:
             key = self._key(node)
-            found = None if key is None else next((s[key] for s in self._scopes if key in s), None)
-            if found is not None:
-                self.aliases[results(node)[0].id] = found
-                continue
             if key is not None:
-                self._scopes[-1][key] = results(node)[0]
+                found = self._numbers.get(key)
+                if found is not None:
+                    self.aliases[results(node)[0].id] = found
+                    continue
+                self._numbers[key] = results(node)[0]
+                opened.append(key)
             nodes.append(self._closed(node) if isinstance(node, Offline) else within(node, self.block))
-        self._scopes.pop()
+        for key in opened:
+            del self._numbers[key]
         return with_nodes(block, nodes)
 
     def _closed(self, node: Offline) -> Node:
         """An offline region sees nothing around it."""
-        around, self._scopes = self._scopes, []
+        around, self._numbers = self._numbers, {}
         inside = within(node, self.block)
-        self._scopes = around
+        self._numbers = around
         return inside
 
     def _key(self, node: Node) -> Hashable | None:

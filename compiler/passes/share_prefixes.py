@@ -10,7 +10,8 @@ Why here: after constants are folded, because texts are compared; before generat
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections import Counter
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
 from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Offline, Program, Turn, Value
@@ -20,7 +21,6 @@ from ttsc.compiler.ir.rewrite import (
     results,
     rewrite,
     substitute,
-    walk,
     with_blocks,
     with_nodes,
     within,
@@ -99,8 +99,47 @@ def _closed(node: Offline) -> Node:
 # --- which requests share -------------------------------------------------------------------------------------------
 
 
+_Sides = tuple[tuple[str, int], ...]
+
+
+class _Places:
+    """What is defined where: `loops`, the number of loops (maps, graphs and repeats) around each value; `sides`, the
+    branches around each generation and on which side of them it is.
+    """
+
+    def __init__(self, body: Block) -> None:
+        self.loops: dict[str, int] = {}
+        self.ones: set[str] = set()
+        self.turns: dict[str, Turn] = {}
+        self.generations: list[tuple[Generate, _Sides]] = []
+        self._visit(body, 0, ())
+
+    def _visit(self, block: Block, loops: int, sides: _Sides) -> None:
+        for param in block.params:
+            self.loops[param.id] = loops
+        for node in block.nodes:
+            for result in results(node):
+                self.loops[result.id] = loops
+            match node:
+                case Const(value=0 | 1):
+                    self.ones.add(node.result.id)
+                case Turn():
+                    self.turns[node.result.id] = node
+                case Generate():
+                    self.generations.append((node, sides))
+                case If():
+                    for i, inner in enumerate(blocks(node)):
+                        self._visit(inner, loops, (*sides, (node.id, i)))
+                case _:
+                    for inner in blocks(node):
+                        self._visit(inner, loops + (not isinstance(node, Offline)), sides)
+
+
 def _marked(body: Block) -> Block:
-    shared = _shared_sources(body)
+    places = _Places(body)
+    shared = _shared_sources(places)
+    if all(node.share_prefix == (node.result.id in shared) for node, _ in places.generations):
+        return body
 
     def mark(node: Node) -> tuple[Node, ...] | None:
         if isinstance(node, Generate) and node.share_prefix != (node.result.id in shared):
@@ -110,66 +149,31 @@ def _marked(body: Block) -> Block:
     return rewrite(body, mark)
 
 
-def _shared_sources(body: Block) -> set[str]:
+def _shared_sources(places: _Places) -> set[str]:
     """Generations whose context more than one request may begin with: many candidates, many rounds, or a fork."""
-    ones = {node.result.id for node in walk(body) if isinstance(node, Const) and node.value in (0, 1)}
-    turns = {node.result.id: node for node in walk(body) if isinstance(node, Turn)}
-    loops = _loops_around(body)
-    chains: dict[tuple[str, str], set[str]] = {}
     shared: set[str] = set()
-    for node in walk(body):
-        if not isinstance(node, Generate):
-            continue
+    readers: dict[tuple[str, str], list[tuple[str, _Sides]]] = {}
+    for node, sides in places.generations:
         chain: set[str] = set()
         at: Value | None = node.source
         while at is not None and at.id not in chain:
             chain.add(at.id)
-            at = turns[at.id].parent if at.id in turns else None
-        chains[node.result.id, node.model] = chain
-        from_outside = any(len(loops[each]) < len(loops[node.result.id]) for each in chain)
-        if node.count.id not in ones or from_outside:
+            at = places.turns[at.id].parent if at.id in places.turns else None
+        loops = places.loops[node.result.id]
+        if node.count.id not in places.ones or any(places.loops[each] < loops for each in chain):
             shared.add(node.result.id)
-    readers: dict[tuple[str, str], list[str]] = {}
-    for (generation, model), chain in chains.items():
         for each in chain:
-            readers.setdefault((model, each), []).append(generation)
-    sides = _sides_around(body)
+            readers.setdefault((node.model, each), []).append((node.result.id, sides))
     for generations in readers.values():
-        shared.update(a for a in generations if any(a != b and _both_may_run(sides[a], sides[b]) for b in generations))
+        if len(generations) > 1:
+            shared.update(_with_company(generations))
     return shared
 
 
-def _both_may_run(a: dict[str, int], b: dict[str, int]) -> bool:
-    return all(b.get(branch, side) == side for branch, side in a.items())
-
-
-def _sides_around(body: Block) -> dict[str, dict[str, int]]:
-    """For each value, the branches it is defined in and on which side."""
-    around: dict[str, dict[str, int]] = {}
-
-    def visit(block: Block, sides: dict[str, int]) -> None:
-        for node in block.nodes:
-            for result in results(node):
-                around[result.id] = sides
-            for i, inner in enumerate(blocks(node)):
-                visit(inner, {**sides, node.id: i} if isinstance(node, If) else sides)
-
-    visit(body, {})
-    return around
-
-
-def _loops_around(body: Block) -> dict[str, tuple[int, ...]]:
-    """The loops (maps, graphs and repeats) around each value's definition, outermost first."""
-    around: dict[str, tuple[int, ...]] = {}
-
-    def visit(block: Block, loops: tuple[int, ...]) -> None:
-        for param in block.params:
-            around[param.id] = loops
-        for node in block.nodes:
-            for result in results(node):
-                around[result.id] = loops
-            for inner in blocks(node):
-                visit(inner, loops if isinstance(node, If | Offline) else (*loops, id(node)))
-
-    visit(body, ())
-    return around
+def _with_company(generations: list[tuple[str, _Sides]]) -> Iterator[str]:
+    """Those that may run in one run with another: not all others are on the other side of a branch."""
+    on = Counter(side for _, sides in generations for side in sides)
+    for name, sides in generations:
+        excluded = sum(on[branch, 1 - side] for branch, side in sides)
+        if len(generations) - 1 > excluded:
+            yield name

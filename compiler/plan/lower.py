@@ -7,7 +7,7 @@ depends on what they give: only if all of it ends in selections that are decided
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from ttsc.compiler.ir.candidates import hands_on
@@ -33,7 +33,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import operands, results, walk
+from ttsc.compiler.ir.rewrite import blocks, operands, results, walk
 from ttsc.compiler.plan.nodes import Level, Plan, Prefix, Request
 
 _LABEL = 48
@@ -192,7 +192,7 @@ def _needed_to_the_end(body: Block) -> set[str]:
     """Values that the result depends on other than through an early selection, so that none of them may be given up."""
     feeds = _dependencies(body)
     needed = {value.id for value in body.yields}
-    needed |= {node.result.id for node in walk(body) if isinstance(node, Extern)} - _in_maps(body)
+    needed.update(_called_anyway(body))
     waiting = list(needed)
     while waiting:
         for source in feeds.get(waiting.pop(), ()):
@@ -237,12 +237,13 @@ def _dependencies(body: Block) -> dict[str, set[str]]:
     return feeds
 
 
-def _in_maps(body: Block) -> set[str]:
-    """Values defined in the body of a map or a dependency graph: they come and go with its elements."""
-    return {
-        result.id
-        for node in walk(body)
-        if isinstance(node, Map | Dag)
-        for inner in walk(node.body)
-        for result in results(inner)
-    }
+def _called_anyway(block: Block) -> Iterator[str]:
+    """Calls of host functions but those in the body of a map or a dependency graph, which come and go with its
+    elements.
+    """
+    for node in block.nodes:
+        if isinstance(node, Extern):
+            yield node.result.id
+        elif not isinstance(node, Map | Dag):
+            for inner in blocks(node):
+                yield from _called_anyway(inner)
