@@ -97,18 +97,18 @@ _DRAWN: dict[str, tuple[tuple[str, Type], ...]] = {
 def type_of(value: Constant) -> Type:
     """The type of a constant."""
     match value:
-        case None:
-            return NONE
-        case Abstain():
-            return ABSTAIN
+        case str():
+            return STR
         case bool():
             return BOOL
         case int():
             return INT
         case float():
             return FLOAT
-        case str():
-            return STR
+        case None:
+            return NONE
+        case Abstain():
+            return ABSTAIN
         case tuple():
             item: Type | None = NEVER
             for each in value:
@@ -147,7 +147,7 @@ class NodeVerifier:
             self._wrong(problem)
 
     def _fits(self, value: Type, target: Type, what: str) -> None:
-        if not assignable(value, target):
+        if value is not target and not assignable(value, target):
             self._wrong(f"{what} is {value}, not {target}")
 
     def _node(self, node: Node) -> None:
@@ -157,6 +157,8 @@ class NodeVerifier:
             case Const():
                 if node.value is not None:  # none may stand for a value that is never read, of any type
                     self._fits(type_of(node.value), node.result.type, "the constant")
+            case Map():
+                self._map(node)
             case Turn():
                 self._turn(node)
             case Generate():
@@ -179,8 +181,6 @@ class NodeVerifier:
                 self._draw(node)
             case Extern():
                 self._extern(node)
-            case Map():
-                self._map(node)
             case Dag():
                 self._dag(node)
             case Offline():

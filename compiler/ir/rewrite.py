@@ -33,7 +33,7 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )  # fmt: skip
 
-_NESTED = frozenset({Map, Dag, Offline, If, Repeat})
+NESTED = frozenset({Map, Dag, Offline, If, Repeat})
 """Nodes with blocks inside."""
 Rule = Callable[[Node], Sequence[Node] | None]
 """A private rule of a pass: the nodes that take a node's place, or None for no change."""
@@ -85,7 +85,7 @@ def operands(node: Node) -> tuple[Value, ...]:
 
 def blocks(node: Node) -> tuple[Block, ...]:
     """Blocks inside a node."""
-    if type(node) not in _NESTED:
+    if type(node) not in NESTED:
         return ()
     match node:
         case Map(body=body) | Dag(body=body) | Offline(body=body) | Repeat(body=body):
@@ -101,7 +101,7 @@ def walk(block: Block) -> Iterator[Node]:
     while waiting:
         for node in waiting[-1]:
             yield node
-            if type(node) in _NESTED:
+            if type(node) in NESTED:
                 waiting.extend(iter(inner.nodes) for inner in reversed(blocks(node)))
                 break
         else:
@@ -185,7 +185,7 @@ def with_nodes(block: Block, nodes: Sequence[Node]) -> Block:
 
 def within(node: Node, change: Callable[[Block], Block]) -> Node:
     """The node with `change` done to its blocks; itself if that changes none."""
-    return with_blocks(node, [change(inner) for inner in blocks(node)]) if type(node) in _NESTED else node
+    return with_blocks(node, [change(inner) for inner in blocks(node)]) if type(node) in NESTED else node
 
 
 def with_blocks(node: Node, new: Sequence[Block]) -> Node:

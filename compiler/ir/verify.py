@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from ttsc.compiler.ir.node_verifier import NodeVerifier, type_of
 from ttsc.compiler.ir.nodes import Block, If, Node, Offline, Program, Repeat, Value
-from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results
+from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results
 from ttsc.compiler.values.types import BOOL, ListOf, Type
 from ttsc.grammar.diagnostics import InternalError
 
@@ -81,13 +81,8 @@ class _Verifier(NodeVerifier):
             for value in operands(node):
                 self._use(value)
             self._node(node)
-            if type(node) is Offline:
-                self._closed(node.body)
-            else:
-                for inner in blocks(node):
-                    self._block(inner)
-            self._where = node_id(node)
-            self._identify(node)
+            if type(node) in NESTED:
+                self._inside(node)
             for value in results(node):
                 self._define(value, opened)
         self._where = ""
@@ -99,11 +94,16 @@ class _Verifier(NodeVerifier):
             else:
                 self._visible[name] = before
 
-    def _closed(self, block: Block) -> None:
-        """A block that sees nothing around it."""
-        around, self._visible = self._visible, {}
-        self._block(block)
+    def _inside(self, node: Node) -> None:
+        """The blocks of a node, of which that of an offline region sees nothing around it."""
+        around = self._visible
+        if isinstance(node, Offline):
+            self._visible = {}
+        for inner in blocks(node):
+            self._block(inner)
         self._visible = around
+        self._where = node_id(node)
+        self._identify(node)
 
     def _define(self, value: Value, opened: list[tuple[str, Type | None]]) -> None:
         """Makes a value visible; `opened` remembers what is to be undone where the block ends."""

@@ -139,15 +139,17 @@ values; its distance from the root; its number, in order of expansion.
 PAIR_FIELDS = ("first", "second")
 
 
+_WIDER = frozenset({("int", "float"), ("Context", "Candidate")})
+"""Scalars that may stand where others are expected."""
+
+
 def assignable(value: Type, target: Type) -> bool:
     """Whether a `value` may stand where a `target` is expected."""
     if value is target or value == target or NEVER in (value, target):
         return True
+    if isinstance(value, Scalar) and isinstance(target, Scalar):
+        return (value.name, target.name) in _WIDER
     match value, target:
-        case Scalar("int"), Scalar("float"):
-            return True
-        case Scalar("Context"), Scalar("Candidate"):
-            return True
         case ListOf(a), ListOf(b):
             return assignable(a, b)
         case OptionalOf(a), OptionalOf(b):
