@@ -189,5 +189,7 @@ class Run:
     def _digest(self, node: str, path: Path, what: str, size: int) -> bytes:
         offline = max((i for i, step in enumerate(path) if isinstance(step, str)), default=None)
         root = (self.seed, self.input_index) if offline is None else (path[offline],)
+        if offline is not None:  # names inside of a region begin with its own, which is no part of its key
+            node = node.rpartition(".")[2]
         place = ":".join(map(str, (*root, node, *path[0 if offline is None else offline + 1 :], what)))
         return hashlib.blake2b(place.encode(), digest_size=size).digest()

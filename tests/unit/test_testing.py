@@ -303,6 +303,25 @@ def test_of_two_long_values_the_difference_is_shown() -> None:
     assert max(map(len, both(same, "other"))) == 200
 
 
+def test_offline_values_of_programs_called_twice_are_computed_once() -> None:
+    result = outcome(
+        """
+        prompt study(context: str) { user "{{ context }}" }
+        program notes_on(context: str) -> str {
+            offline let notes = study(context) |> sample(1) |> one |> text
+            return notes
+        }
+        program twice(context: str) -> bool { return notes_on(context) == notes_on(context) }
+        test "kept within a run" {
+            model policy => ["first", "second"]
+            let same = twice("x")
+            expect same and calls == 1
+        }
+        """
+    )
+    assert result.passed, result.failures
+
+
 # --- the command
 
 
