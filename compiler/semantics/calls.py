@@ -37,6 +37,7 @@ class Calls(OperatorCalls):
     stores: dict[typed.Symbol, typed.Store]
     functions: dict[int, typed.Function | None]
     pure: str
+    in_test: bool
 
     def call(self, call: ast.Call, source: typed.Expr | None, env: Env) -> typed.Expr:
         """The call, with `source` (what was piped in) as its first argument."""
@@ -179,6 +180,14 @@ class Calls(OperatorCalls):
             return self.unknown(call.span)
         if program.changes:
             self.state.change(f"a call of '{program.name}', which changes a store or the world,", call.callee.span)
+        if program.budget and not self.in_test:
+            self.reporter.warning(
+                "W0203",
+                f"the budget of '{program.name}' does not limit it here",
+                call.callee.span,
+                "a budget counts where a run begins",
+                "give the calling program a budget",
+            )
         for model in program.models:
             self.models.setdefault(model.name, model)
         self.stores.update((store.symbol, store) for store in program.stores)

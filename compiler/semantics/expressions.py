@@ -58,6 +58,7 @@ class Expressions(Calls):
         self.functions = shared.functions
         self.state = State(shared.reporter)
         self.pure = ""
+        self.in_test = False
         self.models: dict[str, typed.Model] = {}
         self.stores: dict[typed.Symbol, typed.Store] = {}
         self.unassigned: set[typed.Symbol] = set()

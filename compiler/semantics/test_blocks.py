@@ -35,6 +35,7 @@ class _Checker:
         self._shared = shared
         self._reporter = shared.reporter
         self._x = Expressions(module, shared)
+        self._x.in_test = True
         self._scope: dict[str, typed.Symbol] = {}
         self._measures = {
             name: typed.Symbol(name, INT, "parameter", NOWHERE) for name in MEASURES if name not in module.scope
