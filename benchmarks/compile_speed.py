@@ -5,12 +5,14 @@
 Warm: everything is imported, and a program was compiled before. Times are processor time of this process, so that what
 else runs on the machine counts little; each figure is the median of N runs, with the fastest and the slowest. The long
 programs are one program with that many statements (loops, conditions, generations, votes), and one file with that many
-lines of small programs, of which the last is compiled.
+lines of small programs, of which the last is compiled. `--calls` counts calls of Python functions instead: the same
+number on any machine, however busy, which shows whether the work grows with the text alone.
 """
 
 from __future__ import annotations
 
 import argparse
+import cProfile
 import statistics
 import time
 from collections.abc import Callable
@@ -23,14 +25,14 @@ from ttsc.grammar.source import Source
 from ttsc.library import FileLibrary, open_source
 
 ROOT = Path(__file__).parents[1]
-HEAD = '''use std.answers (boxed)
+HEAD = """use std.answers (boxed)
 
 prompt solve(question: str, hint: str) {
     system "Reason step by step. Put the final answer in \\\\boxed{}."
     user "{{ question }} {{ hint }}"
 }
-'''
-PART = '''    let pool_{i} = solve(question, last) |> sample(n, temperature=0.7, max_tokens=256)
+"""
+PART = """    let pool_{i} = solve(question, last) |> sample(n, temperature=0.7, max_tokens=256)
     let best_{i} = pool_{i} |> vote(by=boxed)
     if length(best_{i}) > {i} and n > 2 {{
         last = best_{i}
@@ -40,8 +42,8 @@ PART = '''    let pool_{i} = solve(question, last) |> sample(n, temperature=0.7,
     repeat 2 {{
         last = or_else(pool_{i} |> filter(c => c.tokens > {i}) |> best(by=tokens) |> boxed, last)
     }} until length(last) > {i}
-'''
-SMALL = '''
+"""
+SMALL = """
 program small_{i}(question: str, n: int = 4 in 1..64) -> str {{
     let pool = solve(question, "{i}") |> sample(n, temperature=0.7, max_tokens=256)
     if n > 2 {{
@@ -49,13 +51,13 @@ program small_{i}(question: str, n: int = 4 in 1..64) -> str {{
     }}
     return pool |> filter(c => c.tokens > {i}) |> best(by=tokens) |> text
 }}
-'''
+"""
 
 
 def long_program(lines: int) -> str:
     """One program of about so many lines."""
     parts = "".join(PART.format(i=i) for i in range(max(1, (lines - 10) // PART.count("\n"))))
-    begin = "\nprogram main(question: str, n: int = 4 in 1..64) -> str {\n    var last = \"\"\n    var count = 0\n"
+    begin = '\nprogram main(question: str, n: int = 4 in 1..64) -> str {\n    var last = ""\n    var count = 0\n'
     return f"{HEAD}{begin}{parts}    return last + to_str(count)\n}}\n"
 
 
@@ -76,6 +78,14 @@ def measure(rounds: int, run: Callable[[], object]) -> list[float]:
     return sorted(times)
 
 
+def calls(run: Callable[[], object]) -> int:
+    """Calls of functions that a run makes."""
+    run()
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    return sum(entry.callcount for entry in profile.getstats())
+
+
 def row(name: str, lines: int, times: list[float]) -> None:
     median = statistics.median(times)
     spread = f"{times[0]:9.1f} to {times[-1]:9.1f}"
@@ -86,23 +96,30 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time the compiler.")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--largest", type=int, default=10_000, help="lines of the longest generated programs")
+    parser.add_argument("--calls", action="store_true", help="count calls instead of time")
     given = parser.parse_args()
+
+    def show(name: str, lines: int, rounds: int, run: Callable[[], object]) -> None:
+        if given.calls:
+            print(f"{name:34}{lines:7}{calls(run) / lines:11.1f} calls/line")
+        else:
+            row(name, lines, measure(rounds, run))
 
     print("programs of the repository, text to plan")
     for path in sorted(ROOT.glob("programs/*.tts"), key=lambda path: -len(path.read_text(encoding="utf-8")))[:5]:
         source, library = open_source(path)
         name = check(source, library).programs[-1].name
-        times = measure(given.rounds, lambda: compile_source(source, name, library=library))  # noqa: B023
-        row(path.name, source.text.count("\n"), times)
+        lines = source.text.count("\n")
+        show(path.name, lines, given.rounds, lambda: compile_source(source, name, library=library))  # noqa: B023
     for title, make in (("one program", long_program), ("many programs", many_programs)):
         print(f"{title}")
         for lines in (100, 1_000, given.largest):
             source = Source("generated.tts", make(lines))
             rounds = max(1, min(given.rounds, 20_000 // lines))
             count = source.text.count("\n")
-            row("  text to tree", count, measure(rounds, lambda: parse(source)))  # noqa: B023
-            row("  text to checked program", count, measure(rounds, lambda: check(source, FileLibrary())))  # noqa: B023
-            row("  text to plan", count, measure(rounds, lambda: compile_source(source, "main")))  # noqa: B023
+            show("  text to tree", count, rounds, lambda: parse(source))  # noqa: B023
+            show("  text to checked program", count, rounds, lambda: check(source, FileLibrary()))  # noqa: B023
+            show("  text to plan", count, rounds, lambda: compile_source(source, "main"))  # noqa: B023
 
 
 if __name__ == "__main__":

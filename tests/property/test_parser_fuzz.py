@@ -61,6 +61,29 @@ program repair(task: str, tests: list[str], rounds: int = 4 in 0..8) -> str {
     return draft.text
 }
 ''',
+    '''"""A file."""
+use std.answers (boxed)
+model policy, judge = "small"
+"""D."""
+record R { a: int in 0..10, b: list[str, 8]?, c: str in ["x", "y"] }
+oracle extern known(x: str) -> bool
+environment extern act(x: str) -> str
+store notes: R
+prompt s(q: str) { system "a" user "{{ q }}" assistant "b" }
+function f(x: int) -> int? = x if x > 0 and not x in [1, 2] else none
+program p(q: str, oracle gold: str, n: int = 4 in 1..8) -> str? budget tokens <= 20k, latency <= 30s, cost <= $0.05 {
+    offline let a = s(q) |> sample(1) |> one |> text
+    var x: list[str]
+    x = []
+    x += [a]
+    for y in x { x += [y] } until length(x) > 3
+    for y, z in zip(x, x) { if y == z { return y } else if y != z { return none } else { x = x } }
+    repeat 3 { x = each(x, y => y) } until true
+    return abstain
+}
+test "t" { model policy "a" => ["b"] model judge => 0.5 extern act(x) = "o"
+    store notes = [] let y = p("q", gold="g") expect y == "4" }
+''',
 )
 
 LEXEMES = sorted(
@@ -78,7 +101,8 @@ LEXEMES = sorted(
         "'",
         ";",
         "&&",
-        "for",
+        "30s",
+        "$0.05",
         "def",
         "None",
         "lambda",
