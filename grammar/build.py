@@ -1,7 +1,8 @@
 """Tokens and values to syntax tree: one method for each named production of `tts.lark`.
 
-A method gets the values of its production's parts and the span they cover. What a production can't express without
-making messages worse is checked here: the order of arguments, the roles of a prompt, what may stand after `|>`.
+A method gets the values of its production's parts and, where it makes a node, the span they cover. What a production
+can't express without making messages worse is checked here: the order of arguments, the roles of a prompt, what may
+stand after `|>`.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ Values = list[Any]
 ROLES = ("system", "user", "assistant")
 
 LISTS = frozenset(
-    "empty append append_third append_name extend_models one one_name first second nothing path path_append bad".split()
+    "empty append append_third append_name extend_models one one_name first second nothing path path_append".split()
 )
-"""Productions that make no node, and so add nothing to the depth of the tree."""
+"""Productions that make no node: their methods get no span."""
 
 
 class Builder:
@@ -39,37 +40,37 @@ class Builder:
 
     # --- lists and parts
 
-    def empty(self, v: Values, span: Span) -> Values:
+    def empty(self, v: Values) -> Values:
         return []
 
-    def nothing(self, v: Values, span: Span) -> None:
+    def nothing(self, v: Values) -> None:
         return None
 
     def bad(self, v: Values, span: Span) -> ast.Expr:
         """Stands for what could not be read: a name, which may be anywhere. Its tree is never handed out."""
         return ast.Name("", span)
 
-    def first(self, v: Values, span: Span) -> Any:
+    def first(self, v: Values) -> Any:
         return v[0]
 
-    def second(self, v: Values, span: Span) -> Any:
+    def second(self, v: Values) -> Any:
         return v[1]
 
-    def one(self, v: Values, span: Span) -> Values:
+    def one(self, v: Values) -> Values:
         return [v[0]]
 
-    def append(self, v: Values, span: Span) -> Values:
+    def append(self, v: Values) -> Values:
         v[0].append(v[1])
         return v[0]  # type: ignore[no-any-return]
 
-    def append_third(self, v: Values, span: Span) -> Values:
+    def append_third(self, v: Values) -> Values:
         v[0].append(v[2])
         return v[0]  # type: ignore[no-any-return]
 
-    def one_name(self, v: Values, span: Span) -> Values:
+    def one_name(self, v: Values) -> Values:
         return [self._name(v[0])]
 
-    def append_name(self, v: Values, span: Span) -> Values:
+    def append_name(self, v: Values) -> Values:
         v[0].append(self._name(v[2]))
         return v[0]  # type: ignore[no-any-return]
 
@@ -84,10 +85,10 @@ class Builder:
     def doc(self, v: Values, span: Span) -> Any:
         return v[0].value
 
-    def path(self, v: Values, span: Span) -> list[str]:
+    def path(self, v: Values) -> list[str]:
         return [v[0].text]
 
-    def path_append(self, v: Values, span: Span) -> list[str]:
+    def path_append(self, v: Values) -> list[str]:
         return [*v[0], v[2].text]
 
     def use(self, v: Values, span: Span) -> ast.Use:
@@ -99,7 +100,7 @@ class Builder:
     def role_with_default(self, v: Values, span: Span) -> ast.Model:
         return ast.Model(self._name(v[0]), v[2].value, span)
 
-    def extend_models(self, v: Values, span: Span) -> Values:
+    def extend_models(self, v: Values) -> Values:
         v[0].extend(v[2])
         return v[0]  # type: ignore[no-any-return]
 

@@ -83,7 +83,7 @@ class _Parser:
         tables = load()
         self._tables = tables
         self._methods = [getattr(self._builder, rule.action) if rule.action else None for rule in tables.rules]
-        self._levels = [0 if rule.action in LISTS else 1 for rule in tables.rules]
+        self._plain = [rule.action in LISTS for rule in tables.rules]
         self.stack = Stack(tables)
 
     def run(self) -> ast.Module | None:
@@ -176,11 +176,14 @@ class _Parser:
             values, start, end, depth = stack.pop(rule.length)
         else:
             start = end = lookahead.start
-        span = Span(self.lexer.source, start, end)
-        depth += self._levels[number]
-        if depth > MAX_DEPTH:
-            self._too_deep(span)
-        value = method(values, span)
+        if self._plain[number]:
+            value = method(values)
+        else:
+            span = Span(self.lexer.source, start, end)
+            depth += rule.action != "bad"
+            if depth > MAX_DEPTH:
+                self._too_deep(span)
+            value = method(values, span)
         stack.push(self._tables.gotos[states[-1]][rule.origin], value, start, end, depth)
 
     def _too_deep(self, span: Span) -> None:

@@ -26,6 +26,10 @@ class Stack:
 
     def pop(self, length: int) -> tuple[list[Any], int, int, int]:
         """The last values, where they start and end (empty ones do not count at either end), and the largest depth."""
+        if length == 1:
+            self.states.pop()
+            value, start, end, depth = self._entries.pop()
+            return [value], start, end, depth
         entries = self._entries[-length:]
         del self.states[-length:], self._entries[-length:]
         _, start, end, _ = entries[0]

@@ -14,18 +14,25 @@ from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results
 from ttsc.compiler.values.types import BOOL, ListOf, Type
 from ttsc.grammar.diagnostics import InternalError
 
+Sound = dict[int, Node]
+"""Nodes by identity."""
 
-def verify(program: Program, stage: str = "") -> None:
-    """Raises `InternalError` with every violated invariant."""
-    problems = violations(program)
+
+def verify(program: Program, stage: str = "", sound: Sound | None = None) -> None:
+    """Raises `InternalError` with every violated invariant.
+
+    `sound`: nodes that were verified in an earlier state of the same program, to which those of this one are added.
+    What a node asks of its operands cannot have changed while it is the same object; all else is checked again.
+    """
+    problems = violations(program, sound)
     if problems:
         after = f" after {stage}" if stage else ""
         raise InternalError(f"invalid program `{program.name}`{after}:\n" + "\n".join(f"- {p}" for p in problems))
 
 
-def violations(program: Program) -> tuple[str, ...]:
+def violations(program: Program, sound: Sound | None = None) -> tuple[str, ...]:
     """Every violated invariant, in program order."""
-    verifier = _Verifier(program)
+    verifier = _Verifier(program, {} if sound is None else sound)
     verifier.program()
     return tuple(verifier.problems)
 
@@ -33,8 +40,9 @@ def violations(program: Program) -> tuple[str, ...]:
 class _Verifier(NodeVerifier):
     """Adds what holds between nodes: order, scope, and ids that are given once."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, sound: Sound) -> None:
         super().__init__(program)
+        self._sound = sound
         self._defined: set[str] = set()
         self._node_ids: set[str] = set()
         self._visible: dict[str, Type] = {}
@@ -80,7 +88,9 @@ class _Verifier(NodeVerifier):
             self._where = node_id(node)
             for value in operands(node):
                 self._use(value)
-            self._node(node)
+            if id(node) not in self._sound:
+                self._sound[id(node)] = node
+                self._node(node)
             if type(node) in NESTED:
                 self._inside(node)
             for value in results(node):

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal, NamedTuple
 
 from ttsc.compiler.ir.nodes import Program
-from ttsc.compiler.ir.verify import verify
+from ttsc.compiler.ir.verify import Sound, verify
 from ttsc.compiler.passes.pass_ import Context, Pass
 from ttsc.compiler.passes.pipeline import PIPELINE
 from ttsc.grammar.diagnostics import InternalError
@@ -55,8 +55,13 @@ def run_passes(
     disabled: Iterable[str] = (),
     after: After | None = None,
     context: Context | None = None,
+    sound: Sound | None = None,
 ) -> Ran:
-    """Run every pass of the level that is not disabled. Raises `UnknownPass` or `InternalError`."""
+    """Run every pass of the level that is not disabled. Raises `UnknownPass` or `InternalError`.
+
+    `sound`: what is known of the program's nodes from verifying it (`verify`).
+    """
+    sound = {} if sound is None else sound
     skipped = {find_pass(name).name for name in disabled}
     context = Context() if context is None else context
     timings: list[tuple[str, float]] = []
@@ -73,7 +78,9 @@ def run_passes(
             raise InternalError(f"pass `{each.name}` failed: {type(failure).__name__}: {failure}") from failure
         timings.append((each.name, time.perf_counter() - started))
         if program is not before:
-            verify(program, f"pass `{each.name}`")
+            if (program.models, program.externs) != (before.models, before.externs):
+                sound.clear()
+            verify(program, f"pass `{each.name}`", sound)
         if after is not None:
             after(each.name, program)
     return Ran(program, tuple(name for name, _ in timings), tuple(timings))

@@ -71,7 +71,7 @@ def compile_source(
     diagnostic of the first stage that failed, `UsageError` (E0508, E0510) for a program or pass that doesn't exist.
     """
     from ttsc.compiler.bounds.check import check_bounds
-    from ttsc.compiler.ir.verify import verify
+    from ttsc.compiler.ir.verify import Sound, verify
     from ttsc.compiler.passes.runner import run_passes
     from ttsc.compiler.plan.lower import lower
 
@@ -79,8 +79,9 @@ def compile_source(
     checked = check(source, library or FileLibrary())
     name = choose(checked, program)
     built = next(each for each in check_bounds(checked) if each.name == name)
-    verify(built, "the builder")
-    ran = run_passes(built, level, disabled, after)
+    sound: Sound = {}
+    verify(built, "the builder", sound)
+    ran = run_passes(built, level, disabled, after, sound=sound)
     plan = lower(ran.program, level, ran.names)
     return Compiled(source, checked, name, built, plan)
 
