@@ -35,18 +35,20 @@ from ttsc.compiler.ir.nodes import (
 
 NESTED = frozenset({Map, Dag, Offline, If, Repeat})
 """Nodes with blocks inside."""
+_SEVERAL = (If, Repeat, Offline)
+"""Nodes with several results and an id of their own."""
 Rule = Callable[[Node], Sequence[Node] | None]
 """A private rule of a pass: the nodes that take a node's place, or None for no change."""
 
 
 def node_id(node: Node) -> str:
     """The id that names a node in messages, traces and seeds."""
-    return node.id if isinstance(node, If | Repeat | Offline) else node.result.id
+    return node.id if isinstance(node, _SEVERAL) else node.result.id
 
 
 def results(node: Node) -> tuple[Value, ...]:
     """Values the node defines."""
-    return node.results if isinstance(node, If | Repeat | Offline) else (node.result,)
+    return node.results if isinstance(node, _SEVERAL) else (node.result,)
 
 
 def operands(node: Node) -> tuple[Value, ...]:

@@ -14,6 +14,7 @@ from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.types import Interval, ListOf, OptionalOf, PairOf, RecordType, Scalar, Type
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_quoted = json.JSONEncoder(ensure_ascii=False).encode
 VALUE_ID = re.compile(r"[A-Za-z0-9_.$@'~-]+")
 
 
@@ -46,7 +47,7 @@ def constant_text(value: Constant) -> str:
     """A constant that reads back as itself: `"text"`, `1`, `1.0`, `true`, `none`, `abstain`, `(1, 2)`."""
     match value:
         case str():
-            return json.dumps(value, ensure_ascii=False)
+            return _quoted(value)
         case bool():
             return "true" if value else "false"
         case None:

@@ -60,12 +60,12 @@ class _Numbering:
     def _key(self, node: Node) -> Hashable | None:
         """What nodes that may be merged have in common, or None for those that never are."""
         match node:
-            case Const(result=result, value=value):
-                if isinstance(value, int | float) and not isinstance(value, bool) and value == 0:
-                    self._zeros.add(result.id)
-                return ("const", type_text(result.type), constant_text(value))
             case Pure(result=result):
                 return ("pure", node.op, node.attr, type_text(result.type), self._finals(*node.args))
+            case Const(result=result, value=value):
+                if isinstance(value, (int, float)) and not isinstance(value, bool) and value == 0:
+                    self._zeros.add(result.id)
+                return ("const", type_text(result.type), constant_text(value))
             case Force() | Cut():
                 return (type(node).__name__, type_text(node.result.type), self._finals(*operands(node)))
             case Score():
@@ -82,7 +82,8 @@ class _Numbering:
         return ("generate", *asked, self._finals(node.source, node.count), frozenset(options.items()))
 
     def _finals(self, *values: Value) -> tuple[str, ...]:
-        return tuple(map(self._final, values))
+        return tuple([self._final(value) for value in values])
 
     def _final(self, value: Value) -> str:
-        return self.aliases.get(value.id, value).id
+        name = value.id
+        return self.aliases[name].id if name in self.aliases else name

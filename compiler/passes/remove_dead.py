@@ -31,7 +31,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import blocks, node_id, operands, results, with_nodes, within
+from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results, with_nodes, within
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values import pure
 from ttsc.compiler.values.templates import cannot_fail
@@ -63,6 +63,8 @@ class _Marks:
             self._around[node_id(node)] = around
             for i, result in enumerate(results(node)):
                 self._defined[result.id] = (node, i, False)
+            if type(node) not in NESTED:
+                continue
             for inner in blocks(node):
                 for i, param in enumerate(inner.params):
                     self._defined[param.id] = (node, i, True)
@@ -81,18 +83,19 @@ class _Marks:
 
     def _need(self, node: Node) -> None:
         """The node will run: what decides that, and what it cannot run without."""
-        if isinstance(node, Map | Dag):
-            self._waiting.extend((*operands(node), *node.body.yields))
-            for inner in _failing(node.body):
-                self._keep(inner)
-        elif isinstance(node, Repeat):
-            self._waiting.extend((node.limit, *node.body.yields[-1:]))
-        elif isinstance(node, Offline):
-            self._waiting.extend((*node.inputs, *node.body.yields))
-            for extern in _externs(node.body):
-                self._keep(extern)
-        else:
-            self._waiting.extend(operands(node))
+        match node:
+            case Map() | Dag():
+                self._waiting.extend((*operands(node), *node.body.yields))
+                for inner in _failing(node.body):
+                    self._keep(inner)
+            case Repeat():
+                self._waiting.extend((node.limit, *node.body.yields[-1:]))
+            case Offline():
+                self._waiting.extend((*node.inputs, *node.body.yields))
+                for extern in _externs(node.body):
+                    self._keep(extern)
+            case _:
+                self._waiting.extend(operands(node))
 
     def _keep(self, node: Node) -> None:
         if node_id(node) not in self.kept:
@@ -128,7 +131,7 @@ def _failing(block: Block) -> list[Node]:
     for node in block.nodes:
         if _fails(node):
             found.append(node)
-        if isinstance(node, If | Repeat):
+        if isinstance(node, (If, Repeat)):
             for inner in blocks(node):
                 found.extend(_failing(inner))
     return found
@@ -160,6 +163,8 @@ def _swept(block: Block, marks: _Marks) -> Block:
 
 def _trimmed(node: Node, live: set[str]) -> Node:
     """The node without the results and carried variables that nobody reads."""
+    if type(node) not in NESTED:
+        return node
     match node:
         case If():
             keep = [result.id in live for result in node.results]

@@ -14,7 +14,21 @@ from collections import Counter
 from collections.abc import Hashable, Iterator
 from dataclasses import replace
 
-from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Offline, Program, Turn, Value
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Const,
+    Dag,
+    Generate,
+    If,
+    Map,
+    Node,
+    Offline,
+    Program,
+    Pure,
+    Repeat,
+    Turn,
+    Value,
+)
 from ttsc.compiler.ir.rewrite import (
     blocks,
     operands,
@@ -121,8 +135,11 @@ class _Places:
             for result in results(node):
                 self.loops[result.id] = loops
             match node:
-                case Const(value=0 | 1):
-                    self.ones.add(node.result.id)
+                case Pure():
+                    pass
+                case Const():
+                    if node.value in (0, 1):
+                        self.ones.add(node.result.id)
                 case Turn():
                     self.turns[node.result.id] = node
                 case Generate():
@@ -130,9 +147,10 @@ class _Places:
                 case If():
                     for i, inner in enumerate(blocks(node)):
                         self._visit(inner, loops, (*sides, (node.id, i)))
-                case _:
-                    for inner in blocks(node):
-                        self._visit(inner, loops + (not isinstance(node, Offline)), sides)
+                case Offline():
+                    self._visit(node.body, loops, sides)
+                case Map() | Dag() | Repeat():
+                    self._visit(node.body, loops + 1, sides)
 
 
 def _marked(body: Block) -> Block:

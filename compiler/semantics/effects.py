@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.state import ENVIRONMENT
@@ -43,17 +43,6 @@ def _effects(e: typed.Expr | typed.Lambda) -> frozenset[typed.Effect]:
     return _NONE
 
 
-def stores_of(
-    statements: Sequence[typed.Statement], known: Mapping[typed.Symbol, typed.Store]
-) -> tuple[typed.Store, ...]:
-    """The stores that a body, or a program it calls, reads or appends to; `known` are those it names itself."""
-    found: dict[typed.Symbol, typed.Store] = dict(known)
-    for e in expressions(statements):
-        if isinstance(e, typed.ProgramCall):
-            found.update((store.symbol, store) for store in e.program.stores)
-    return tuple(found.values())
-
-
 def changed(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
     """Variables that statements may assign, with the state of the stores and of the world that they may change."""
     found: set[typed.Symbol] = set()
@@ -74,6 +63,11 @@ def changed(statements: Sequence[typed.Statement]) -> set[typed.Symbol]:
                 elif isinstance(part, typed.ProgramCall):
                     found |= part.program.changes
     return found
+
+
+def changed_state(statements: Sequence[typed.Statement]) -> frozenset[typed.Symbol]:
+    """Stores that statements may append to, and the environment if they may act on it."""
+    return frozenset(s for s in changed(statements) if s.kind in ("store", "environment"))
 
 
 def expressions(statements: Sequence[typed.Statement]) -> Iterator[typed.Expr | typed.Lambda]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.constraints import budget
 from ttsc.compiler.semantics.declarations import Declarations
-from ttsc.compiler.semantics.effects import changed, effects_of, stores_of
+from ttsc.compiler.semantics.effects import changed_state, effects_of
 from ttsc.compiler.semantics.expressions import Expressions
 from ttsc.compiler.semantics.modules import Module
 from ttsc.compiler.semantics.reporter import Reporter
@@ -60,8 +60,8 @@ class Programs:
             body,
             d.span,
             effects,
-            stores_of(body, expressions.stores),
+            tuple(expressions.stores.values()),
             ENVIRONMENT if "environment" in effects else None,
             budget(reporter, d.budget),
-            frozenset(s for s in changed(body) if s.kind in ("store", "environment")),
+            changed_state(body) if effects & {"store", "environment"} else frozenset(),
         )
