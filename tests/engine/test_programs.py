@@ -35,7 +35,7 @@ INPUTS = {
 }
 """By program: the file of its inputs, where these are not the questions."""
 SETTINGS: dict[str, dict[str, object]] = {
-    "atom_of_thoughts": {"max_tokens": 64, "attempts": 3},
+    "atom_of_thoughts": {"max_tokens": 64, "attempts": 2},
     "best_of_n": {"n": 4},
     "budget_forcing": {"extensions": 1},
     "code_monkeys": {"trajectories": 2, "rounds": 1, "max_tokens": 64},
