@@ -132,9 +132,10 @@ Event = (
 class Usage:
     """Tokens by the server's own counters, summed over requests, aborted and failed ones included.
 
-    prefill_tokens: prompt tokens the server computed; cached_tokens: prompt tokens it had; decoded_tokens: tokens it
-    decoded, of which lost_tokens by requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix
-    tree. scored_tokens: tokens whose log-probabilities were asked for. rewards, embeddings: how many came back.
+    prefill_tokens: prompt tokens the server computed (SGLang doesn't tell for rewards and embeddings, whose prompts
+    count whole); cached_tokens: prompt tokens it had; decoded_tokens: tokens it decoded, of which lost_tokens by
+    requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix tree. scored_tokens: tokens whose
+    log-probabilities were asked for. rewards, embeddings: how many came back.
     """
 
     requests: int = 0

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Sequence
 
 from ttsc.compiler.ir.nodes import Limit
@@ -126,7 +127,7 @@ class Ledger:
             resource = self._breaks(tokens)
             if resource is not None:
                 heapq.heappop(self._waiting)
-                turn.set_exception(self._refused(resource))
+                turn.set_exception(self._refused(resource, tokens))
             elif self._fits(tokens):
                 heapq.heappop(self._waiting)
                 self._take(tokens)
@@ -155,10 +156,13 @@ class Ledger:
         self._reserved += tokens
         self._calls += 1
 
-    def _refused(self, resource: str) -> RunFailed:
+    def _refused(self, resource: str, tokens: int = 0) -> RunFailed:
         limit = self._limits[resource]
         self.cut = self.cut or clause(limit)
         said = "is over" if resource == "latency" else "has no room for another request"
+        if resource == "tokens":
+            left = max(0, math.floor(limit.amount) - self._spent)
+            said += f", which may cost {tokens} tokens where {left} are left"
         return failed(BUDGET_SPENT, f"the budget `{clause(limit)}` {said}", "raise it, or lower counts and max_tokens")
 
 

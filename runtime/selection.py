@@ -10,6 +10,7 @@ If nothing is left to select from because elements failed, the selection fails w
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -236,12 +237,18 @@ async def _aligned(node: Select, lists: list[object]) -> list[list[Promise]]:
 
 
 def _shown(value: object) -> str:
-    if isinstance(value, CandidateValue):
-        text = value.text
-    elif isinstance(value, tuple):
-        text = f"{len(value)} candidates"
-    elif isinstance(value, Abstain):
-        text = "(abstained)"
-    else:
-        text = str(plain(value))
+    match value:
+        case CandidateValue():
+            text = value.text
+        case tuple():
+            what = "candidate" if all(isinstance(each, CandidateValue) for each in value) else "element"
+            text = f"{len(value)} {what}{'' if len(value) == 1 else 's'}"
+        case Abstain():
+            text = "(abstained)"
+        case str():
+            text = value or '""'
+        case None:
+            text = "none"
+        case _:
+            text = json.dumps(plain(value), ensure_ascii=False, default=str)
     return text if len(text) <= MAX_SHOWN else text[:MAX_SHOWN] + "…"

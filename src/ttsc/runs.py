@@ -62,6 +62,11 @@ class Runs:
         """Stores that the program adds to and that end with these runs, since none was given."""
         return self._stores.lost
 
+    @property
+    def empty_stores(self) -> tuple[str, ...]:
+        """Stores that were not given, and so hold nothing when these runs begin."""
+        return self._stores.empty
+
     async def run(self, values: Given, *, seed: int = 0, on_event: OnEvent | None = None, number: int = 0) -> RunResult:
         """Run one checked input (see `check_input`). A failure is in the result, not raised, also that of a store that
         can't be written; `UsageError` before anything runs for one that can't be read.

@@ -185,6 +185,8 @@ class BoundStores:
         self.appends = bool(appended)
         self.lost = tuple(name for name in appended if name not in stores)
         """Stores that the program adds to and that nobody keeps."""
+        self.empty = tuple(name for name in names if name not in stores)
+        """Stores that were not given."""
 
     def read(self) -> dict[str, tuple[Any, ...]]:
         """What each holds now. Raises `UsageError` (E0515)."""

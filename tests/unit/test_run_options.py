@@ -336,7 +336,7 @@ def test_stores_on_the_command_line(
     assert main(line) == 0
     out, err = output()
     assert out.splitlines() == ["1", "2"]
-    assert "what is added to lessons is lost at the end; --store lessons=FILE.jsonl keeps it" in err
+    assert "lessons is empty, and what is added to it is lost at the end; --store lessons=FILE.jsonl says" in err
     store = tmp_path / "lessons.jsonl"
     assert main([*line, "--store", f"lessons={store}"]) == 0
     out, err = output()

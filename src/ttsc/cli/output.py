@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, Self, TextIO
 
 import click
 
-from ttsc.backends.protocol import Image
+from ttsc.backends.protocol import Engine, Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
 from ttsc.runtime.events import OfflineTaken, RunResult
 from ttsc.runtime.usage import total
@@ -121,6 +121,19 @@ class Results:
             click.echo(answer_of(result))
 
 
+def engine_lines(engines: Mapping[str, Engine]) -> list[str]:
+    """Each engine with its model; where there are several, the roles that it serves."""
+    served: dict[int, list[str]] = {}
+    for role, engine in engines.items():
+        served.setdefault(id(engine), []).append(role)
+    lines = []
+    for info, roles in [(engines[roles[0]].info, roles) for roles in served.values()]:
+        model = Path(info.model).name if info.model.startswith("/") else info.model
+        for_roles = f" for {', '.join(roles)}" if len(served) > 1 else ""
+        lines.append(f"engine    {info.name} with {model}{f' on {info.device}' if info.device else ''}{for_roles}")
+    return lines
+
+
 def exit_code(results: Sequence[RunResult]) -> int:
     """What some results mean for the command: failed before cut before done; 5 if only the engine was to blame."""
     failures = [result.error for result in results if result.error is not None]
@@ -146,7 +159,7 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
         failure = results[0].error
         complain(failure.code, failure.message, failure.hint)
     for result in results:
-        if result.cut and len(results) == 1:
+        if result.cut and result.error is None and len(results) == 1:
             say(f"cut       {result.reason}; the answer is the best so far")
     usage = total([result.usage for result in results])
     say(
@@ -159,10 +172,18 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
     scored = ((usage.scored_tokens, "tokens scored"), (usage.rewards, "rewards"), (usage.embeddings, "embeddings"))
     details += [f"{count} {word}" for count, word in scored if count]
     say(f"requests  {', '.join(details)}")
+    for name in sorted({name for result in results for name in result.appended}):
+        count = sum(len(result.appended.get(name, ())) for result in results)
+        if count:
+            say(f"store     {count} item{'' if count == 1 else 's'} added to {name}")
     honoured = "honoured: equal seeds give equal tokens" if seeds_honoured else "not honoured by this engine"
     seed = results[0].seed if results else 0
     say(f"time      {wall_s:.1f} s; seed {seed}, {honoured}")
     failed = sum(result.error is not None for result in results)
     if len(results) > 1:
-        cut = sum(result.cut for result in results)
-        say(f"inputs    {len(results)} ended, {failed} failed" + (f", {cut} cut" if cut else ""))
+        others = (
+            ("abstained", sum(result.abstained for result in results)),
+            ("cut", sum(result.cut for result in results)),
+        )
+        rest = "".join(f", {count} {word}" for word, count in others if count)
+        say(f"inputs    {len(results)} ended, {failed} failed{rest}")

@@ -167,7 +167,7 @@ async def _run(job: Job) -> int:
     """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
     from ttsc.batches import in_flight
     from ttsc.cli.live import choose_display
-    from ttsc.cli.output import Results, exit_code, offline_lines, summary
+    from ttsc.cli.output import Results, engine_lines, exit_code, offline_lines, summary
     from ttsc.cli.progress import EngineProgress
     from ttsc.errors import UsageError
     from ttsc.runs import refused
@@ -192,11 +192,11 @@ async def _run(job: Job) -> int:
         )
         async with opened as runs:
             progress.done()
-            for name in runs.lost_stores:
-                say(f"store     what is added to {name} is lost at the end; --store {name}=FILE.jsonl keeps it")
-            for info in {id(engine): engine.info for engine in runs.engines.values()}.values():
-                model = Path(info.model).name if info.model.startswith("/") else info.model
-                say(f"engine    {info.name} with {model}{f' on {info.device}' if info.device else ''}")
+            for name in runs.empty_stores:
+                lost = ", and what is added to it is lost at the end" if name in runs.lost_stores else ""
+                say(f"store     {name} is empty{lost}; --store {name}=FILE.jsonl says where it is kept")
+            for line in engine_lines(runs.engines):
+                say(line)
             held = on_terminal and sys.stdout.isatty()
             results = stack.enter_context(Results(inputs, runs.seeds_honoured, job.as_json, job.out, held))
             traced = stack.enter_context(_trace(job, runs))

@@ -121,6 +121,7 @@ class View:
         return f"{event.node}{index} {how} after {event.completion_tokens} tokens, {event.duration_s:.1f} s{reason}"
 
 
+_COUNTED = ("vote", "any", "all")
 _SCORED = {"score": "scored", "reward": "rated", "embed": "embedded"}
 
 
@@ -142,6 +143,7 @@ def _shortened(text: str) -> str:
 
 
 def tally_text(event: Decided) -> str:
-    """The votes, most first: `42 ×5, 41 ×2`."""
-    shown = [f"{answer} ×{weight:g}" for answer, weight in event.tally[:4]]
+    """The votes, most first: `42 ×5, 41 ×2`; of what is ranked the keys, best first: `#2: 0.9, #0: 0.4`."""
+    counted = event.op in _COUNTED
+    shown = [f"{answer} ×{weight:g}" if counted else f"{answer}: {weight:g}" for answer, weight in event.tally[:4]]
     return ", ".join(shown) + (", …" if len(event.tally) > 4 else "")
