@@ -135,7 +135,8 @@ class StatementBuilder(OperatorBuilder):
         """The `If` of two branches; variables that differ become its results."""
         both_return = isinstance(a.exit, Returns) and isinstance(b.exit, Returns)
         both_fall = isinstance(a.exit, Falls) and isinstance(b.exit, Falls)
-        changed = [s for s in env if a.env[s] is not env[s] or b.env[s] is not env[s]]
+        sides = zip(env.items(), a.env.values(), b.env.values(), strict=False)  # copies of `env`, in its order
+        changed = [s for (s, value), x, y in sides if x is not value or y is not value]
         if both_return:  # variables end here, but what outlives the program goes on
             changed = [s for s in changed if s.kind in ("store", "environment")]
         results: list[ir.Value] = []
