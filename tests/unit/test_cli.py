@@ -19,7 +19,7 @@ from ttsc.backends.protocol import EngineError, EngineUnavailable, GenerateReque
 from ttsc.backends.scripted import ScriptedEngine
 from ttsc.cli import run
 from ttsc.cli.live import Live, result_line
-from ttsc.cli.output import exit_code
+from ttsc.cli.output import engine_lines, exit_code
 from ttsc.runtime.events import RunFailure, RunResult, Usage
 from ttsc.runtime.usage import total
 
@@ -247,6 +247,41 @@ def test_exit_codes(results: list[RunResult], code: int) -> None:
 def test_usage_is_summed_name_by_name() -> None:
     summed = total([result().usage, result().usage])
     assert (summed.requests, summed.by_model) == (2, {"policy": {"requests": 2}})
+
+
+RATED = """
+model policy, prm
+prompt solve(question: str) { user "{{ question }}" }
+program rated(question: str) -> str {
+    return solve(question) |> sample(3, max_tokens=8) |> score(prm) |> best(by=score) |> text
+}
+"""
+
+
+def test_the_live_display_counts_what_decodes_nothing() -> None:
+    from rich.console import Console
+
+    import ttsc
+
+    display = Live(1)
+    console = Console(width=100, record=True, file=open(os.devnull, "w", encoding="utf-8"))
+    display._console = console
+    engine = ScriptedEngine(SCRIPT, reward=lambda text: 0.5)
+    ttsc.compile(RATED, "rated").run(question="sum?", engine=engine, on_event=display.feed)
+    console.print(display._render())
+    drawn = console.export_text()
+    assert "sample1  3 requests\n" in drawn
+    assert "reward1  3 requests: 3 rated\n" in drawn
+    assert "(#0: 0.5, #1: 0.5, #2: 0.5)" in drawn
+
+
+def test_engines_are_named_with_the_roles_they_serve() -> None:
+    one, other = ScriptedEngine(SCRIPT, model="/models/small"), ScriptedEngine(SCRIPT, model="rater", device="")
+    assert engine_lines({"policy": one, "judge": one}) == ["engine    scripted stub with small on cpu"]
+    assert engine_lines({"policy": one, "prm": other, "judge": one}) == [
+        "engine    scripted stub with small on cpu for policy, judge",
+        "engine    scripted stub with rater for prm",
+    ]
 
 
 def test_the_live_display_draws_what_happens(scripted: Any) -> None:

@@ -341,6 +341,7 @@ def test_stores_on_the_command_line(
     assert main([*line, "--store", f"lessons={store}"]) == 0
     out, err = output()
     assert "is lost" not in err
+    assert "2 items added to lessons" in err
     assert store.read_text() == '"blue"\n"blue"\n'
     assert main([*line, "--store", f"lesson={store}"]) == 2
     assert "did you mean 'lessons'?" in output()[1]

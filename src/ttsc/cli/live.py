@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
-from ttsc.cli.view import MARKS, Candidate, View, decided_line
+from ttsc.cli.view import MARKS, SCORED, Candidate, View, decided_line
 from ttsc.runtime.events import Event, RunResult
 
 if TYPE_CHECKING:
@@ -142,7 +144,10 @@ class Live(Quiet):
 
         shown: list[RenderableType] = []
         for (_, node), candidates in list(self._view.order.items())[-_NODES:]:
-            shown.append(Text(f"{candidates[0].op}  {node}  {len(candidates)} requests", style="bold"))
+            if candidates[0].kind in SCORED:
+                shown.append(Text(scored_line(node, candidates), style="bold"))
+                continue
+            shown.append(Text(f"{candidates[0].op}  {node}  {_requests(len(candidates))}", style="bold"))
             shown += [self._row(candidate) for candidate in candidates[:_ROWS_PER_NODE]]
             if len(candidates) > _ROWS_PER_NODE:
                 rest = candidates[_ROWS_PER_NODE:]
@@ -169,6 +174,17 @@ class Live(Quiet):
         from rich.text import Text
 
         return Text(status_line(self._view, self._inputs, time.monotonic() - self._start), style="dim")
+
+
+def scored_line(node: str, candidates: Sequence[Candidate]) -> str:
+    """The requests of a node that decode nothing, in one line: `reward  reward1  6 requests: 4 rated, 2 running`."""
+    counts = Counter(SCORED[item.kind] if item.state == "done" else item.state for item in candidates)
+    told = ", ".join(f"{count} {word}" for word, count in counts.items())
+    return f"{candidates[0].op}  {node}  {_requests(len(candidates))}: {told}"
+
+
+def _requests(count: int) -> str:
+    return f"{count} request{'' if count == 1 else 's'}"
 
 
 def status_line(view: View, inputs: int, elapsed_s: float) -> str:

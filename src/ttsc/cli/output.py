@@ -168,9 +168,13 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
     )
     details = [f"{usage.requests} sent", f"{usage.aborted} aborted {'loser' if usage.aborted == 1 else 'losers'}"]
     details += [f"{count} {word}" for count, word in ((usage.failed, "failed"), (usage.retries, "retried")) if count]
-    details += [f"{usage.extern_calls} extern calls"] if usage.extern_calls else []
-    scored = ((usage.scored_tokens, "tokens scored"), (usage.rewards, "rewards"), (usage.embeddings, "embeddings"))
-    details += [f"{count} {word}" for count, word in scored if count]
+    counted = (
+        (usage.extern_calls, "extern call", "extern calls"),
+        (usage.scored_tokens, "token scored", "tokens scored"),
+        (usage.rewards, "reward", "rewards"),
+        (usage.embeddings, "embedding", "embeddings"),
+    )
+    details += [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]
     say(f"requests  {', '.join(details)}")
     for name in sorted({name for result in results for name in result.appended}):
         count = sum(len(result.appended.get(name, ())) for result in results)

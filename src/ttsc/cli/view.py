@@ -26,13 +26,16 @@ _VALUE_CHARACTERS = 60
 
 @dataclass
 class Candidate:
-    """One request: its state (`running` or how it ended), tokens decoded so far and the end of what they say."""
+    """One request: its state (`running` or how it ended), tokens decoded so far and the end of what they say. `kind`:
+    generate, or what is scored: score, reward, embed.
+    """
 
     request_id: str
     node: str
     op: str
     index: int
     input: int
+    kind: str
     state: str = "running"
     tokens: int = 0
     tail: str = ""
@@ -56,7 +59,7 @@ class View:
         """Take one event in. Gives the plain line that tells of it, or None where there is nothing to say."""
         match event:
             case RequestStarted():
-                candidate = Candidate(event.request_id, event.node, event.op, event.index, event.input)
+                candidate = Candidate(event.request_id, event.node, event.op, event.index, event.input, event.kind)
                 self.candidates[event.request_id] = candidate
                 self.order.setdefault((event.input, event.node), []).append(candidate)
             case TokensArrived():
@@ -117,12 +120,13 @@ class View:
         reason = f": {event.error}" if event.error else ""
         how = words.get(event.finish, event.finish)
         if event.finish == "done":
-            return f"{event.node}{index} {_SCORED[event.kind]}, {event.duration_s:.1f} s"
+            return f"{event.node}{index} {SCORED[event.kind]}, {event.duration_s:.1f} s"
         return f"{event.node}{index} {how} after {event.completion_tokens} tokens, {event.duration_s:.1f} s{reason}"
 
 
 _COUNTED = ("vote", "any", "all")
-_SCORED = {"score": "scored", "reward": "rated", "embed": "embedded"}
+SCORED = {"score": "scored", "reward": "rated", "embed": "embedded"}
+"""What became of a request that decodes nothing, by its kind."""
 
 
 def decided_line(event: Decided) -> str:
