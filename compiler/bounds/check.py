@@ -5,7 +5,7 @@ from __future__ import annotations
 from ttsc.compiler.bounds.warnings import money_warnings
 from ttsc.compiler.bounds.worst_case import unbounded
 from ttsc.compiler.ir import nodes as ir
-from ttsc.compiler.ir.build import build
+from ttsc.compiler.ir.build import build_program
 from ttsc.compiler.semantics.check import Checked
 from ttsc.grammar.diagnostics import CompileError, Diagnostic
 
@@ -21,7 +21,7 @@ def check_money(checked: Checked, built: tuple[ir.Program, ...]) -> tuple[Diagno
 
 def check_bounds(checked: Checked) -> tuple[ir.Program, ...]:
     """The graph of every program of the file. Raises `CompileError` with all that has no bound (E0420, E0421)."""
-    built = tuple(build(checked, program.name) for program in checked.programs)
+    built = tuple(map(build_program, checked.programs))
     problems: dict[tuple[str, object], Diagnostic] = {}
     for program in built:
         for problem in unbounded(program):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 from ttsc.compiler.semantics.functions import FUNCTIONS
@@ -39,6 +39,11 @@ class Module:
     tree: ast.Module
     scope: dict[str, tuple[Named, Module]] = field(default_factory=dict)
     unresolved: set[str] = field(default_factory=set)
+
+    @cached_property
+    def first_role(self) -> ast.Model | None:
+        """The first model role that is declared. To be asked for once the file is loaded."""
+        return next((d for d, _ in self.scope.values() if isinstance(d, ast.Model)), None)
 
 
 MAX_USES = 50

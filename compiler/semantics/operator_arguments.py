@@ -163,12 +163,10 @@ class OperatorArguments(Elements):
 
     def default_role(self) -> str:
         """The first declared role, or the implicit one."""
-        for name, (declaration, _) in self.module.scope.items():
-            if isinstance(declaration, ast.Model):
-                self.models.setdefault(name, typed.Model(name, declaration.default))
-                return name
-        self.models.setdefault(IMPLICIT_MODEL, typed.Model(IMPLICIT_MODEL, None))
-        return IMPLICIT_MODEL
+        role = self.module.first_role
+        name, default = (IMPLICIT_MODEL, None) if role is None else (role.name.id, role.default)
+        self.models.setdefault(name, typed.Model(name, default))
+        return name
 
     def _measure(self, given: ast.Expr, env: Env) -> tuple[str, str] | None:
         """`prm` -> (prm, reward); `role.perplexity` -> (role, perplexity); None if no model is named."""
