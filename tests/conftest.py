@@ -2,6 +2,8 @@
 
 A reviewer reads the difference, so updating is a person's act: it is refused where CI is set. After a run of the whole
 suite that passed, a golden file that no test looked at fails the run: it is what a removed test left behind.
+
+Examples of Hypothesis have no deadline: a test that asserts a time fails on a busy machine.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 TESTS = Path(__file__).parent
 GOLDEN = TESTS / "golden"

@@ -78,11 +78,11 @@ def test_ceiling_never_gives_less_to_the_more_probable(weights: list[float], cou
     pool = tuple(Candidate(i) for i in range(len(weights)))
     found: Any = draw("resample", "ceiling resample softmax", (pool, weights, count, temperature), Random(0))
     counts = Counter(candidate.number for candidate in found)
-    best = min(range(len(weights)), key=lambda i: (-weights[i], i))
     powers = [math.exp((weight - max(weights)) / temperature) for weight in weights]
+    best = min(range(len(weights)), key=lambda i: (-powers[i], i))
     assert counts[best] >= count / math.fsum(powers) - 1e-6
     for i in counts:
-        assert all(counts[j] for j in range(len(weights)) if weights[j] > weights[i])
+        assert all(counts[j] for j in range(len(weights)) if powers[j] > powers[i])
 
 
 @unhurried

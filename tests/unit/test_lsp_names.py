@@ -29,7 +29,7 @@ oracle extern correct(x: str) -> bool
 
 prompt solve(question: str) { user "{{ question }}" }
 
-program elect(question: str, oracle gold: str, n: int = 4 in 1..8) -> str budget tokens <= 20k, latency <= 30s {
+program elect(question: str, oracle gold: str, n: int = 4 in 1..8) -> str {
     offline let notes = solve(question) |> sample(1) |> one |> text
     var steps: list[Step]
     steps = [Step(text=notes, grade=3)]
@@ -45,7 +45,7 @@ program elect(question: str, oracle gold: str, n: int = 4 in 1..8) -> str budget
     return pool |> vote(by=boxed)
 }
 
-program twice(question: str) -> str { return elect(question, gold="x", n=2) }
+program twice(question: str) -> str budget tokens <= 20k, latency <= 30s { return elect(question, gold="x", n=2) }
 
 test "title" {
     model policy "2" => ["\\\\boxed{4}", "\\\\boxed{5}"]
