@@ -1,7 +1,7 @@
-"""Programs made from the grammar itself: any derivation of `tts.lark`, written with any space and comments between tokens.
+"""Programs made from the grammar itself: any derivation of `tts.lark`, with any space and comments between tokens.
 
-`SourcePrograms(choose)` asks `choose(n)` for each decision, a number below `n` where 0 is the simplest; so Hypothesis can
-shrink what it draws, and a fuzzer can use any source of numbers. Some productions are replaced by what the parser takes
+`SourcePrograms(choose)` asks `choose(n)` for each decision, a number below `n` where 0 is the simplest; so Hypothesis
+can shrink what it draws, and a fuzzer can use any source of numbers. Some productions are replaced by what the parser takes
 beyond the grammar: roles of turns, arguments with names after those without, what may follow `|>`.
 """
 
@@ -16,7 +16,7 @@ from ttsc.grammar import tables
 Choose = Callable[[int], int]
 Rules = dict[str, list[tuple[str, ...]]]
 
-NAMES = ("a", "b", "answer", "Step", "x2", "_", "self_consistency", "f", "budget_", "store_1", "a_rather_long_name_for_it")
+NAMES = ("a", "b", "answer", "Step", "x2", "_", "self_consistency", "f", "budget_", "store_1", "a_rather_long_name")
 WORDS = (*NAMES, "in", "model", "if", "prompt", "none", "test", "budget", "offline", "expect", "store")
 """Names where every word may be one: after a `.`, before the `=` of an argument."""
 STRINGS = (
@@ -80,7 +80,9 @@ def _beyond_the_grammar(found: Rules) -> Rules:
         "<keywords>": [named, ("<keywords>", ",", *named)],
         "<pipe>": [("<conditional>",), ("<pipe>", "|>", "<stage>")],
         "<stage>": [("NAME",), ("<postfix>", ".", "WORD"), *(p for p in found["<postfix>"] if p[1:2] == ("(",))],
-        "<postfix>": [tuple("WORD" if i == 2 and p[1] == "." else s for i, s in enumerate(p)) for p in found["<postfix>"]],
+        "<postfix>": [
+            tuple("WORD" if i == 2 and p[1] == "." else s for i, s in enumerate(p)) for p in found["<postfix>"]
+        ],
     }
 
 

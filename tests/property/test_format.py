@@ -1,7 +1,7 @@
-"""What the formatter promises: the meaning stays, twice is once, and every comment survives in its place in the order.
+"""What the formatter promises: the meaning stays, twice is once, and every comment survives in its place.
 
-Over programs derived from the grammar with any space and comments between their tokens, over every `.tts` file here, and
-over every block marked `tts` in the documentation; and all of these files are formatted.
+Over programs derived from the grammar with any space and comments between their tokens, over every `.tts` file here,
+and over every block marked `tts` in the documentation; and all of these files are formatted.
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def project(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     (home / "lib" / "inner").mkdir(parents=True)
     (tmp_path / "secret.tts").write_text(PROMPT, encoding="utf-8")
-    (home / "lib" / "prompts.tts").write_text("use inner.deep (solve)\n" + PROMPT.replace("solve", "b"), encoding="utf-8")
+    using = "use inner.deep (solve)\n" + PROMPT.replace("solve", "b")
+    (home / "lib" / "prompts.tts").write_text(using, encoding="utf-8")
     (home / "lib" / "inner" / "deep.tts").write_text(PROMPT, encoding="utf-8")
     (home / "out.tts").symlink_to(tmp_path / "secret.tts")
     (home / "away").symlink_to(tmp_path)
