@@ -1,8 +1,8 @@
 """Programs made from the grammar itself: any derivation of `tts.lark`, with any space and comments between tokens.
 
 `SourcePrograms(choose)` asks `choose(n)` for each decision, a number below `n` where 0 is the simplest; so Hypothesis
-can shrink what it draws, and a fuzzer can use any source of numbers. Some productions are replaced by what the parser takes
-beyond the grammar: roles of turns, arguments with names after those without, what may follow `|>`.
+can shrink what it draws, and a fuzzer can use any source of numbers. Some productions are replaced by what the parser
+takes beyond the grammar: roles of turns, arguments with names after those without, what may follow `|>`.
 """
 
 from __future__ import annotations
