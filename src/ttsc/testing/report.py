@@ -15,9 +15,14 @@ from ttsc.testing.running import Failure, Outcome
 
 
 def text(file: str, outcome: Outcome, *, color: bool) -> str:
-    """One line for a test, and what failed of it with its place, in the shape of the compiler's own messages."""
+    """One line for a test with what it took, and what failed of it with its place, in the shape of the compiler's own
+    messages.
+    """
     mark = "ok" if outcome.passed else "FAILED"
     line = f"{file}:{_line(outcome.test.span)}: {printable(outcome.test.title)}: {mark}"
+    if outcome.measures:
+        calls, tokens = outcome.measures["calls"], outcome.measures["tokens"]
+        line += f" ({calls} call{'s' * (calls != 1)}, {tokens} token{'s' * (tokens != 1)}, {outcome.duration_s:.1f} s)"
     if outcome.passed:
         return line
     return f"{line}\n{render_all(map(_diagnostic, outcome.failures), color=color)}\n"
