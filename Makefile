@@ -41,8 +41,9 @@ unit: $(CORE) ## tests that need no engine
 golden: $(CORE) ## write the golden files anew (then read the diff)
 	$(BIN)/pytest tests/unit --update-golden
 
-bench: $(CORE) ## measure the start of ttsc
+bench: $(CORE) ## measure the start of ttsc, and how long compiling takes
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/compile_speed.py --largest 1000
 
 wheel: $(CORE) ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation
