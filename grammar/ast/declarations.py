@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal as Literal_
 
 from ttsc.grammar.ast.nodes import (
@@ -12,12 +12,9 @@ from ttsc.grammar.ast.nodes import (
     Name,
     Statement,
     TypeExpr,
+    span_field,
 )
 from ttsc.grammar.source import Span
-
-
-def _span() -> Span:
-    return field(compare=False, repr=False)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +23,7 @@ class Use:
 
     path: tuple[str, ...]
     names: tuple[Name, ...]
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class Model:
 
     name: Name
     default: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Range:
 
     low: int | float
     high: int | float
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ class Choices:
     """`[a, b, c]`: the values a tunable may take, one by one."""
 
     values: tuple[Literal, ...]
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +63,7 @@ class Parameter:
     type: TypeExpr
     default: Expr | None
     tunable: Range | Choices | None
-    span: Span = _span()
+    span: Span = span_field()
     oracle: bool = False
 
 
@@ -76,7 +73,7 @@ class PromptTurn:
 
     role: str
     template: Literal
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ class Prompt:
     parameters: tuple[Parameter, ...]
     turns: tuple[PromptTurn, ...]
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +91,7 @@ class Field:
 
     name: Name
     type: TypeExpr
-    span: Span = _span()
+    span: Span = span_field()
     allowed: Range | Choices | None = None
 
 
@@ -103,7 +100,7 @@ class Record:
     name: Name
     fields: tuple[Field, ...]
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +115,7 @@ class Extern:
     parameters: tuple[Parameter, ...]
     returns: TypeExpr
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
     modifier: Literal_["environment", "oracle"] | None = None
 
 
@@ -131,7 +128,7 @@ class Function:
     returns: TypeExpr
     body: Expr
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +138,7 @@ class Limit:
     resource: Name
     amount: int | float
     unit: str
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +148,7 @@ class Program:
     returns: TypeExpr
     body: tuple[Statement, ...]
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
     budget: tuple[Limit, ...] = ()
 
 
@@ -162,7 +159,7 @@ class Store:
     name: Name
     item: TypeExpr
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +169,7 @@ class Scripted:
     role: Name
     pattern: str | None
     replies: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +179,7 @@ class Stub:
     name: Name
     parameters: tuple[Name, ...]
     value: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +188,7 @@ class StubStore:
 
     name: Name
     items: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +196,7 @@ class Expect:
     """`expect condition`"""
 
     condition: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 TestItem = Scripted | Stub | StubStore | Let | Expect
@@ -212,7 +209,7 @@ class Test:
     title: str
     items: tuple[TestItem, ...]
     doc: str | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 Declaration = Use | Model | Prompt | Record | Extern | Function | Program | Store | Test
@@ -224,4 +221,4 @@ class Module:
 
     doc: str | None
     declarations: tuple[Declaration, ...]
-    span: Span = _span()
+    span: Span = span_field()

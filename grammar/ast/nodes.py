@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from ttsc.grammar.source import Span
 
 
-def _span() -> Span:
+def span_field() -> Span:
+    """The place of a node, which is no part of what it is."""
     return field(compare=False, repr=False)  # type: ignore[no-any-return]
 
 
@@ -19,7 +20,7 @@ class NamedType:
     """`str`, `int`, `float`, `bool`, `Context`, `Candidate`, or a record's name."""
 
     name: str
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class ListType:
     """`list[T]`, or `list[T, limit]`: at most so many."""
 
     item: TypeExpr
-    span: Span = _span()
+    span: Span = span_field()
     limit: int | None = None
 
 
@@ -36,7 +37,7 @@ class OptionalType:
     """`T?`"""
 
     item: TypeExpr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 TypeExpr = NamedType | ListType | OptionalType
@@ -50,19 +51,19 @@ class Literal:
     """A string, number, `true`, `false` or `none`."""
 
     value: str | int | float | bool | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
 class Name:
     id: str
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
 class ListExpr:
     items: tuple[Expr, ...]
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ class Attribute:
 
     value: Expr
     name: str
-    name_span: Span = _span()
-    span: Span = _span()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Index:
 
     value: Expr
     index: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +91,8 @@ class Keyword:
 
     name: str
     value: Expr
-    name_span: Span = _span()
-    span: Span = _span()
+    name_span: Span = span_field()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ class Call:
     callee: Expr
     args: tuple[Expr, ...]
     keywords: tuple[Keyword, ...]
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,7 @@ class Pipe:
 
     value: Expr
     stage: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class Lambda:
 
     params: tuple[Name, ...]
     body: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ class Unary:
 
     op: str
     operand: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Binary:
     op: str
     left: Expr
     right: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +147,14 @@ class Conditional:
     then: Expr
     condition: Expr
     otherwise: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
 class Abstain:
     """`abstain`: the answer of one who gives none."""
 
-    span: Span = _span()
+    span: Span = span_field()
 
 
 Expr = Literal | Abstain | Name | ListExpr | Attribute | Index | Call | Pipe | Lambda | Unary | Binary | Conditional
@@ -169,7 +170,7 @@ class Let:
     name: Name
     type: TypeExpr | None
     value: Expr
-    span: Span = _span()
+    span: Span = span_field()
     offline: bool = False
 
 
@@ -180,7 +181,7 @@ class Var:
     name: Name
     type: TypeExpr | None
     value: Expr | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class Assign:
 
     name: Name
     value: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,7 @@ class Add:
 
     name: Name
     value: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,7 @@ class If:
     condition: Expr
     then: tuple[Statement, ...]
     otherwise: tuple[Statement, ...]
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +219,7 @@ class Repeat:
     count: Expr
     body: tuple[Statement, ...]
     until: Expr | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,13 +233,13 @@ class For:
     over: Expr
     body: tuple[Statement, ...]
     until: Expr | None
-    span: Span = _span()
+    span: Span = span_field()
 
 
 @dataclass(frozen=True, slots=True)
 class Return:
     value: Expr
-    span: Span = _span()
+    span: Span = span_field()
 
 
 Statement = Let | Var | Assign | Add | If | Repeat | For | Return
