@@ -85,6 +85,8 @@ class GenerateRequest:
     A continuation brings its parent's pictures along. The engine's `prompt_tokens` count what it makes of a picture,
     not the placeholder.
     """
+    priority: int = 0
+    """Greater is served first by an engine with `EngineInfo.priorities`; others ignore it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class ScoreRequest:
     request_id: str
     input_ids: tuple[int, ...]
     start: int
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +127,7 @@ class RewardRequest:
 
     request_id: str
     input_ids: tuple[int, ...]
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class EmbedRequest:
 
     request_id: str
     input_ids: tuple[int, ...]
+    priority: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +208,24 @@ class EngineInfo:
     A server either generates (then it scores, too, and as a rule takes schemas) or serves a reward model or an
     embedding model: one of `reward` and `embed`, and neither of the others.
     """
+    max_running: int | None = None
+    """Sequences that it decodes in one batch at most."""
+    kv_tokens: int | None = None
+    """Tokens that its KV memory holds, prefix cache included."""
+    priorities: bool = False
+    """Whether it serves requests of greater priority first."""
     details: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What an engine is doing now. `running`, `waiting`: requests that decode, and that queue for it. `kv_used`: the
+    part of its KV memory that running requests hold, 0 to 1.
+    """
+
+    running: int
+    waiting: int
+    kv_used: float
 
 
 class Tokenizer(Protocol):
@@ -258,6 +280,9 @@ class Engine(Protocol):
 
     async def abort(self, request_ids: Sequence[str]) -> None:
         """Ask the engine to stop working on these requests of any kind. Unknown or ended ids are ignored."""
+
+    async def load(self) -> Load | None:
+        """What it is doing now; None if it does not say. Cheap, but a round trip. Raises `EngineError`."""
 
     async def close(self) -> None:
         """Release connections. Does not stop a server that others may use."""

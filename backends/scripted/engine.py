@@ -32,6 +32,7 @@ from ttsc.backends.protocol import (
     EngineUnavailable,
     FinishKind,
     GenerateRequest,
+    Load,
     Progress,
     RequestRefused,
     Rewarded,
@@ -260,6 +261,11 @@ class ScriptedEngine:
             if live is not None:
                 live.aborting = True
                 live.record.aborted = True
+
+    async def load(self) -> Load | None:
+        """What is decoding and what waits for a slot; its memory has no end."""
+        running = len(self._live) if self._slots is None else min(self._slots, len(self._live))
+        return Load(running, len(self._live) - running, 0.0)
 
     async def close(self) -> None:
         clock, self._clock = self._clock, None

@@ -25,6 +25,7 @@ from ttsc.backends.protocol import (
     EngineError,
     EngineInfo,
     GenerateRequest,
+    Load,
     Progress,
     RequestFailed,
     RequestRefused,
@@ -182,6 +183,10 @@ class SGLangEngine:
             if not flight.ended.is_set():
                 again = _ABORT_SEEN_AGAIN_S if arrived and flight.seen else _ABORT_AGAIN_S
                 self._spawn(self._insist(rid, flight, again))
+
+    async def load(self) -> Load | None:
+        """What the server is doing now; see `Engine.load`."""
+        return None
 
     async def close(self) -> None:
         """Wait for aborts under way, then close the connections. The server goes on."""

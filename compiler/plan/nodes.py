@@ -50,6 +50,8 @@ class Request:
     share_prefix: bool
     abortable: bool
     kind: RequestKind = "generate"
+    critical: int = 0
+    """Tokens that may be decoded one after another from here to the program's end, on the longest path (0: unknown)."""
 
 
 @dataclass(frozen=True, slots=True)
