@@ -1,0 +1,114 @@
+"""What `ttsc run` may be asked for: its options, and the values they were given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ttsc.cli.options import disable_option, level_option, program_option
+
+Decorated = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command line of `ttsc run`, by the names of its options below."""
+
+    file: str
+    program: str | None
+    settings: tuple[str, ...]
+    input_json: str | None
+    inputs_file: str | None
+    engines: tuple[str, ...]
+    tokenizer_path: str | None
+    models: tuple[str, ...]
+    externs_file: Path | None
+    stores: tuple[str, ...]
+    budget: str | None
+    artifacts: Path | None
+    refresh_offline: bool
+    evaluation: bool
+    seed: int
+    level: int
+    disabled: tuple[str, ...]
+    concurrency: int
+    as_json: bool
+    out: Path | None
+    trace: Path | None
+
+
+_OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
+    click.argument("file", metavar="FILE"),
+    program_option,
+    click.option(
+        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter. May be given several times."
+    ),
+    click.option("--input", "input_json", metavar="JSON", help='One input, as in \'{"question": "…"}\'.'),
+    click.option(
+        "--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line; - is stdin."
+    ),
+    click.option(
+        "--engine", "engines", multiple=True, metavar="URL", help="A running SGLang; ROLE=URL for one model role."
+    ),
+    click.option(
+        "--tokenizer",
+        "tokenizer_path",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="FOLDER",
+        help="The model's tokenizer, where --engine names a model that isn't on this machine.",
+    ),
+    click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one."),
+    click.option(
+        "--externs",
+        "externs_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE.py",
+        help="Run this Python file and take the functions it marks with @ttsc.extern.",
+    ),
+    click.option(
+        "--store",
+        "stores",
+        multiple=True,
+        metavar="NAME=FILE.jsonl",
+        help="Where a store of the program is kept. May be given several times.",
+    ),
+    click.option("--budget", metavar="CLAUSES", help='"tokens<=20k, latency<=30s, calls<=100", in place of its own.'),
+    click.option(
+        "--artifacts",
+        type=click.Path(path_type=Path, file_okay=False),
+        metavar="FOLDER",
+        help="Where offline values are kept.  [default: the user's data folder]",
+    ),
+    click.option("--refresh-offline", is_flag=True, help="Compute offline values again."),
+    click.option("--evaluation", is_flag=True, help="Let the program's oracles know the answers."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Every candidate's seed derives from it."),
+    level_option,
+    disable_option,
+    click.option(
+        "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Inputs in flight at once."
+    ),
+    click.option("--json", "as_json", is_flag=True, help="One JSON object per input on standard output."),
+    click.option(
+        "--out",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write the same objects to this file as results come.",
+    ),
+    click.option(
+        "--trace",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Write every request with its parent, timing, tokens and end, as JSON lines.",
+    ),
+)
+
+
+def run_options(function: Decorated) -> Decorated:
+    """The options of `ttsc run`; the function takes them by name, which `Asked` lists."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
