@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ttsc.backends.protocol import EngineError, Progress, RequestFailed, RequestRefused
 from ttsc.runtime.events import Event, RequestEnded, RequestRetried, RequestStarted, TokensArrived
@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 class Ticket:
     """What a flight needs to know. `starting` is asked before every attempt with the flight's number and the most
     tokens it may cost; it waits until they fit the budget, and may refuse with a `RunFailed`.
+
+    `speculative`: nobody is sure to need the answer, so it goes only where there is room (see `admission.py`).
+    `critical`: tokens that may still be decoded one after another from here to the program's end. `site`: where in
+    the program the request is, equal from run to run.
     """
 
     node: str
@@ -47,6 +51,9 @@ class Ticket:
     emit: Callable[[Event], None]
     on_tokens: Callable[[int], None]
     starting: Callable[[int, int], Awaitable[Reservation]]
+    speculative: bool = False
+    critical: int = 0
+    site: Any = None
 
 
 class Flight:
@@ -59,6 +66,7 @@ class Flight:
         self._lane = lane
         self._ticket = ticket
         self._number = number
+        self._speculative = ticket.speculative
         self._tokens = 0
         self._started_s = 0.0
         self._seen: int | None = None
@@ -67,6 +75,10 @@ class Flight:
         self._deadline: asyncio.TimerHandle | None = None
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"flight-{number}")
         self.task.add_done_callback(self._over)
+
+    def promote(self) -> None:
+        """The answer is certainly needed now. Does nothing to a flight that is not speculative or has been sent."""
+        self._speculative = False
 
     def abandon(self) -> None:
         """Nobody needs the tokens: abort if the engine has the request, else never send it."""
