@@ -151,6 +151,7 @@ class Generation:
             emit=self._run.emit,
             on_tokens=lambda tokens: self.stream.advance(index, candidate.tokens + tokens),
             starting=self._run.starting,
+            critical=0 if request is None else request.critical,
         )
 
     def _sampling(self, index: int) -> Sampling:

@@ -146,6 +146,7 @@ class Scorer:
 
     def _ticket(self, index: int, ids: Ids, work: Work, source: CandidateValue | None) -> Ticket:
         run, base = self._job.run, None if source is None else source.context.base
+        request = run.requests.get(self._node.result.id)
         lineage = () if source is None else source.requests or (base.requests if base is not None else ())
         return Ticket(
             node=self._node.result.id,
@@ -160,6 +161,7 @@ class Scorer:
             emit=run.emit,
             on_tokens=lambda _: None,
             starting=run.starting,
+            critical=0 if request is None else request.critical,
         )
 
     def _fits(self, tokens: int) -> None:

@@ -8,6 +8,7 @@ depends on what they give: only if all of it ends in selections that are decided
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Literal
 
 from ttsc.compiler.ir.candidates import hands_on
@@ -34,6 +35,7 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )
 from ttsc.compiler.ir.rewrite import blocks, operands, results, walk
+from ttsc.compiler.plan.critical import critical_paths
 from ttsc.compiler.plan.nodes import Level, Plan, Prefix, Request
 
 _LABEL = 48
@@ -45,8 +47,12 @@ def lower(program: Program, level: Level, passes: Iterable[str]) -> Plan:
     tree.block(program.body)
     constants = {node.result.id: node.value for node in walk(program.body) if isinstance(node, Const)}
     needed = _needed_to_the_end(program.body)
+    critical = critical_paths(program)
     requests = tuple(
-        _request(node, constants, tree.begins.get(node.result.id), node.result.id not in needed)
+        replace(
+            _request(node, constants, tree.begins.get(node.result.id), node.result.id not in needed),
+            critical=critical[node.result.id],
+        )
         for node in walk(program.body)
         if isinstance(node, Generate | Score)
     )

@@ -43,12 +43,15 @@ def _tree(prefixes: tuple[Prefix, ...]) -> list[str]:
 
 def _table(plan: Plan) -> list[str]:
     nodes = {node.result.id: node for node in walk(plan.program.body) if isinstance(node, Generate | Score)}
-    rows = [("node", "model", "count", "after", "sampling", "facts")]
+    rows = [("node", "model", "count", "after", "critical", "sampling", "facts")]
     for request in plan.requests:
         node = nodes[request.node]
         after = "run time" if request.prefix is None else f"[{request.prefix}]"
         count = f"%{node.count.id}" if isinstance(node, Generate) else "-"
-        rows.append((f"%{request.node}", request.role, count, after, _sampling(request), _facts(request, node)))
+        critical = str(request.critical or "unknown")
+        rows.append(
+            (f"%{request.node}", request.role, count, after, critical, _sampling(request), _facts(request, node))
+        )
     if len(rows) == 1:
         return ["  (none)"]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -87,6 +87,7 @@ def test_a_request_says_what_is_known() -> None:
         stream=False,
         share_prefix=True,
         abortable=True,
+        critical=4,
     )
 
 
@@ -220,9 +221,9 @@ prefix tree
      └ [4] %judge1  judge x %one by judge
 
 requests
-  node      model   count  after  sampling                       facts
-  %sample1  policy  %n     [1]    temperature=0.7 max_tokens=%n  warms its prefix, may be aborted
-  %judge1   judge   %one   [3]    -                              warms its prefix, may be aborted
+  node      model   count  after  critical  sampling                       facts
+  %sample1  policy  %n     [1]    1028      temperature=0.7 max_tokens=%n  warms its prefix, may be aborted
+  %judge1   judge   %one   [3]    1024      -                              warms its prefix, may be aborted
 
 selections
   %any1  any over %map1 by quantified(any), as soon as it is decided
