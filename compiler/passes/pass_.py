@@ -23,11 +23,13 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """`name` is the file's, the fixture's and the user's name for it. It runs from optimization level `level` on."""
+    """`name` is the file's, the fixture's and the user's name for it. It runs from optimization level `level` on; with
+    None only where it is enabled by name, at any level but 0.
+    """
 
     name: str
     run: Callable[[Program, Context], Program]
     phase: Phase
-    level: Literal[1, 2]
+    level: Literal[1, 2] | None
     after: tuple[str, ...] = ()
     preserves: Preserves = "value"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ttsc.compiler.passes.decide_early import decide_early
 from ttsc.compiler.passes.fold_constants import fold_constants
+from ttsc.compiler.passes.hoist_invariants import hoist_invariants
 from ttsc.compiler.passes.merge_generations import merge_generations
 from ttsc.compiler.passes.pass_ import Pass
 from ttsc.compiler.passes.remove_dead import remove_dead
@@ -11,7 +12,8 @@ from ttsc.compiler.passes.share_prefixes import share_prefixes
 
 PIPELINE: tuple[Pass, ...] = (
     Pass("fold_constants", fold_constants, "canonical", 1),
-    Pass("share_prefixes", share_prefixes, "canonical", 1, after=("fold_constants",)),
+    Pass("hoist_invariants", hoist_invariants, "rewrite", 1, after=("fold_constants",)),
+    Pass("share_prefixes", share_prefixes, "canonical", 1, after=("fold_constants", "hoist_invariants")),
     Pass("merge_generations", merge_generations, "rewrite", 1, after=("fold_constants", "share_prefixes")),
     Pass("remove_dead", remove_dead, "rewrite", 1, after=("fold_constants", "merge_generations")),
     Pass("decide_early", decide_early, "schedule", 2, after=("remove_dead",)),
