@@ -17,6 +17,7 @@ from ttsc.compiler.ir.nodes import (
     Generate,
     Greatest,
     If,
+    Leading,
     Majority,
     Map,
     Node,
@@ -27,6 +28,7 @@ from ttsc.compiler.ir.nodes import (
     Rule,
     Score,
     Select,
+    Sequential,
     Turn,
     Value,
 )
@@ -40,8 +42,16 @@ _SETTINGS: dict[str, tuple[str, ...]] = {
     "invalid": ("drop", "count"),
     "order": ("tokens", "time"),
     "truncated": ("exclude", "include"),
+    "stop": ("adaptive", "beta", "esc", "sprt"),
 }
 """Settings of rules that are words; the others are numbers."""
+_MADE: dict[str, Callable[..., Rule]] = {
+    "majority": Majority,
+    "sequential": Sequential,
+    "first_finished": FirstFinished,
+    "leading": Leading,
+    "greatest": Greatest,
+}
 
 
 class NodeReader(TokenReader):
@@ -138,9 +148,10 @@ class NodeReader(TokenReader):
             self.need("=")
             schema = self.string()
         logprobs, stream, share = self.take("logprobs"), self.take("stream"), self.take("share_prefix")
+        waves: Any = self._setting("waves", "", ("gated", "ranked"))
         return self._single(
             lambda result: Generate(
-                result, op, source, count, options, model, delimiter, finished, schema, logprobs, stream, share
+                result, op, source, count, options, model, delimiter, finished, schema, logprobs, stream, share, waves
             )
         )
 
@@ -228,7 +239,7 @@ class NodeReader(TokenReader):
         return self.define(value_id, self.type())
 
     def _select(self) -> _Build:
-        op = self.word("vote", "best", "keep", "stop_first", "any", "all")
+        op = self.word("vote", "best", "keep", "stop_first", "leading", "any", "all")
         over = self.value()
         keys = self._operand("keys")
         weights = self._operand("weights")
@@ -246,17 +257,15 @@ class NodeReader(TokenReader):
         return self.value()
 
     def _rule(self) -> Rule:
-        kind = self.word("majority", "first_finished", "greatest", "quantified")
+        kind = self.word(*_MADE, "quantified")
         self.need("(")
         if kind == "quantified":
             quantifier = self.word("any", "all")
             self.need(")")
             return Quantified(quantifier)
-        made: dict[str, type[Majority] | type[FirstFinished] | type[Greatest]]
-        made = {"majority": Majority, "first_finished": FirstFinished, "greatest": Greatest}
         settings = dict(self.several(self._rule_setting, ")"))
         try:
-            return made[kind](**settings)
+            return _MADE[kind](**settings)
         except TypeError:
             self.unexpected(f"other settings of `{kind}` before this")
 

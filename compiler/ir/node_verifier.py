@@ -17,6 +17,7 @@ from ttsc.compiler.ir.nodes import (
     Generate,
     Greatest,
     If,
+    Leading,
     Majority,
     Map,
     Node,
@@ -27,6 +28,7 @@ from ttsc.compiler.ir.nodes import (
     Repeat,
     Score,
     Select,
+    Sequential,
     Turn,
     Value,
 )
@@ -69,11 +71,12 @@ OPTIONS: dict[str, Type] = {
     "until": STR,
 }
 """Generation options by name; `engine`, which is a record of any kind, stands beside them."""
-_RULES: dict[str, type] = {
-    "vote": Majority,
+_RULES: dict[str, type | tuple[type, ...]] = {
+    "vote": (Majority, Sequential),
     "best": Greatest,
     "keep": Greatest,
     "stop_first": FirstFinished,
+    "leading": Leading,
     "any": Quantified,
     "all": Quantified,
 }
@@ -335,9 +338,11 @@ class NodeVerifier:
         self._need(isinstance(node.rule, _RULES[node.op]), f"`{node.op}` with the rule {type(node.rule).__name__}")
         if isinstance(node.rule, Quantified):
             self._need(node.rule.kind == node.op, f"`{node.op}` with the quantifier `{node.rule.kind}`")
+        if isinstance(node.rule, Sequential):
+            self._need(node.weights is None, f"weights with the rule {type(node.rule).__name__}")
         for name, value, ops in (
             ("keys", node.keys, ("best", "keep")),
-            ("count", node.count, ("keep", "stop_first")),
+            ("count", node.count, ("keep", "stop_first", "leading")),
         ):
             self._need((value is not None) == (node.op in ops), f"`{node.op}` {'with' if value else 'without'} {name}")
         self._need(node.weights is None or node.op == "vote", f"`{node.op}` with weights")

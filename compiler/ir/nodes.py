@@ -17,9 +17,11 @@ from typing import Literal
 
 from ttsc.compiler.ir.rules import FirstFinished as FirstFinished
 from ttsc.compiler.ir.rules import Greatest as Greatest
+from ttsc.compiler.ir.rules import Leading as Leading
 from ttsc.compiler.ir.rules import Majority as Majority
 from ttsc.compiler.ir.rules import Quantified as Quantified
 from ttsc.compiler.ir.rules import Rule as Rule
+from ttsc.compiler.ir.rules import Sequential as Sequential
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.types import Interval as Interval
 from ttsc.compiler.values.types import Type
@@ -79,8 +81,10 @@ class Generate:
     `delimiter`: whether the `until` text stays in the candidate ("keep") or is cut off ("drop").
     `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left
     out ("drop"), or continued like any other ("continue"). `op` is the operation in the source: sample, branch,
-    refine, judge. Scheduling, set by passes and never by the builder: `stream` (a decision reads tokens as they come)
-    and `share_prefix` (one request warms a cold shared prefix before the others go).
+    refine, judge. Scheduling, set by passes and never by the builder: `stream` (a decision reads tokens as they come),
+    `share_prefix` (one request warms a cold shared prefix before the others go), and `waves`: the one selection that
+    reads the candidates says how many it is sure to need; the others are not started ("gated"), or come after what is
+    needed for sure ("ranked").
     """
 
     result: Value
@@ -95,6 +99,7 @@ class Generate:
     logprobs: bool = False
     stream: bool = False
     share_prefix: bool = False
+    waves: Literal["", "gated", "ranked"] = ""
     span: Span = _span()
 
 
@@ -239,13 +244,13 @@ class Select:
 
     vote: over answers (list[str] or list[str?]) and `weights` (list[float] or None) -> str; `otherwise` if there is no
     vote (of its type, which may be optional). best: over a list and `keys` (list[float] or list[list[float]]) -> an
-    element. keep: the same and `count` -> list. stop_first: over candidates and `count` -> list[Candidate]. any, all:
-    over list[bool] -> bool.
+    element. keep: the same and `count` -> list. stop_first: over candidates and `count` -> list[Candidate]. leading:
+    over a list and `count` -> list. any, all: over list[bool] -> bool.
     `early`, set by a pass: stop what is outstanding as soon as the rule is decided; otherwise wait for all.
     """
 
     result: Value
-    op: Literal["vote", "best", "keep", "stop_first", "any", "all"]
+    op: Literal["vote", "best", "keep", "stop_first", "leading", "any", "all"]
     over: Value
     rule: Rule
     keys: Value | None = None

@@ -20,6 +20,7 @@ from ttsc.compiler.ir.nodes import (
     Generate,
     Greatest,
     If,
+    Leading,
     Majority,
     Map,
     Node,
@@ -32,6 +33,7 @@ from ttsc.compiler.ir.nodes import (
     Rule,
     Score,
     Select,
+    Sequential,
     Turn,
     Value,
 )  # fmt: skip
@@ -176,6 +178,8 @@ def _generate(node: Generate) -> str:
     if node.schema:
         parts.append(f"schema={json.dumps(node.schema, ensure_ascii=False)}")
     parts.extend(flag for flag in ("logprobs", "stream", "share_prefix") if getattr(node, flag))
+    if node.waves:
+        parts.append(f"waves={node.waves}")
     return " ".join(parts)
 
 
@@ -200,14 +204,34 @@ def rule_text(rule: Rule) -> str:
     match rule:
         case Majority():
             bound = "" if rule.max_weight is None else f", max_weight={constant_text(rule.max_weight)}"
-            return f"majority(ties={rule.ties}, invalid={rule.invalid}{bound})"
+            return f"majority(ties={rule.ties}, invalid={rule.invalid}{bound}{_wave(rule.wave)})"
+        case Sequential():
+            return f"sequential({_sequential(rule)}{_wave(rule.wave)})"
         case FirstFinished():
             return f"first_finished(order={rule.order}, truncated={rule.truncated})"
+        case Leading():
+            return "leading()"
         case Greatest():
             bound = "" if rule.maximum is None else f", maximum={constant_text(rule.maximum)}"
             return f"greatest(ties={rule.ties}{bound})"
         case Quantified():
             return f"quantified({rule.kind})"
+
+
+def _sequential(rule: Sequential) -> str:
+    """The settings of a rule, those that its way of stopping reads."""
+    common = f"stop={rule.stop}, ties={rule.ties}, invalid={rule.invalid}"
+    match rule.stop:
+        case "adaptive" | "beta":
+            return f"{common}, confidence={constant_text(rule.confidence)}"
+        case "sprt":
+            return f"{common}, confidence={constant_text(rule.confidence)}, share={constant_text(rule.share)}"
+        case "esc":
+            return f"{common}, window={rule.window}"
+
+
+def _wave(wave: int) -> str:
+    return f", wave={wave}" if wave else ""
 
 
 def _typed(values: tuple[Value, ...]) -> str:
