@@ -28,10 +28,11 @@ class Mapping:
         self._execute = execute
         self._over = job.use(node.over).cell.use()
         """A use of its own, given back element by element: the body may capture the list as a whole besides."""
-        self._slots: list[Promise] = slots_of(over)
+        self._slots: list[Promise] = slots_of(over, lazily=True)
         length = len(self._slots)
         self._gone = bytearray(length)
-        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over))
+        demand = over.demand if isinstance(over, Stream) else None
+        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over), demand)
         self._unwatch = over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
         if isinstance(over, Stream) and node.mode == "filter":
             self.stream.progress[:] = over.progress

@@ -4,6 +4,10 @@ A `Stream` has a known length; each slot gets a value or is `Absent` (failed, fi
 tells meanwhile how many tokens it has. Consumers hold leases on slots; a slot that loses its last lease before its
 value is there is abandoned by its producer: a request is aborted, a map body cancelled. The producer holds a lease of
 its own until the stream is published, so that consumers that are known by then can take theirs.
+
+Whoever waits for elements demands them first: `demand(k)` says that the first k are needed for sure. A producer may
+leave elements that nobody demanded for later. Reading a stream in any way but one demands all of it; only consumers
+that go through `slots_of(..., lazily=True)` have to demand what they want, so that none waits for what never begins.
 """
 
 from __future__ import annotations
@@ -29,19 +33,37 @@ LEFT_OUT = Absent()
 
 
 class Stream(Leasable):
-    """A list in the making. `abandon(i)` is called when nobody needs element i any more."""
+    """A list in the making. `abandon(i)` is called when nobody needs element i any more, `demanded(k)` when the first k
+    are needed for sure.
+    """
 
     def __init__(
-        self, length: int, cascade: Cascade, abandon: Callable[[int], None], cause: RunFailure | None = None
+        self,
+        length: int,
+        cascade: Cascade,
+        abandon: Callable[[int], None],
+        cause: RunFailure | None = None,
+        demanded: Callable[[int], None] | None = None,
     ) -> None:
         self.length = length
         self.cause = cause
+        self.demanded = 0
+        """How many elements, from the first on, somebody needs for sure."""
         self.progress = [0] * length
         self._slots = [Promise() for _ in range(length)]
         self._leases = [1] * length
         self._watchers: list[Callable[[int, int], None]] = []
         self._cascade = cascade
         self._abandon = abandon
+        self._on_demand = demanded
+
+    def demand(self, upto: int | None = None) -> None:
+        """The first `upto` elements are needed for sure, or all. A demand is never taken back."""
+        upto = self.length if upto is None else min(upto, self.length)
+        if upto > self.demanded:
+            self.demanded = upto
+            if self._on_demand is not None:
+                self._on_demand(upto)
 
     def publish(self, cell: Cell) -> None:
         """Resolve `cell` to this stream and give up the producer's own lease."""
@@ -92,6 +114,7 @@ class Stream(Leasable):
 
     async def complete(self) -> Elements:
         """All elements that are present, once every slot has its outcome."""
+        self.demand()
         outcomes = [await slot.wait() for slot in self._slots]
         return gathered(outcomes, self.cause)
 
@@ -129,9 +152,11 @@ async def completed(use: Use) -> object:
     return await complete(await use.value())
 
 
-def slots_of(value: object) -> list[Promise]:
-    """The elements of a list as promises, whether it is a stream or complete."""
+def slots_of(value: object, *, lazily: bool = False) -> list[Promise]:
+    """The elements of a list as promises, whether it is a stream or complete. `lazily`: the caller demands them."""
     if isinstance(value, Stream):
+        if not lazily:
+            value.demand()
         return [value.slot(i) for i in range(value.length)]
     if not isinstance(value, list | tuple):
         raise TypeError(f"expected a list, got {type(value).__name__}")
