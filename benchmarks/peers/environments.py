@@ -1,8 +1,9 @@
 """The virtual environments that the peers run in: `python benchmarks/peers/environments.py [its-hub] [optillm]`.
 
-Each peer has its own, in the user's cache folder, so that neither its requirements nor its imports touch ttsc's. What is missing is made
-(minutes, and the network), what is there is found again; the path of each interpreter is printed. An environment's folder is named by
-its list of requirements, so a changed list makes a new one. The lists are complete and pinned, and are installed without resolving.
+Each peer has its own, in the user's cache folder, so that neither its requirements nor its imports touch ttsc's.
+What is missing is made (minutes, and the network), what is there is found again; the path of each interpreter is
+printed. An environment's folder is named by its list of requirements, so a changed list makes a new one. The lists
+are complete and pinned, and are installed without resolving.
 
 SGLang's frontend language needs none: it comes with the engine, in the environment that runs this.
 """
