@@ -1,0 +1,78 @@
+"""ttsc's arm: the program of a workload through the public interface, with default options.
+
+`--wait` leaves out what decides early and what holds candidates back (`decide_early`, `size_waves`), so that every
+candidate is decoded to its end: what a client does that waits for all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import ttsc
+from serve_arm import Outcome, arguments, serve
+from ttsc.compiler.passes.pipeline import PIPELINE
+from ttsc.runtime.events import Event, RequestEnded, RequestStarted
+
+PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
+WAITING = ("decide_early", "size_waves")
+
+
+@ttsc.extern
+def check(answer: str, expected: str) -> bool:
+    """The checker of verify_refine."""
+    return answer == expected
+
+
+class Watched:
+    """What the events of a command say: requests sent, and tokens that losers decoded after they were given up."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.late_tokens: list[int] = []
+
+    def see(self, event: Event) -> None:
+        """Takes in one event."""
+        if isinstance(event, RequestStarted):
+            self.calls += 1
+        elif isinstance(event, RequestEnded) and event.seen_tokens is not None:
+            self.late_tokens.append(max(0, event.completion_tokens - event.seen_tokens))
+
+
+async def main() -> None:
+    parser = arguments(__doc__)
+    parser.add_argument("--wait", action="store_true", help="decide nothing early")
+    options = parser.parse_args()
+    data = json.loads(options.data.read_text())
+    known = {each.name for each in PIPELINE}
+    disabled = [name for name in WAITING if name in known] if options.wait else []
+    program = ttsc.compile(PROGRAMS / f"{options.workload}.tts", disabled=disabled)
+    async with ttsc.connect(options.url) as policy:
+        engines: dict[str, Any] = {role: policy for role in program.models}
+        if "prm" in engines:
+            engines["prm"] = ttsc.connect(data["settings"]["reward"]["url"])
+            await engines["prm"].info()
+        externs = [check] if options.workload == "verify_refine" else None
+
+        async def run(seed: int, indices: list[int], concurrency: int) -> Outcome:
+            watched = Watched()
+            given = [data["inputs"][index]["values"] for index in indices]
+            answers, prefill, distinct = [], 0, 0
+            async for result in program.amap(
+                given, engine=engines, externs=externs, seed=seed, concurrency=concurrency, on_event=watched.see
+            ):
+                if result.error is not None:
+                    raise RuntimeError(f"input {result.input}: {result.error.code} {result.error.message}")
+                answers.append(result.value)
+                prefill += result.usage.prefill_tokens
+                distinct += result.usage.distinct_tokens
+            details = {"late_tokens": watched.late_tokens, "prefill_tokens": prefill, "distinct_tokens": distinct}
+            return Outcome(answers, watched.calls, details)
+
+        await serve("ttsc_wait" if options.wait else "ttsc_default", ttsc.__version__, run)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
