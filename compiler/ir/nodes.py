@@ -302,7 +302,8 @@ class Block:
 class Parameter:
     """A program's parameter. Without default it must be given; with `tunable` an optimizer may choose it.
 
-    `oracle`: it knows the answer, and may be given in evaluation only.
+    `oracle`: it knows the answer, and may be given in evaluation only. `known`: its value was compiled in, which is the
+    default, and no other may be given.
     """
 
     value: Value
@@ -311,6 +312,7 @@ class Parameter:
     required: bool = True
     tunable: Interval | tuple[Constant, ...] | None = None
     oracle: bool = False
+    known: bool = False
 
 
 @dataclass(frozen=True, slots=True)

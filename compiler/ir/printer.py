@@ -91,7 +91,7 @@ def _parameter(parameter: Parameter) -> str:
     text += f": {type_text(value.type)}"
     if not parameter.required or parameter.default is not None:
         text += f" = {constant_text(parameter.default)}"
-        text += " required" if parameter.required else ""
+        text += " required" if parameter.required else " known" if parameter.known else ""
     return text if parameter.tunable is None else f"{text} in {allowed_text(parameter.tunable)}"
 
 

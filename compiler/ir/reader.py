@@ -129,11 +129,13 @@ class _Reader(NodeReader):
         value: Value = self.define(value_id, self.type())
         default: Constant = None
         required = True
+        known = False
         if self.take("="):
             default = self.constant()
             required = self.take("required")
+            known = self.take("known")
         tunable = self._allowed() if self.take("in") else None
-        return Parameter(value, name, default, required, tunable, oracle)
+        return Parameter(value, name, default, required, tunable, oracle, known)
 
     def _allowed(self) -> Interval | tuple[Constant, ...]:
         if self.next().text == "(":

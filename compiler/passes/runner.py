@@ -56,17 +56,21 @@ def run_passes(
     after: After | None = None,
     context: Context | None = None,
     sound: Sound | None = None,
+    enabled: Iterable[str] = (),
 ) -> Ran:
-    """Run every pass of the level that is not disabled. Raises `UnknownPass` or `InternalError`.
+    """Run every pass of the level that is not disabled, and from level 1 on also those that are `enabled`. Raises
+    `UnknownPass` or `InternalError`.
 
     `sound`: what is known of the program's nodes from verifying it (`verify`).
     """
     sound = {} if sound is None else sound
     skipped = {find_pass(name).name for name in disabled}
+    wanted = {find_pass(name).name for name in enabled} if level > 0 else set()
     context = Context() if context is None else context
     timings: list[tuple[str, float]] = []
     for each in PIPELINE:
-        if each.level > level or each.name in skipped:
+        by_level = each.level is not None and each.level <= level
+        if each.name in skipped or not (by_level or each.name in wanted):
             continue
         before = program
         started = time.perf_counter()

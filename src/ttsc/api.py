@@ -27,16 +27,17 @@ def compile(
     level: Level = 2,
     *,
     disabled: Iterable[str] = (),
+    enabled: Iterable[str] = (),
 ) -> CompiledProgram:
     """Compile one program of a file, of `std:NAME`, or of a text (a string with a line break or a brace in it).
 
     `program` names it where there is a choice. `level` 0 runs it as written, 2 with all passes but the `disabled`
-    ones; the value is the same. Raises `CompileError` with every diagnostic, `UsageError` for a file, program or pass
-    that isn't there.
+    ones, and with those that run only where they are `enabled`; the value is the same. Raises `CompileError` with every
+    diagnostic, `UsageError` for a file, program or pass that isn't there.
     """
-    skipped = tuple(disabled)
+    passes = (tuple(disabled), tuple(enabled))
     if isinstance(path_or_source, Source):
-        return CompiledProgram(compile_source(path_or_source, program, level, skipped))
+        return CompiledProgram(compile_source(path_or_source, program, level, *passes))
     if isinstance(path_or_source, str) and not path_or_source.startswith(PREFIX) and is_text(path_or_source):
-        return CompiledProgram(compile_source(Source("<string>", path_or_source), program, level, skipped))
-    return CompiledProgram(compile_file(path_or_source, program, level, skipped))
+        return CompiledProgram(compile_source(Source("<string>", path_or_source), program, level, *passes))
+    return CompiledProgram(compile_file(path_or_source, program, level, *passes))

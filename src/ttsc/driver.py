@@ -5,10 +5,11 @@ Every stage's result is kept, so that `ttsc dump` and the tests can look at each
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.plan.nodes import Level, Plan
@@ -19,19 +20,27 @@ from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.grammar.source import Source
 from ttsc.library import FileLibrary, open_source
 
+if TYPE_CHECKING:
+    from ttsc.compiler.ir.verify import Sound
+
 AfterPass = Callable[[str, ir.Program], None]
 """Told of each pass that ran, and of the program after it."""
 
 
 @dataclass(frozen=True)
 class Compiled:
-    """A program at every stage. `built` is the IR as the source says it; `plan.program` the IR after the passes."""
+    """A program at every stage. `built` is the IR as the source says it; `plan.program` the IR after the passes.
+
+    `disabled`, `enabled`: passes that were left out, and those asked for by name.
+    """
 
     source: Source
     checked: Checked
     name: str
     built: ir.Program
     plan: Plan
+    disabled: tuple[str, ...] = ()
+    enabled: tuple[str, ...] = ()
 
     @cached_property
     def warnings(self) -> tuple[Diagnostic, ...]:
@@ -47,13 +56,17 @@ class Compiled:
 
 
 def compile_file(
-    file: str | Path, program: str | None = None, level: Level = 2, disabled: tuple[str, ...] = ()
+    file: str | Path,
+    program: str | None = None,
+    level: Level = 2,
+    disabled: tuple[str, ...] = (),
+    enabled: tuple[str, ...] = (),
 ) -> Compiled:
     """Compile one program of a file or of `std:name`. Raises as `compile_source`, and `UsageError` (E0509) without a
     file.
     """
     source, library = open_source(file)
-    return compile_source(source, program, level, disabled, library=library)
+    return compile_source(source, program, level, disabled, enabled, library=library)
 
 
 def compile_source(
@@ -61,29 +74,59 @@ def compile_source(
     program: str | None = None,
     level: Level = 2,
     disabled: tuple[str, ...] = (),
+    enabled: tuple[str, ...] = (),
     *,
     library: Library | None = None,
     after: AfterPass | None = None,
 ) -> Compiled:
     """Compile one program of a text; `program` may be left out where there is no doubt which one is meant.
 
-    `level` 0 runs the program as written; 2 runs every pass but the `disabled` ones. Raises `CompileError` with every
-    diagnostic of the first stage that failed, `UsageError` (E0508, E0510) for a program or pass that doesn't exist.
+    `level` 0 runs the program as written; 2 runs every pass but the `disabled` ones and those that run only where they
+    are `enabled`. Raises `CompileError` with every diagnostic of the first stage that failed, `UsageError` (E0508,
+    E0510) for a program or pass that doesn't exist.
     """
     from ttsc.compiler.bounds.check import check_bounds
-    from ttsc.compiler.ir.verify import Sound, verify
-    from ttsc.compiler.passes.runner import run_passes
-    from ttsc.compiler.plan.lower import lower
+    from ttsc.compiler.ir.verify import verify
 
-    _known_passes(disabled)
+    _known_passes((*disabled, *enabled))
     checked = check(source, library or FileLibrary())
     name = choose(checked, program)
     built = next(each for each in check_bounds(checked) if each.name == name)
     sound: Sound = {}
     verify(built, "the builder", sound)
-    ran = run_passes(built, level, disabled, after, sound=sound)
-    plan = lower(ran.program, level, ran.names)
-    return Compiled(source, checked, name, built, plan)
+    plan = _plan(built, {}, level, disabled, enabled, after, sound)
+    return Compiled(source, checked, name, built, plan, disabled, enabled)
+
+
+def specialize(compiled: Compiled, values: Mapping[str, ir.Constant], after: AfterPass | None = None) -> Compiled:
+    """The program for these values of its parameters, which become part of it (partial evaluation). They must fit the
+    parameters; what was compiled in before stays.
+    """
+    parameters = tuple(
+        replace(each, default=values[each.name], required=False, known=True) if each.name in values else each
+        for each in compiled.built.parameters
+    )
+    built = replace(compiled.built, parameters=parameters)
+    known = {each.name: each.default for each in parameters if each.known}
+    plan = _plan(built, known, compiled.plan.level, compiled.disabled, compiled.enabled, after, {})
+    return replace(compiled, built=built, plan=plan)
+
+
+def _plan(
+    built: ir.Program,
+    known: Mapping[str, ir.Constant],
+    level: Level,
+    disabled: tuple[str, ...],
+    enabled: tuple[str, ...],
+    after: AfterPass | None,
+    sound: Sound,
+) -> Plan:
+    from ttsc.compiler.passes.pass_ import Context
+    from ttsc.compiler.passes.runner import run_passes
+    from ttsc.compiler.plan.lower import lower
+
+    ran = run_passes(built, level, disabled, after, Context(known), sound, enabled)
+    return lower(ran.program, level, ran.names)
 
 
 def choose(checked: Checked, program: str | None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from ttsc.backends.protocol import Image
-from ttsc.compiler.ir.nodes import Parameter
+from ttsc.compiler.ir.nodes import Constant, Parameter
 from ttsc.compiler.values.types import IMAGE, Allowed, ListOf, OptionalOf, PairOf, RecordType, Scalar, Type
 from ttsc.errors import InputError, Problem, did_you_mean
 from ttsc.images import EXAMPLE as IMAGE_EXAMPLE
@@ -42,7 +42,7 @@ def bind(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str,
     for parameter in parameters:
         if parameter.name in given:
             value, found = _check(parameter, given[parameter.name])
-            problems.extend(found)
+            problems.extend(found or _other_than_known(parameter, value))
             bound[parameter.name] = value
         elif parameter.required:
             hint = f"give it as `{parameter.name}=…` ({parameter.value.type})"
@@ -161,6 +161,53 @@ def _check(parameter: Parameter, given: Any) -> tuple[Any, list[Problem]]:
     return value, found
 
 
+def _other_than_known(parameter: Parameter, value: Any) -> list[Problem]:
+    if not parameter.known or _constant(value) == parameter.default:
+        return []
+    message = f"parameter '{parameter.name}' is {_short(value)}, but the program was compiled for"
+    hint = f"leave '{parameter.name}' out, or use the program as it was before it was specialized"
+    return [Problem("E0504", f"{message} {_short(parameter.default)}", hint)]
+
+
+def constants(parameters: Sequence[Parameter], given: Mapping[str, Any]) -> dict[str, Constant]:
+    """Values to be compiled into a program, checked as `bind` does.
+
+    Raises `InputError`, also for what is no constant: records and pictures (E0503), and for oracles, whose values
+    belong to the inputs of an evaluation (E0503).
+    """
+    named = [parameter for parameter in parameters if parameter.name in given]
+    checked = bind(named, given)
+    problems = [
+        Problem("E0503", f"parameter '{each.name}' {why}", "give it to each run instead")
+        for each in named
+        if (why := _cannot_be_known(each))
+    ]
+    if problems:
+        raise InputError(*problems)
+    return {name: _constant(value) for name, value in checked.items()}
+
+
+def may_be_known(parameter: Parameter) -> bool:
+    """Whether a value of the parameter can be compiled into the program."""
+    return not _cannot_be_known(parameter)
+
+
+def _cannot_be_known(parameter: Parameter) -> str:
+    if parameter.oracle:
+        return "is an oracle, whose value belongs to one input"
+    kind = parameter.value.type
+    while isinstance(kind, ListOf | OptionalOf):
+        kind = kind.item
+    if isinstance(kind, RecordType) or kind == IMAGE:
+        return f"is {_a(parameter.value.type)}, which can't be compiled in"
+    return ""
+
+
+def _constant(value: Any) -> Any:
+    """Lists as the tuples that constants are."""
+    return tuple(map(_constant, value)) if isinstance(value, list | tuple) else value
+
+
 @lru_cache(maxsize=256)
 def _adapter(kind: Type, whole: str) -> TypeAdapter[Any]:
     """`whole`: the type with its limits and ranges, which are no part of its identity."""
@@ -275,7 +322,7 @@ def _translate(kind: Type, detail: Any, what: str) -> Problem:
 
 def _a(kind: Type) -> str:
     text = str(kind)
-    return f"{'an' if text[0] in 'aeiou' else 'a'} {text}"
+    return f"{'an' if text[0] in 'aeiouAEIO' else 'a'} {text}"
 
 
 def _kind(value: Any) -> str:

@@ -13,12 +13,12 @@ from ttsc.budgets import Budget, budget_for
 from ttsc.compiler.ir.nodes import Generate, Parameter, Program, Score
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Plan
-from ttsc.driver import Compiled
+from ttsc.driver import Compiled, specialize
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
 from ttsc.errors import InputError, Problem, UsageError
 from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.inputs import bind
+from ttsc.inputs import bind, constants
 from ttsc.run_errors import error_of
 from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, embedding_roles, refused
 from ttsc.runtime.events import Event, RunResult
@@ -92,6 +92,16 @@ class CompiledProgram:
     def check_input(self, given: Given) -> dict[str, Any]:
         """A value for every parameter, defaults included. Raises `InputError` with everything that is wrong."""
         return bind(self.parameters, given)
+
+    def specialize(self, known: Given | None = None, **parameters: Any) -> CompiledProgram:
+        """The program for these values of parameters: what follows from them is computed now, once for all runs.
+
+        The result of a run is the same. The parameters stay in the list, with their values as defaults; a run may leave
+        them out or give the same value again, and any other is an error (E0504). Raises `InputError`, also for
+        records, pictures and oracles, which can't be compiled in.
+        """
+        values = constants(self.parameters, _merged(known, parameters))
+        return CompiledProgram(specialize(self._compiled, values))
 
     def check_evaluation(self, evaluation: bool) -> None:
         """Raise `UsageError` (E0512) if the program has oracles and this is no evaluation."""

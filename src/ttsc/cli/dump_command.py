@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ttsc.cli.options import as_level, disable_option, level_option, program_option
+from ttsc.cli.options import (
+    as_level,
+    disable_option,
+    enable_option,
+    level_option,
+    program_option,
+    settings_option,
+)
 
 if TYPE_CHECKING:
     from ttsc.compiler.ir import nodes as ir
@@ -22,23 +29,27 @@ _STAGES = ("ast", "typed", "ir", "ir-opt", "plan")
 @click.option("--after", metavar="PASS", help="The IR as it is after this pass.")
 @click.option("--spans", is_flag=True, help="With --stage ast: say where each node was written.")
 @program_option
+@settings_option("The program for this value of a parameter (not with ast, typed). May be given several times.")
 @level_option
 @disable_option
+@enable_option
 def dump(
     file: str,
     stage: str | None,
     after: str | None,
     spans: bool,
     program: str | None,
+    settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
+    enabled: tuple[str, ...],
 ) -> None:
     """Print FILE (or std:NAME) as the compiler sees it after a stage.
 
     ast: the syntax tree; typed: names resolved, types known; ir: the graph as written; ir-opt: after the passes;
     plan: the requests an engine will get and the prefixes they share.
     """
-    click.echo(_text(file, stage, after, spans, program, level, disabled).rstrip("\n"))
+    click.echo(_text(file, stage, after, spans, program, settings, level, disabled, enabled).rstrip("\n"))
 
 
 def _text(
@@ -47,14 +58,18 @@ def _text(
     after: str | None,
     spans: bool,
     program: str | None,
+    settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
+    enabled: tuple[str, ...],
 ) -> str:
     from ttsc.library import open_source
 
     if after is not None and stage not in (None, "ir-opt"):
         raise click.UsageError(f"--after shows the IR between passes; it can't go with --stage {stage}")
     stage = stage or ("ir-opt" if after else "plan")
+    if settings and stage in ("ast", "typed"):
+        raise click.UsageError(f"--set compiles a value in; it can't go with --stage {stage}")
     source, library = open_source(file)
     if stage == "ast":
         from ttsc.grammar.dump import dump as dump_tree
@@ -66,7 +81,7 @@ def _text(
         from ttsc.compiler.semantics.dump import print_typed
 
         return print_typed(check(source, library))
-    return _compiled(source, library, stage, after, program, level, disabled)
+    return _compiled(source, library, stage, after, program, settings, level, disabled, enabled)
 
 
 def _compiled(
@@ -75,27 +90,31 @@ def _compiled(
     stage: str,
     after: str | None,
     program: str | None,
+    settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
+    enabled: tuple[str, ...],
 ) -> str:
     """The text of a stage behind the checker: ir, ir-opt or plan."""
+    from ttsc.cli.run_inputs import settings_given
     from ttsc.compiler.ir.printer import print_program
     from ttsc.compiler.plan.printer import print_plan
-    from ttsc.driver import compile_source, pass_names
+    from ttsc.driver import compile_source, pass_names, specialize
     from ttsc.errors import Problem, UsageError, did_you_mean
+    from ttsc.inputs import constants
 
     if after is not None and after not in pass_names():
         hint = did_you_mean(after, pass_names(), f"the passes: {', '.join(pass_names())}")
         raise UsageError(Problem("E0510", f"there is no pass '{after}'", hint))
     between: dict[str, ir.Program] = {}
-    compiled = compile_source(
-        source,
-        program,
-        as_level(level),
-        disabled,
-        library=library,
-        after=lambda name, state: between.update({name: state}),
-    )
+
+    def keep(name: str, state: ir.Program) -> None:
+        between[name] = state
+
+    compiled = compile_source(source, program, as_level(level), disabled, enabled, library=library, after=keep)
+    if settings:
+        parameters = compiled.built.parameters
+        compiled = specialize(compiled, constants(parameters, settings_given(parameters, settings)), keep)
     if stage == "plan":
         return print_plan(compiled.plan)
     if stage == "ir":

@@ -34,6 +34,17 @@ def disable_option(function: Decorated) -> Decorated:
     return click.option("--disable", "disabled", multiple=True, metavar="PASS", help=text)(function)
 
 
+def enable_option(function: Decorated) -> Decorated:
+    """`--enable PASS`, several times"""
+    text = "Run this pass as well, where the level leaves it out. May be given several times."
+    return click.option("--enable", "enabled", multiple=True, metavar="PASS", help=text)(function)
+
+
+def settings_option(text: str) -> Callable[[Decorated], Decorated]:
+    """`--set NAME=VALUE`, several times; `text` says what the values are for."""
+    return click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=text)
+
+
 def as_level(level: int) -> Level:
     """The number that `click.IntRange` has already checked, as the type that the compiler takes."""
     match level:

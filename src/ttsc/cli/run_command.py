@@ -18,7 +18,7 @@ import click
 from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.exit_codes import TERMINATED, say
 from ttsc.cli.options import as_level
-from ttsc.cli.run_inputs import inputs_given, stores_given
+from ttsc.cli.run_inputs import inputs_given, specialized, stores_given
 from ttsc.cli.run_options import Asked, run_options
 
 if TYPE_CHECKING:
@@ -71,7 +71,8 @@ def run(**given: Any) -> int:
     if asked.input_json is not None and asked.inputs_file is not None:
         raise click.UsageError("--input and --inputs can't go together")
     path = asked.file if asked.file.startswith(PREFIX) else Path(asked.file)  # never the text of a program
-    compiled = compile_program(path, asked.program, as_level(asked.level), disabled=asked.disabled)
+    passes = {"disabled": asked.disabled, "enabled": asked.enabled}
+    compiled = compile_program(path, asked.program, as_level(asked.level), **passes)
     _warn(compiled)
     externs = load_externs(asked.externs_file) if asked.externs_file is not None else []
     bind_externs(compiled.ir.externs, externs)
@@ -80,10 +81,11 @@ def run(**given: Any) -> int:
     budget_for(compiled.ir.budget, limits)
     stores = stores_given(asked.stores)
     BoundStores(compiled.ir, stores).read()
+    inputs = inputs_given(compiled, asked.settings, asked.input_json, asked.inputs_file)
     job = Job(
         asked=asked,
-        program=compiled,
-        inputs=inputs_given(compiled, asked.settings, asked.input_json, asked.inputs_file),
+        program=specialized(compiled, asked.settings, inputs),
+        inputs=inputs,
         engine=engines_given(asked.engines, asked.tokenizer_path),
         models=models_given(compiled.models, asked.models),
         externs=externs,

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ttsc.cli.options import disable_option, level_option, program_option
+from ttsc.cli.options import disable_option, enable_option, level_option, program_option, settings_option
 
 Decorated = Callable[..., Any]
 
@@ -35,6 +35,7 @@ class Asked:
     seed: int
     level: int
     disabled: tuple[str, ...]
+    enabled: tuple[str, ...]
     concurrency: int
     as_json: bool
     out: Path | None
@@ -44,9 +45,7 @@ class Asked:
 _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
     click.argument("file", metavar="FILE"),
     program_option,
-    click.option(
-        "--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter. May be given several times."
-    ),
+    settings_option("A parameter. May be given several times."),
     click.option("--input", "input_json", metavar="JSON", help='One input, as in \'{"question": "…"}\'.'),
     click.option(
         "--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line; - is stdin."
@@ -88,6 +87,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
     click.option("--seed", type=int, default=0, show_default=True, help="Every candidate's seed derives from it."),
     level_option,
     disable_option,
+    enable_option,
     click.option(
         "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Inputs in flight at once."
     ),
