@@ -12,7 +12,7 @@ import json
 import os
 import tempfile
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,11 +36,14 @@ class NotData(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Values and where they came from; `note` says what was wrong with what was kept, or why it could not be."""
+    """Values and where they came from; `note` says what was wrong with what was kept, or why it could not be. `read`:
+    they were read from the folder just now.
+    """
 
     values: Values
     source: Literal["computed", "kept", "shared", "repaired"]
     note: str = ""
+    read: bool = False
 
 
 class Artifacts:
@@ -51,6 +54,10 @@ class Artifacts:
         self._refresh = refresh
         self._memory: dict[str, Values] = {}
         self._place = f"memory {id(self)}" if folder is None else str(folder.absolute())
+
+    def preload(self, key: str, values: Sequence[object]) -> None:
+        """Hold the values of a key, as `encoded`, in memory, as if they had been read."""
+        self._memory[key] = tuple(decoded(value) for value in values)
 
     async def get(
         self,
@@ -64,9 +71,10 @@ class Artifacts:
         """
         shared = False
         while True:
+            known = key in self._memory
             values, note = self._kept(key, count)
             if values is not None:
-                return Found(values, "shared" if shared else "kept")
+                return Found(values, "shared" if shared else "kept", read=not known)
             claim, mine = self._claim(key)
             if not mine:
                 await wait(asyncio.shield(asyncio.wrap_future(claim)))

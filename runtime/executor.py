@@ -42,13 +42,14 @@ from ttsc.runtime.blocks import Job, start_block
 from ttsc.runtime.dag import execute_dag
 from ttsc.runtime.draws import execute_draw
 from ttsc.runtime.editing import execute_cut, execute_force
-from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult
+from ttsc.runtime.events import Event, InputStarted, RunEnded, RunFailure, RunResult
 from ttsc.runtime.externs import execute_extern
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, Broken, RunFailed, engine_failure, failed
 from ttsc.runtime.generation import execute_generate
 from ttsc.runtime.leases import Cell, Use, resolved
 from ttsc.runtime.offline import execute_offline
 from ttsc.runtime.prompts import execute_turn
+from ttsc.runtime.records import recordable
 from ttsc.runtime.regions import execute_if, execute_map, execute_repeat
 from ttsc.runtime.results import result_of
 from ttsc.runtime.run import MAX_REQUESTS, Run
@@ -98,6 +99,9 @@ async def run_plan(
         max_requests=max_requests,
         budget=program.budget if budget is None else budget,
     )
+    if session.records is not None:
+        session.records.begin(run)
+    observed(InputStarted(recordable(arguments), started, input_index))
     held = {slot.name: tuple((stores or {}).get(slot.name, ())) for slot in program.stores}
     values: list[object] = []
     error: RunFailure | None = None

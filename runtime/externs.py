@@ -23,6 +23,7 @@ from ttsc.compiler.values.types import Allowed, Interval, ListOf, OptionalOf, Pa
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
+from ttsc.runtime.records import NotRecordable, Site, to_json
 from ttsc.runtime.values import CandidateValue, frozen, plain
 
 MAX_MESSAGE = 500
@@ -40,15 +41,22 @@ async def execute_extern(job: Job, node: Extern) -> None:
     refusal = run.ledger.refusal()
     if refusal is not None:
         raise refusal
+    site, records = Site(node.result.id, job.scope.path), run.session.records
+    known = None if records is None else records.call(run, site, node, arguments)
+    if known is not None:
+        job.cell.resolve(frozen(await known))
+        return
     function = run.externs.get(node.name)
     if function is None:
         raise extern_failure(
             EXTERN_MISSING, f"no function was given for the extern `{node.name}`", "pass it with the run's externs"
         )
     signature = run.signatures.get(node.name)
-    work = _Call(job, node, function, signature, arguments)
+    work = _Call(job, node, function, signature, arguments, site)
     if signature is not None and signature.kind == "environment":
         async with run.world:
+            if records is not None:
+                await records.calling(run, site, node, arguments)
             await run.session.extern_limit.acquire(run.session.draw())
             await _to_the_end(work.perform())
     else:
@@ -79,6 +87,7 @@ class _Call:
     function: Callable[..., object]
     signature: ExternSignature | None
     arguments: Sequence[object]
+    site: Site
 
     async def queued(self) -> None:
         """Wait for a free place, then call."""
@@ -90,23 +99,57 @@ class _Call:
         """Call, in a place that was acquired, and give the place back."""
         run, name = self.job.run, self.node.name
         started = run.session.now_s()
-        error = ""
+        value: object = None
+        error: RunFailed | None = None
+        ended = False
         try:
-            value = await _call(self.function, self.arguments, run.session.extern_timeout_s)
-            self.job.cell.resolve(checked(value, name, self.signature))
+            value = checked(
+                await _call(self.function, self.arguments, run.session.extern_timeout_s), name, self.signature
+            )
+            ended = True
         except TimeoutError:
-            error = f"the extern `{name}` did not return within {run.session.extern_timeout_s:g} s"
-            raise extern_failure(EXTERN_TIMED_OUT, error) from None
+            message = f"the extern `{name}` did not return within {run.session.extern_timeout_s:g} s"
+            error = extern_failure(EXTERN_TIMED_OUT, message)
+            raise error from None
         except RunFailed as failure:
-            error = failure.failure.message
+            error = failure
             raise
         except Exception as raised:
-            error = f"the extern `{name}` raised {type(raised).__name__}: {str(raised)[:MAX_MESSAGE]}"
-            raise extern_failure(EXTERN_RAISED, error) from raised
+            message = f"the extern `{name}` raised {type(raised).__name__}: {str(raised)[:MAX_MESSAGE]}"
+            error = extern_failure(EXTERN_RAISED, message)
+            raise error from raised
         finally:
             run.session.extern_limit.release()
-            now = run.session.now_s()
-            run.emit(ExternCalled(self.node.result.id, name, now - started, now, error, run.input_index))
+            if ended or error is not None:
+                self._record(value, None if error is None else error.failure)
+            run.emit(self._event(started, ended, value, None if error is None else error.failure))
+        self.job.cell.resolve(value)
+
+    def _record(self, value: object, error: RunFailure | None) -> None:
+        run = self.job.run
+        if run.session.records is not None:
+            run.session.records.called(run, self.site, self.node, self.arguments, value, error)
+
+    def _event(self, started: float, ended: bool, value: object, error: RunFailure | None) -> ExternCalled:
+        data, now = None, self.job.run.session.now_s()
+        if ended:
+            try:
+                data = to_json(value)
+            except NotRecordable:
+                ended = False
+        return ExternCalled(
+            self.node.result.id,
+            self.node.name,
+            now - started,
+            now,
+            "" if error is None else error.message,
+            self.job.run.input_index,
+            str(self.site),
+            data,
+            ended,
+            "" if error is None else error.code,
+            "" if error is None else error.hint,
+        )
 
 
 async def _call(function: Callable[..., object], arguments: Sequence[object], timeout_s: float) -> object:

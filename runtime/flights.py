@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ttsc.backends.protocol import EngineError, Progress, RequestFailed, RequestRefused
 from ttsc.runtime.events import Event, RequestEnded, RequestRetried, RequestStarted, TokensArrived
@@ -23,6 +23,7 @@ from ttsc.runtime.failures import Broken, RunFailed, engine_failure
 from ttsc.runtime.leases import Promise
 from ttsc.runtime.ledger import Reservation
 from ttsc.runtime.prefix import Leader
+from ttsc.runtime.records import Site
 from ttsc.runtime.work import Answer, Work, ability, kind_of, most_tokens, perform, tally
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ class Ticket:
     starting: Callable[[int, int], Awaitable[Reservation]]
     speculative: bool = False
     critical: int = 0
-    site: Any = None
+    site: Site = Site("")
 
 
 class Flight:
@@ -168,6 +169,7 @@ class Flight:
                 ticket.parent,
                 self._started_s,
                 kind=kind_of(ticket.work),
+                site=str(ticket.site),
             )
         )
         try:
@@ -186,6 +188,8 @@ class Flight:
         self._end(counts.finish, answer, tokenizer.decode(counts.output_ids), "")
         if counts.finish == "abort" and not self._abandoned:
             raise RequestFailed("the engine aborted the request, although nobody here asked for it")
+        if self._session.records is not None and counts.finish != "abort":
+            self._session.records.answered(ticket, answer)
         return answer
 
     def _end(self, finish: str, answer: Answer | None, text: str, error: str) -> None:
@@ -206,6 +210,10 @@ class Flight:
                 error,
                 kind=kind_of(self._ticket.work),
                 scored_tokens=counts.scored_tokens if counts else 0,
+                output_ids=counts.output_ids if counts else (),
+                matched=counts.matched if counts else None,
+                logprobs=counts.logprobs if counts else None,
+                values=counts.values if counts else (),
             )
         )
 

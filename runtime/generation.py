@@ -4,6 +4,9 @@ Element i * count + j is the j-th continuation of source i. Each element is a ta
 a step of one beam does not wait for the other beams. An element that nobody needs any more is aborted on the engine;
 one of a request that the plan says must not be aborted runs to its end. An option that is a list is a grid: the j-th
 continuation of each source takes its element j, from the start again where it is shorter.
+
+In waves, an element begins when it is demanded ("gated"), or at once, but after what is needed for sure until it is
+demanded ("ranked").
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.plan.nodes import Request
 from ttsc.runtime.blocks import Job, guarded
 from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, engine_failure, failed
-from ttsc.runtime.flights import Flight, Ticket
+from ttsc.runtime.flights import Ticket
+from ttsc.runtime.records import Flying, Site
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, slots_of
 from ttsc.runtime.values import (
     CandidateValue,
@@ -53,22 +57,47 @@ class Generation:
         self._prompts: dict[int, tuple[Ids, Ids]] = {}
         """Per source: the whole prompt, and its part that the candidate generated."""
         length = len(self._slots) * count
-        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(source))
-        self._flights: dict[int, Flight] = {}
-        self._tasks = [job.run.spawn(self._element(index), f"{node.result.id}[{index}]") for index in range(length)]
+        waves = node.waves if job.run.cascade.enabled else ""
+        self._ranked = waves == "ranked"
+        self._promoted = 0
+        self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(source), self._demanded)
+        self._flights: dict[int, Flying] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._begun = 0
+        """How many elements, from the first on, have begun, or were needed by nobody when it was their turn."""
+        self._begin(0 if waves == "gated" else length)
 
     async def finish(self) -> None:
+        """Until every element has its outcome and no task is left. One that never begins is abandoned some time."""
+        for index in range(self.stream.length):
+            await self.stream.slot(index).wait()
         if self._tasks:
-            await asyncio.wait(self._tasks)
+            await asyncio.wait(self._tasks.values())
+
+    def _begin(self, upto: int) -> None:
+        for index in range(self._begun, upto):
+            if not self.stream.slot(index).done:
+                self._tasks[index] = self._run.spawn(self._element(index), f"{self._node.result.id}[{index}]")
+        self._begun = max(self._begun, upto)
+
+    def _demanded(self, upto: int) -> None:
+        self._begin(upto)
+        for index in range(self._promoted, upto):
+            flight = self._flights.get(index)
+            if flight is not None:
+                flight.promote()
+        self._promoted = upto
 
     def _abandon(self, index: int) -> None:
-        if self._request is not None and not self._request.abortable:
+        task = self._tasks.get(index)
+        if task is not None and self._request is not None and not self._request.abortable:
             return
         self.stream.set(index, LEFT_OUT)
         flight = self._flights.get(index)
         if flight is not None:
             flight.abandon()
-        self._tasks[index].cancel()
+        if task is not None:
+            task.cancel()
         self._release_source(index)
 
     def _release_source(self, index: int) -> None:
@@ -151,6 +180,8 @@ class Generation:
             emit=self._run.emit,
             on_tokens=lambda tokens: self.stream.advance(index, candidate.tokens + tokens),
             starting=self._run.starting,
+            site=Site(node.result.id, self._job.scope.path, index),
+            speculative=self._ranked and index >= self.stream.demanded,
             critical=0 if request is None else request.critical,
         )
 

@@ -76,6 +76,21 @@ class Ledger:
         limit = self._limits.get("latency")
         return None if limit is None else limit.amount
 
+    @property
+    def spent(self) -> int:
+        """Tokens that requests which ended have cost."""
+        return self._spent
+
+    @property
+    def calls(self) -> int:
+        """Requests sent, and those that are about to be."""
+        return self._calls
+
+    def charge(self, tokens: int, calls: int) -> None:
+        """Count what a run that was cut off has spent on this input."""
+        self._spent += tokens
+        self._calls += calls
+
     async def reserve(self, ticket: int, tokens: int) -> Reservation:
         """Wait until a request that may cost so many tokens fits; lowest ticket first. Raises what refuses it."""
         if self._waiting or not self._fits(tokens):

@@ -43,7 +43,8 @@ async def execute_offline(job: Job, node: Offline, execute: Execute) -> None:
         await run.in_time(waiting())
 
     found = await run.session.artifacts.get(key, len(node.results), compute, wait)
-    run.emit(OfflineTaken(node.id, key, found.source, run.session.now_s(), found.note, run.input_index))
+    values = [encoded(value) for value in found.values] if found.read else None
+    run.emit(OfflineTaken(node.id, key, found.source, run.session.now_s(), found.note, run.input_index, values))
     for cell, value in zip(job.cells, found.values, strict=True):
         cell.resolve(value)
 

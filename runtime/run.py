@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 from ttsc.backends.protocol import Tokenizer
 from ttsc.compiler.ir.nodes import ExternSignature, Limit
 from ttsc.compiler.plan.nodes import Plan, Request
-from ttsc.runtime.events import Event
-from ttsc.runtime.failures import LIMIT_REACHED, MODEL_UNBOUND, RunFailed, RunStopped, failed
-from ttsc.runtime.flights import Flight, Ticket
+from ttsc.runtime.events import DeadlineReached, Event, RequestGivenUp
+from ttsc.runtime.failures import LIMIT_REACHED, MODEL_UNBOUND, Broken, RunFailed, RunStopped, failed
+from ttsc.runtime.flights import Ticket
 from ttsc.runtime.leases import Cascade, Promise
-from ttsc.runtime.ledger import Ledger, Reservation
+from ttsc.runtime.ledger import Claim, Ledger, Reservation
 from ttsc.runtime.operands import Operands
 from ttsc.runtime.prefix_trie import PrefixTrie
+from ttsc.runtime.records import Flying
 from ttsc.runtime.session import Lane, Session
 
 MAX_ROUNDS = 10_000
@@ -65,10 +66,18 @@ class Run:
         self.expired = Promise()
         self.world = asyncio.Lock()
         """Held by the environment call under way: there is one at a time, also where a budget gave a round up."""
+        self.elapsed_before_s = 0.0
+        """Seconds that this input has had in a run that was cut off."""
         self._deadline: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._flights: set[Flight] = set()
+        self._flights: set[Flying] = set()
         self._tries: dict[int, PrefixTrie] = {}
+        self._counted: dict[int, Lane] = {}
+        """By the identity of a prompt, which continuations of one source share: where it was counted."""
+        self._prompts: list[tuple[int, ...]] = []
+        """Keeps them, so that identities stay theirs."""
+        self._landed: asyncio.Future[None] | None = None
+        """Resolves when no flight is left."""
         self._max_requests = max_requests
         self._started = 0
 
@@ -83,19 +92,42 @@ class Run:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
 
-    def fly(self, lane: Lane, ticket: Ticket) -> Flight:
-        trie = self._tries.setdefault(id(lane), PrefixTrie())
-        trie.insert(ticket.ids)
-        flight = self.session.submit(ticket.role, ticket)
+    def fly(self, lane: Lane, ticket: Ticket) -> Flying:
+        if self._counted.get(id(ticket.ids)) is not lane:
+            self._counted[id(ticket.ids)] = lane
+            self._prompts.append(ticket.ids)
+            self._tries.setdefault(id(lane), PrefixTrie()).insert(ticket.ids)
+        records = self.session.records
+        known = None if records is None else records.flight(self, lane, ticket)
+        flight: Flying = known or self.session.submit(ticket.role, ticket)
+        flight.outcome.on_done(lambda outcome: self._given_up(ticket, outcome))
         self._flights.add(flight)
-        flight.task.add_done_callback(lambda _: self._flights.discard(flight))
+        flight.on_over(lambda: self._landing(flight))
         return flight
 
-    async def starting(self, number: int, tokens: int) -> Reservation:
-        """Asked before every request: waits until it fits the budget, and refuses one too many."""
-        reservation = await self.ledger.reserve(number, tokens)
-        self._started += 1
-        if self._started > self._max_requests:
+    def _landing(self, flight: Flying) -> None:
+        self._flights.discard(flight)
+        if not self._flights and self._landed is not None:
+            self._landed.set_result(None)
+            self._landed = None
+
+    def _given_up(self, ticket: Ticket, outcome: Promise) -> None:
+        error = outcome.error
+        if error is not None and not isinstance(error, Broken):
+            fatal, now = isinstance(error, RunStopped), self.session.now_s()
+            cut = self.ledger.cut
+            self.emit(RequestGivenUp(ticket.node, str(ticket.site), error.failure, fatal, cut, now, self.input_index))
+
+    def starting(
+        self, number: int, tokens: int, granted: Callable[[Reservation], None], refused: Callable[[RunFailed], None]
+    ) -> Claim:
+        """Asked before every request: grants it once it fits the budget, and refuses one too many."""
+
+        def begun(reservation: Reservation) -> None:
+            self._started += 1
+            if self._started <= self._max_requests:
+                granted(reservation)
+                return
             reservation.withdraw()
             error = RunStopped(
                 failed(
@@ -105,20 +137,25 @@ class Run:
                 ).failure
             )
             self.stop(error)
-            raise error
-        return reservation
+            refused(error)
+
+        return self.ledger.claim(number, tokens, begun, refused)
 
     def watch_deadline(self) -> None:
         """From now on the time that the budget gives runs."""
-        if self.ledger.deadline_s is not None:
-            self._deadline = asyncio.get_running_loop().call_later(self.ledger.deadline_s, self._expire)
+        records = self.session.records
+        if self.ledger.deadline_s is not None and not (records is not None and records.deadline(self)):
+            left = max(0.0, self.ledger.deadline_s - self.elapsed_before_s)
+            self._deadline = asyncio.get_running_loop().call_later(left, self.expire)
 
     def end_deadline(self) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """The time is over: what runs is given up, and nothing starts any more."""
         error = self.ledger.expire()
+        self.emit(DeadlineReached(self.ledger.cut, self.session.now_s(), self.input_index))
         for flight in tuple(self._flights):
             flight.expire(error)
         self.expired.resolve(None, error)
@@ -149,7 +186,11 @@ class Run:
 
     async def settle(self) -> None:
         """Until everything that was started has ended."""
-        while waiting := {*self._tasks, *(flight.task for flight in self._flights)}:
+        while self._tasks or self._flights:
+            waiting: set[asyncio.Future[None]] = set(self._tasks)
+            if self._flights:
+                self._landed = self._landed or asyncio.get_running_loop().create_future()
+                waiting.add(self._landed)
             await asyncio.wait(waiting)
 
     def cancel(self) -> None:

@@ -15,6 +15,7 @@ from ttsc.compiler.ir.nodes import Score
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.failures import INVALID_ARGUMENT, REWARD_SHAPE, engine_failure, failed
 from ttsc.runtime.flights import Ticket
+from ttsc.runtime.records import Site
 from ttsc.runtime.session import Lane
 from ttsc.runtime.values import (
     CandidateValue,
@@ -161,6 +162,7 @@ class Scorer:
             emit=run.emit,
             on_tokens=lambda _: None,
             starting=run.starting,
+            site=Site(self._node.result.id, self._job.scope.path, index),
             critical=0 if request is None else request.critical,
         )
 

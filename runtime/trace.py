@@ -16,11 +16,15 @@ from typing import Any, Self, TextIO
 
 from ttsc.backends.protocol import EngineInfo
 from ttsc.runtime.events import (
+    AnswerTaken,
+    DeadlineReached,
     Decided,
     Event,
     ExternCalled,
+    InputStarted,
     OfflineTaken,
     RequestEnded,
+    RequestGivenUp,
     RequestRetried,
     RequestStarted,
     RunEnded,
@@ -34,13 +38,17 @@ FORMAT = 1
 _EVENTS: dict[str, type] = {
     kind.__name__: kind
     for kind in (
+        InputStarted,
         RequestStarted,
         TokensArrived,
         RequestEnded,
         RequestRetried,
+        RequestGivenUp,
+        AnswerTaken,
         ExternCalled,
         Decided,
         OfflineTaken,
+        DeadlineReached,
         RunEnded,
     )
 }
@@ -164,6 +172,11 @@ def _event(kind: str, data: dict[str, Any], number: int) -> Event:
             result["error"] = _built(RunFailure, result["error"], number)
         result["appended"] = {name: tuple(items) for name, items in result.get("appended", {}).items()}
         data["result"] = _built(RunResult, result, number)
+    if kind in ("RequestEnded", "AnswerTaken"):
+        for name in ("output_ids", "logprobs", "values"):
+            data[name] = None if data.get(name) is None else tuple(data[name])
+    if kind == "RequestGivenUp":
+        data["failure"] = _built(RunFailure, data["failure"], number)
     if kind == "Decided":
         data["tally"] = tuple((str(name), float(worth)) for name, worth in data["tally"])
     event: Event = _built(_EVENTS[kind], data, number)

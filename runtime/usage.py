@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from ttsc.runtime.events import Event, ExternCalled, RequestEnded, RequestRetried, RequestStarted, Usage
+from dataclasses import replace
+
+from ttsc.runtime.events import AnswerTaken, Event, ExternCalled, RequestEnded, RequestRetried, RequestStarted, Usage
 
 _COUNTS = (
     "requests",
@@ -16,6 +18,8 @@ _COUNTS = (
     "scored_tokens",
     "rewards",
     "embeddings",
+    "taken_requests",
+    "taken_tokens",
 )
 
 
@@ -28,6 +32,7 @@ class UsageMeter:
         self._by_node: dict[str, dict[str, int]] = {}
         self._roles: dict[str, str] = {}
         self._extern_calls = 0
+        self._taken_calls = 0
 
     def add(self, event: Event) -> None:
         match event:
@@ -50,8 +55,24 @@ class UsageMeter:
                     rewards=int(event.kind == "reward" and finish == "done"),
                     embeddings=int(event.kind == "embed" and finish == "done"),
                 )
-            case ExternCalled():
+            case AnswerTaken():
+                computed = max(0, event.prompt_tokens - event.cached_tokens)
+                self._count(
+                    event.role,
+                    event.node,
+                    requests=1,
+                    prefill_tokens=computed,
+                    cached_tokens=event.cached_tokens,
+                    decoded_tokens=event.completion_tokens,
+                    scored_tokens=event.scored_tokens,
+                    rewards=int(event.kind == "reward"),
+                    embeddings=int(event.kind == "embed"),
+                    taken_requests=1,
+                    taken_tokens=computed + event.completion_tokens,
+                )
+            case ExternCalled(taken=taken):
                 self._extern_calls += 1
+                self._taken_calls += int(taken)
 
     def _count(self, role: str, node: str, **amounts: int) -> None:
         by_model = self._by_model.setdefault(role, dict.fromkeys(_COUNTS, 0))
@@ -64,10 +85,17 @@ class UsageMeter:
         return Usage(
             **self._total,
             extern_calls=self._extern_calls,
+            taken_calls=self._taken_calls,
             distinct_tokens=distinct_tokens,
             by_model={name: dict(counts) for name, counts in self._by_model.items()},
             by_node={name: dict(counts) for name, counts in self._by_node.items()},
         )
+
+
+def all_taken(usage: Usage) -> Usage:
+    """The same usage, of a run whose result was taken as a whole."""
+    computed = usage.prefill_tokens + usage.decoded_tokens
+    return replace(usage, taken_requests=usage.requests, taken_tokens=computed, taken_calls=usage.extern_calls)
 
 
 def total(usages: list[Usage]) -> Usage:
@@ -82,7 +110,7 @@ def total(usages: list[Usage]) -> Usage:
                     row[key] = row.get(key, 0) + amount
         return result
 
-    names = (*_COUNTS, "extern_calls", "distinct_tokens")
+    names = (*_COUNTS, "extern_calls", "distinct_tokens", "taken_calls")
     return Usage(
         **{name: sum(getattr(usage, name) for usage in usages) for name in names},
         by_model=merged([usage.by_model for usage in usages]),

@@ -76,6 +76,10 @@ class Tally:
     completion_tokens: int = 0
     output_ids: tuple[int, ...] = ()
     scored_tokens: int = 0
+    matched: str | int | None = None
+    logprobs: tuple[float, ...] | None = None
+    values: tuple[float, ...] = ()
+    """What was scored: log-probabilities, rewards, or the vector."""
 
     @property
     def computed(self) -> int:
@@ -125,19 +129,22 @@ async def perform(
     work: Work,
     on_progress: Callable[[Progress], None],
     leads: bool,
+    priority: int = 0,
 ) -> Answer:
-    """Ask the engine. `leads`: others wait for the first token, so it has to be seen."""
+    """Ask the engine. `leads`: others wait for the first token, so it has to be seen. `priority`: for engines that
+    serve the greater ones first.
+    """
     match work:
         case Decoding():
             stream = work.stream or leads
-            request = GenerateRequest(request_id, ids, work.sampling, stream, work.logprobs, work.images)
+            request = GenerateRequest(request_id, ids, work.sampling, stream, work.logprobs, work.images, priority)
             return await engine.generate(request, on_progress if stream else None)
         case Scoring(start):
-            return await engine.score(ScoreRequest(request_id, ids, start))
+            return await engine.score(ScoreRequest(request_id, ids, start, priority))
         case Rewarding():
-            return await engine.reward(RewardRequest(request_id, ids))
+            return await engine.reward(RewardRequest(request_id, ids, priority))
         case Embedding():
-            return await engine.embed(EmbedRequest(request_id, ids))
+            return await engine.embed(EmbedRequest(request_id, ids, priority))
         case _:
             assert_never(work)
 
@@ -151,10 +158,12 @@ def tally(answer: Answer) -> Tally:
                 answer.cached_tokens,
                 answer.completion_tokens,
                 answer.output_ids,
+                matched=answer.matched,
+                logprobs=answer.logprobs,
             )
-        case Scored():
-            return Tally("done", answer.prompt_tokens, answer.cached_tokens, scored_tokens=len(answer.logprobs))
-        case Rewarded() | Embedded():
-            return Tally("done", answer.prompt_tokens)
+        case Scored(logprobs=values):
+            return Tally("done", answer.prompt_tokens, answer.cached_tokens, scored_tokens=len(values), values=values)
+        case Rewarded(values=values) | Embedded(vector=values):
+            return Tally("done", answer.prompt_tokens, values=values)
         case _:
             assert_never(answer)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ttsc.runtime.events import (
+    AnswerTaken,
     Decided,
     Event,
     ExternCalled,
@@ -69,13 +70,15 @@ class View:
                     known.tail = (known.tail + event.text)[-160:]
             case RequestEnded():
                 return self._end(event)
+            case AnswerTaken():
+                return f"{event.node}[{event.index}] {event.completion_tokens} tokens taken from the journal"
             case Decided():
                 self.decisions[(event.input, event.node)] = event
                 return decided_line(event)
             case RequestRetried():
                 return f"{event.node}: {event.error}; attempt {event.attempt} in {event.delay_s:.1f} s"
             case ExternCalled():
-                ended = f"failed: {event.error}" if event.error else "done"
+                ended = f"failed: {event.error}" if event.error else "taken from the journal" if event.taken else "done"
                 return f"{event.name} {ended} in {event.duration_s:.2f} s"
             case OfflineTaken():
                 return f"{event.node} {event.source}" + (f": {event.note}" if event.note else "")
