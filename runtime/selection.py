@@ -2,7 +2,8 @@
 
 The lists of a selection (elements, keys, weights) are columns of one table; a row has arrived once all of its cells
 have, and is absent if one of them is. With `early` the first moment at which the rule is decided ends everything that
-is still outstanding, and rows that cannot win are let go one by one before that. Without, every row is waited for.
+is still outstanding, and rows that cannot win are let go one by one before that; until then it demands the rows that
+the rule surely needs, in waves if the rule has some. Without, every row is waited for.
 
 If nothing is left to select from because elements failed, the selection fails with what happened to the first of them.
 """
@@ -15,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ttsc.compiler.ir.nodes import FirstFinished, Quantified, Select, Value
+from ttsc.compiler.ir.nodes import FirstFinished, Majority, Quantified, Select, Sequential, Value
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.decisions import NOTHING, Decision, Settled, decision_for
@@ -78,12 +79,13 @@ class Table:
 class Selection:
     """One Select node while it runs."""
 
-    def __init__(self, job: Job, node: Select, table: Table, decision: Decision, cause: RunFailure | None) -> None:
+    def __init__(self, job: Job, node: Select, lists: list[object], table: Table, decision: Decision) -> None:
         self._job = job
         self._node = node
+        self._streams = [each for each in lists if isinstance(each, Stream)]
         self._table = table
         self._decision = decision
-        self._cause = cause
+        self._cause = cause_of(lists[0])
         self._released: set[int] = set()
 
     async def decide(self) -> Settled:
@@ -94,7 +96,17 @@ class Selection:
                 return settled
             if self._node.early:
                 self._release_losers()
+            self._demand()
             await self._table.changed.wait()
+
+    def _demand(self) -> None:
+        rule = self._node.rule
+        need = self._decision.need() if self._node.early else len(self._table.rows)
+        wave = rule.wave if isinstance(rule, Majority | Sequential) else 0
+        if wave:
+            need = -(-need // wave) * wave
+        for stream in self._streams:
+            stream.demand(need)
 
     def _feed(self) -> None:
         table = self._table
@@ -133,7 +145,7 @@ class Selection:
         node = self._node
         rows = self._table.rows
         chosen = Elements([row[0] for i in settled.winners if (row := rows[i]) is not None], self._why_fewer())
-        if node.op in ("keep", "stop_first"):
+        if node.op in ("keep", "stop_first", "leading"):
             return chosen
         if node.op == "best":
             if not chosen:
@@ -187,6 +199,9 @@ class Selection:
             tally=self._decision.tally(),
             time_s=self._job.run.session.now_s(),
             input=self._job.run.input_index,
+            rule=self._decision.rule_name,
+            looked=self._decision.looked,
+            confidence=self._decision.confidence,
         )
 
 
@@ -204,7 +219,7 @@ async def execute_select(job: Job, node: Select) -> None:
     if isinstance(over, Stream) and isinstance(node.rule, FirstFinished) and len(over.progress) == len(rows):
         table.progressed.update(enumerate(over.progress))
         unwatch = over.watch(table.progress)
-    selection = Selection(job, node, table, decision, cause_of(over))
+    selection = Selection(job, node, lists, table, decision)
     try:
         settled = await selection.decide()
     finally:
@@ -223,7 +238,7 @@ def _columns(node: Select) -> list[Value]:
 
 async def _aligned(node: Select, lists: list[object]) -> list[list[Promise]]:
     """Columns of equal length. A complete list stands beside a stream with holes by its order among what is present."""
-    columns = [slots_of(each) for each in lists]
+    columns = [slots_of(each, lazily=True) for each in lists]
     if len({len(column) for column in columns}) > 1:
         columns = [slots_of(await complete(each)) for each in lists]
         if len({len(column) for column in columns}) > 1:

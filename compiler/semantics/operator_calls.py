@@ -184,6 +184,14 @@ class OperatorCalls(OperatorArguments):
                     what = "one of by, same and near" if not ways else f"one of {' and '.join(ways)}, not both"
                     hint = "by=key, same=(a, b) => …, or near=x => embed(x, model=…)"
                     self.reporter.error("E0327", f"'cluster' needs {what}", call.span, "what makes a group?", hint)
+            case "vote" if bound["stop"] != "never" and bound["weight"] is not None:
+                self.reporter.error(
+                    "E0361",
+                    f"'stop={bound['stop']}' of 'vote' counts votes, and these have weights",
+                    given["stop"].span,
+                    "for votes without weights",
+                    "a vote with weights is decided early by its bounds: leave 'stop' out",
+                )
             case "resample":
                 conditional = bound["method"] == "conditional"
                 if conditional and "reference" not in given:

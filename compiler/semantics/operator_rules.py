@@ -52,6 +52,14 @@ def misused(spec: Spec, arguments: Mapping[str, Argument], given: Collection[str
         case "resample":
             if "reference" in given and arguments["method"] != "conditional":
                 yield "reference", "for method=conditional only"
+        case "vote":
+            stop = arguments["stop"]
+            if "confidence" in given and stop not in ("adaptive", "beta", "sprt"):
+                yield "confidence", "for stop=adaptive, beta or sprt only"
+            if "window" in given and stop != "esc":
+                yield "window", "for stop=esc only"
+            if "share" in given and stop != "sprt":
+                yield "share", "for stop=sprt only"
         case "select":
             if "exploration" in given and arguments["policy"] != "uct":
                 yield "exploration", "for policy=uct only"

@@ -2,19 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import ceil, log2
 from typing import Literal, cast
 
 from ttsc.compiler.ir import nodes as ir
 from ttsc.compiler.ir.build.expressions import Env
 from ttsc.compiler.ir.build.operators.judgement import Judgement
-from ttsc.compiler.ir.build.operators.maps import Arguments, function, number
+from ttsc.compiler.ir.build.operators.maps import Arguments, constant_int, function, number
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.values.pure import MAX_ITEMS
 from ttsc.compiler.values.types import BOOL, FLOAT, INT, POOL, STR, ListOf, OptionalOf, PairOf, Type
 from ttsc.grammar.source import Span
 
 Ties = Literal["first", "last", "random"]
+
+
+def _rule_of_votes(a: Arguments) -> ir.Majority | ir.Sequential:
+    """Published schedules unless told otherwise: one by one, by windows, or all at once."""
+    ties, invalid = cast("Ties", a["ties"]), cast("Literal['drop', 'count']", a["invalid"])
+    wave = constant_int(a["wave"])
+    if a["stop"] == "never":
+        return ir.Majority(ties, invalid, number(a["max_weight"]), wave or 0)
+    stop = cast("Literal['adaptive', 'beta', 'esc', 'sprt']", a["stop"])
+    rule = ir.Sequential(stop, ties, invalid)
+    confidence = number(a["confidence"]) or rule.confidence
+    match stop:
+        case "adaptive":
+            return replace(rule, confidence=confidence, wave=wave or 1)
+        case "beta":
+            return replace(rule, confidence=confidence, wave=wave or 0)
+        case "sprt":
+            return replace(rule, confidence=confidence, share=number(a["share"]) or rule.share, wave=wave or 1)
+        case "esc":
+            window = constant_int(a["window"]) or rule.window
+            return replace(rule, window=window, wave=wave or window)
 
 
 class Selection(Judgement):
@@ -28,9 +50,7 @@ class Selection(Judgement):
         weights = None
         if a["weight"] is not None:
             weights = self.map(source, function(a["weight"]), env, ListOf(FLOAT), e.span)
-        rule = ir.Majority(
-            cast("Ties", a["ties"]), cast("Literal['drop', 'count']", a["invalid"]), number(a["max_weight"])
-        )
+        rule = _rule_of_votes(a)
         otherwise = self.value(a["otherwise"], env)
         return self.select("vote", over, rule, e.type, e.span, weights=weights, otherwise=otherwise)
 
