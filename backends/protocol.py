@@ -284,6 +284,11 @@ class Engine(Protocol):
     async def load(self) -> Load | None:
         """What it is doing now; None if it does not say. Cheap, but a round trip. Raises `EngineError`."""
 
+    async def probe(self) -> None:
+        """Return if the engine is there and still the one that `info` describes. Raises `EngineUnavailable` if nothing
+        answers, another `EngineError` if it is not the same: a server restarted with another model.
+        """
+
     async def close(self) -> None:
         """Release connections. Does not stop a server that others may use."""
 

@@ -13,10 +13,9 @@ would not fit if they cost nothing is refused, and so is every later one that co
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ttsc.compiler.ir.nodes import Limit
 from ttsc.runtime.failures import BUDGET_SPENT, RunFailed, failed
@@ -46,6 +45,23 @@ class Reservation:
             self._ledger.withdrawn(self._tokens)
 
 
+class Claim:
+    """A request that asks for a reservation: it is told of it, or of what refuses it, unless it was withdrawn."""
+
+    __slots__ = ("granted", "open", "refused", "tokens")
+
+    def __init__(
+        self, tokens: int, granted: Callable[[Reservation], None], refused: Callable[[RunFailed], None]
+    ) -> None:
+        self.tokens = tokens
+        self.granted = granted
+        self.refused = refused
+        self.open = True
+
+    def withdraw(self) -> None:
+        self.open = False
+
+
 class Ledger:
     """The account of one run. Without limits everything starts at once."""
 
@@ -60,8 +76,9 @@ class Ledger:
         self._spent = 0
         self._reserved = 0
         self._calls = 0
-        self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
+        self._waiting: list[tuple[int, int, Claim]] = []
         self._order = 0
+        self._serving = False
         self._expired = False
         self.cut = ""
         """The first clause that refused something, as written in a budget; "" so far."""
@@ -91,22 +108,20 @@ class Ledger:
         self._spent += tokens
         self._calls += calls
 
-    async def reserve(self, ticket: int, tokens: int) -> Reservation:
-        """Wait until a request that may cost so many tokens fits; lowest ticket first. Raises what refuses it."""
+    def claim(
+        self, ticket: int, tokens: int, granted: Callable[[Reservation], None], refused: Callable[[RunFailed], None]
+    ) -> Claim:
+        """Ask for a reservation for a request that may cost so many tokens. Once it fits, lowest ticket first,
+        `granted` is called with it; `refused` if it never will. Either may be called before this returns.
+        """
+        claim = Claim(tokens, granted, refused)
         if self._waiting or not self._fits(tokens):
             self._order += 1
-            turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            heapq.heappush(self._waiting, (ticket, self._order, tokens, turn))
+            heapq.heappush(self._waiting, (ticket, self._order, claim))
             self._serve()
-            try:
-                await turn
-            except asyncio.CancelledError:
-                if turn.done() and not turn.cancelled() and turn.exception() is None:
-                    self.withdrawn(tokens)
-                raise
         else:
-            self._take(tokens)
-        return Reservation(self, tokens)
+            self._grant(claim)
+        return claim
 
     def settled(self, reserved: int, cost: int) -> None:
         self._reserved -= reserved
@@ -127,28 +142,42 @@ class Ledger:
         self._expired = True
         error = self._refused("latency")
         waiting, self._waiting = self._waiting, []
-        for *_, turn in waiting:
-            if not turn.done():
-                turn.set_exception(error)
+        for *_, claim in waiting:
+            if claim.open:
+                claim.open = False
+                claim.refused(error)
         return error
 
     def _serve(self) -> None:
         """Let go what fits, lowest ticket first, and refuse what never will."""
+        if self._serving:  # called by what is told here: the loop below sees what it changed
+            return
+        self._serving = True
+        try:
+            self._serve_all()
+        finally:
+            self._serving = False
+
+    def _serve_all(self) -> None:
         while self._waiting:
-            _, _, tokens, turn = self._waiting[0]
-            if turn.done():
-                heapq.heappop(self._waiting)
-                continue
-            resource = self._breaks(tokens)
-            if resource is not None:
-                heapq.heappop(self._waiting)
-                turn.set_exception(self._refused(resource, tokens))
-            elif self._fits(tokens):
-                heapq.heappop(self._waiting)
-                self._take(tokens)
-                turn.set_result(None)
-            else:
+            claim = self._waiting[0][2]
+            resource = self._breaks(claim.tokens) if claim.open else None
+            if claim.open and resource is None and not self._fits(claim.tokens):
                 return
+            heapq.heappop(self._waiting)
+            if not claim.open:
+                continue
+            if resource is None:
+                self._grant(claim)
+            else:
+                claim.open = False
+                claim.refused(self._refused(resource, claim.tokens))
+
+    def _grant(self, claim: Claim) -> None:
+        claim.open = False
+        self._reserved += claim.tokens
+        self._calls += 1
+        claim.granted(Reservation(self, claim.tokens))
 
     def _fits(self, tokens: int) -> bool:
         if self._breaks(tokens) is not None:
@@ -166,10 +195,6 @@ class Ledger:
         if total is not None and self._spent + tokens > total.amount:
             return "tokens"
         return None
-
-    def _take(self, tokens: int) -> None:
-        self._reserved += tokens
-        self._calls += 1
 
     def _refused(self, resource: str, tokens: int = 0) -> RunFailed:
         limit = self._limits[resource]

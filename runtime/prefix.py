@@ -1,19 +1,21 @@
 """The prefix gate: one useful request warms a cold shared prefix, the others follow.
 
 An engine that gets k requests with one cold prompt at once may prefill it k times. So a request whose prompt shares
-at least `threshold` tokens, beyond what is already warm, with a request in flight that has not produced its first
-token, waits for that token: then the prefix is in the cache. The request it waits for is its leader; if a leader
-fails or is cancelled, the first of those that waited takes its place. Prompts that share more than the leader's
-prefix sort themselves out in the next round, so a tree of prefixes is warmed level by level, also across inputs.
+at least `threshold` tokens, beyond what is already warm, with a request that was sent and has not produced its first
+token, waits for that token: then the prefix is in the cache. The request it waits for is its leader. It is asked for
+when a request could be sent, so that a leader is always under way and nobody waits for one that is itself waiting.
+When the first token comes all its followers go at once, as far as the limit lets them; prompts that share more than
+the leader's prefix sort themselves out in the next round, so a tree of prefixes is warmed level by level, also across
+inputs. If a leader fails or is aborted, the first of those that waited takes its place.
 
 What is warm is a model of the engine's cache: prompts whose first token came, and what was generated after them. It
 is bounded; the least recently used leaves go first. If the engine evicted something that is thought warm, followers
-compute it again: slower, never wrong.
+compute it again: slower, never wrong. An engine that was restarted has nothing (`forget`).
 """
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 from ttsc.backends.protocol import EngineInfo
 from ttsc.runtime.prefix_trie import Ids, Node, PrefixTrie
@@ -28,34 +30,31 @@ def default_threshold(info: EngineInfo) -> int:
 
 
 class Leader:
-    """A request in flight before its first token. `path` are the trie's nodes of its prompt."""
+    """A request on its way to its first token. `node` is where its prompt ends."""
 
-    __slots__ = ("_waiting", "ids", "leads")
+    __slots__ = ("_waiting", "leads", "node")
 
-    def __init__(self, ids: Ids, leads: bool) -> None:
-        self.ids = ids
-        self.leads = leads
-        self._waiting: list[asyncio.Future[None]] = []
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.leads = True
+        self._waiting: dict[Callable[[], None], None] = {}
 
-    async def settled(self) -> None:
-        """Until the first token came or the request ended."""
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiter)
-        try:
-            await waiter
-        finally:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+    def hold(self, again: Callable[[], None]) -> None:
+        """Have `again` called when the first token came or the request ended."""
+        self._waiting[again] = None
+
+    def let_go(self, again: Callable[[], None]) -> None:
+        """It is not to be called after all."""
+        self._waiting.pop(again, None)
 
     def release(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        for waiter in waiting:
-            if not waiter.done():
-                waiter.set_result(None)
+        waiting, self._waiting = self._waiting, {}
+        for again in waiting:
+            again()
 
 
 class PrefixGate:
-    """The gate of one engine, shared by all inputs of a session."""
+    """The gate of one engine, shared by all programs and inputs of a session."""
 
     def __init__(self, threshold: int, max_tokens: int = MAX_TOKENS) -> None:
         self._threshold = threshold
@@ -63,72 +62,100 @@ class PrefixGate:
         self._trie = PrefixTrie()
         self._clock = 0
 
-    async def enter(self, ids: Ids) -> Leader:
-        """Wait until nothing better than prefilling is left to do; the caller then leads or follows."""
-        while True:
-            warm, leader = self._look(ids)
-            if leader is None:
-                break
-            await leader.settled()
-        entry = Leader(ids, leads=len(ids) - warm >= self._threshold)
-        if entry.leads:
-            for node in self._trie.insert(ids):
-                node.pending[entry] = None
-        return entry
-
-    def first_token(self, entry: Leader) -> None:
-        """The prompt is in the cache now."""
-        self.warm(entry.ids)
-        self.leave(entry)
-
-    def leave(self, entry: Leader) -> None:
-        """The request led and ended, in whatever way. Doing it again does nothing."""
-        if not entry.leads:
-            return
-        entry.leads = False
-        path = self._trie.insert(entry.ids)
-        for node in path:
-            node.pending.pop(entry, None)
-        self._prune(path[-1] if path else None)
-        entry.release()
-
-    def warm(self, ids: Ids) -> None:
-        """The engine has computed `ids`."""
-        self._clock += 1
-        for node in self._trie.insert(ids):
-            node.warm = True
-            node.used = self._clock
-        if self._trie.tokens > self._max_tokens:
-            self._evict()
-
     @property
     def tokens(self) -> int:
         return self._trie.tokens
 
-    def _look(self, ids: Ids) -> tuple[int, Leader | None]:
-        """How much of `ids` is warm, and whom to wait for: the request that is prefilling most of the rest."""
-        warm = pending = 0
-        leader: Leader | None = None
-        for node, common in self._trie.match(ids):
-            if node.warm:
-                warm += common
-                pending += common
-            elif node.pending:
-                pending += common
-                leader = next(e for e in node.pending if isinstance(e, Leader))
-            else:
-                break
-        return warm, leader if pending - warm >= self._threshold else None
+    def keep(self, ids: Ids) -> Node:
+        """The place of a prompt, which stays until it is dropped."""
+        node = self._trie.insert(ids)
+        node.users += 1
+        return node
 
-    def _prune(self, node: Node | None) -> None:
-        while node is not None and node.parent is not None and not node.children and not node.warm and not node.pending:
+    def drop(self, node: Node) -> None:
+        """The opposite of `keep`."""
+        node.users -= 1
+        self._prune(node)
+
+    def look(self, node: Node) -> tuple[int, Leader | None]:
+        """How many tokens of the prompt are warm, and whom to wait for: the request that is prefilling most of the
+        rest.
+
+        What is warm, or pending, is so from the root on: the first such node on the way up is the deepest.
+        """
+        pending: Node | None = None
+        while not node.warm:
+            if pending is None and node.pending:
+                pending = node
+            assert node.parent is not None
+            node = node.parent
+        if pending is None or pending.depth - node.depth < self._threshold:
+            return node.depth, None
+        leader = next(iter(pending.pending))
+        assert isinstance(leader, Leader)
+        return node.depth, leader
+
+    def enter(self, node: Node) -> Leader | None:
+        """The request is sent; whether it leads, that is whether it has enough to prefill for others to wait."""
+        warm, _ = self.look(node)
+        if node.depth - warm < self._threshold:
+            return None
+        leader = Leader(node)
+        at: Node | None = node
+        while at is not None and not at.warm:
+            at.pending[leader] = None
+            at = at.parent
+        return leader
+
+    def first_token(self, leader: Leader) -> None:
+        """The prompt is in the cache now."""
+        self._warm(leader.node)
+        self.leave(leader)
+
+    def leave(self, leader: Leader) -> None:
+        """The request led and ended, in whatever way. Doing it again does nothing."""
+        if not leader.leads:
+            return
+        leader.leads = False
+        node: Node | None = leader.node
+        while node is not None and leader in node.pending:
+            del node.pending[leader]
+            node = node.parent
+        self._prune(leader.node)
+        leader.release()
+
+    def warm(self, node: Node, output: Ids = ()) -> None:
+        """The engine has computed the prompt that ends at `node`, and `output` after it."""
+        self._warm(self._trie.insert(output, node))
+        if self._trie.tokens > self._max_tokens:
+            self._evict()
+
+    def forget(self) -> None:
+        """The engine's cache is empty."""
+        for node in self._trie.nodes():
+            node.warm = False
+        for leaf in [node for node in self._trie.nodes() if not node.children]:
+            self._prune(leaf)
+
+    def _warm(self, node: Node) -> None:
+        self._clock += 1
+        node.used = self._clock
+        at: Node | None = node
+        while at is not None and not at.warm:
+            at.warm = True
+            at.used = self._clock
+            at = at.parent
+
+    def _prune(self, node: Node) -> None:
+        """Remove a node, and those above it, as far as nothing is known of them and nobody keeps them."""
+        while not (node.children or node.warm or node.pending or node.users):
             node = self._trie.remove_leaf(node)
 
     def _evict(self) -> None:
         """Forget the leaves unused for longest, to three quarters of the limit."""
         target = self._max_tokens * 3 // 4
         while self._trie.tokens > target:
-            leaves = [leaf for leaf in self._trie.leaves() if not leaf.pending]
+            leaves = [n for n in self._trie.nodes() if not (n.children or n.pending or n.users)]
             if not leaves:
                 return
             for leaf in sorted(leaves, key=lambda each: each.used):

@@ -1,8 +1,9 @@
 """A compressed trie of token sequences.
 
-Edges hold runs of tokens, so a prompt shared by many requests is stored once and compared by slices. Nodes carry two
-marks that the prefix gate needs: `warm` (the engine has this in its cache) and the requests that are prefilling it
-now. Marks always cover whole edges; inserting a sequence splits an edge where the sequence ends.
+Edges hold runs of tokens, so a prompt shared by many requests is stored once and compared by slices. A sequence is
+walked once: whoever needs it again keeps the node where it ends, and goes up from there. Nodes carry marks that the
+prefix gate needs: `warm` (the engine has this in its cache), the requests that are prefilling it now, and how many
+`users` keep the node. Marks always cover whole edges; inserting a sequence splits an edge where the sequence ends.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ Ids = tuple[int, ...]
 
 
 class Node:
-    """One edge and what follows it."""
+    """One edge and what follows it. `depth`: tokens from the root to its end."""
 
-    __slots__ = ("children", "edge", "parent", "pending", "used", "warm")
+    __slots__ = ("children", "depth", "edge", "parent", "pending", "used", "users", "warm")
 
     def __init__(self, edge: Ids, parent: Node | None) -> None:
         self.edge = edge
         self.parent = parent
+        self.depth: int = len(edge) + (parent.depth if parent is not None else 0)
         self.children: dict[int, Node] = {}
         self.warm = False
         self.pending: dict[object, None] = {}
+        self.users = 0
         self.used = 0
 
 
@@ -34,10 +37,9 @@ class PrefixTrie:
         self.root.warm = True
         self.tokens = 0
 
-    def insert(self, ids: Ids) -> list[Node]:
-        """Make sure that `ids` ends at a node; the nodes from the root's child to there."""
-        path: list[Node] = []
-        node, at = self.root, 0
+    def insert(self, ids: Ids, below: Node | None = None) -> Node:
+        """The node at which `ids` ends, counted from the node `below` (the root); made if need be."""
+        node, at = below or self.root, 0
         while at < len(ids):
             child = node.children.get(ids[at])
             if child is None:
@@ -48,9 +50,8 @@ class PrefixTrie:
                 common = shared_length(child.edge, ids, at)
                 if common < len(child.edge):
                     child = self._split(child, common)
-            path.append(child)
             node, at = child, at + len(child.edge)
-        return path
+        return node
 
     def match(self, ids: Ids) -> Iterator[tuple[Node, int]]:
         """Nodes along `ids`, each with how many tokens of it match; only the last may match in part."""
@@ -65,26 +66,28 @@ class PrefixTrie:
                 return
             node, at = child, at + common
 
-    def remove_leaf(self, leaf: Node) -> Node | None:
-        """Take away a node without children; its parent."""
+    def remove_leaf(self, leaf: Node) -> Node:
+        """Take away a node without children; its parent, which was used whenever it was."""
         parent = leaf.parent
         assert parent is not None and not leaf.children
         del parent.children[leaf.edge[0]]
+        parent.used = max(parent.used, leaf.used)
         self.tokens -= len(leaf.edge)
         return parent
 
-    def leaves(self) -> Iterator[Node]:
+    def nodes(self) -> Iterator[Node]:
+        """Every node but the root, each after its parent."""
         stack = list(self.root.children.values())
         while stack:
             node = stack.pop()
-            if node.children:
-                stack.extend(node.children.values())
-            else:
-                yield node
+            yield node
+            stack.extend(node.children.values())
 
     @staticmethod
     def _split(node: Node, at: int) -> Node:
-        """Divide a node's edge; the new upper half, which inherits its marks."""
+        """Divide a node's edge; the new upper half, which inherits its marks. Who keeps the node still means its
+        end.
+        """
         parent = node.parent
         assert parent is not None
         upper = Node(node.edge[:at], parent)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 from array import array
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -21,8 +21,6 @@ from ttsc.runtime.leases import Promise
 from ttsc.runtime.work import Answer, Decoding, Embedding, Rewarding, Scoring, Work, kind_of
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ttsc.compiler.ir.nodes import Extern
     from ttsc.runtime.events import RunFailure
     from ttsc.runtime.failures import RunFailed
@@ -57,7 +55,9 @@ class Flying(Protocol):
     """What a run needs of a request under way; `flights.Flight` is one."""
 
     outcome: Promise
-    task: asyncio.Task[None]
+
+    def on_over(self, landed: Callable[[], None]) -> None:
+        """Have `landed` called when nothing of it is left; at once if nothing is."""
 
     def abandon(self) -> None: ...
 

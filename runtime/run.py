@@ -72,10 +72,8 @@ class Run:
         self._tasks: set[asyncio.Task[None]] = set()
         self._flights: set[Flying] = set()
         self._tries: dict[int, PrefixTrie] = {}
-        self._counted: dict[int, Lane] = {}
-        """By the identity of a prompt, which continuations of one source share: where it was counted."""
-        self._prompts: list[tuple[int, ...]] = []
-        """Keeps them, so that identities stay theirs."""
+        self._counted: tuple[Lane, tuple[int, ...]] | None = None
+        """The last prompt that was counted: continuations of one source share it, and come one after the other."""
         self._landed: asyncio.Future[None] | None = None
         """Resolves when no flight is left."""
         self._max_requests = max_requests
@@ -93,9 +91,8 @@ class Run:
         self._tasks.discard(task)
 
     def fly(self, lane: Lane, ticket: Ticket) -> Flying:
-        if self._counted.get(id(ticket.ids)) is not lane:
-            self._counted[id(ticket.ids)] = lane
-            self._prompts.append(ticket.ids)
+        if self._counted is None or self._counted[0] is not lane or self._counted[1] is not ticket.ids:
+            self._counted = lane, ticket.ids
             self._tries.setdefault(id(lane), PrefixTrie()).insert(ticket.ids)
         records = self.session.records
         known = None if records is None else records.flight(self, lane, ticket)

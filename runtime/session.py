@@ -13,8 +13,8 @@ import uuid
 from collections.abc import Mapping
 
 from ttsc.backends.protocol import Engine
-from ttsc.runtime.admission import Admission
 from ttsc.runtime.aborts import AbortCoalescer
+from ttsc.runtime.admission import Admission
 from ttsc.runtime.artifacts import Artifacts
 from ttsc.runtime.breaker import Breaker
 from ttsc.runtime.embeddings import Embeddings
@@ -51,7 +51,8 @@ class Session:
 
     `concurrency`: requests in flight per engine at most; None: what the engine can take (`capacity.py`).
     `engine_wait_s`: how long an engine may be gone before what waits for it fails. `hedge`: send a request again that
-    takes so many times as long as its siblings (`hedging.py`); None: never. `prefix_threshold` None: chosen by the engine's device.
+    takes so many times as long as its siblings (`hedging.py`); None: never. `prefix_threshold` None: chosen by the
+    engine's device.
     `abort_timeout_s`: how long an aborted request may take to be acknowledged before its connection is closed.
     `artifacts`: where offline values are kept; None: in memory, as long as the session lasts. `records`: answers that
     are known before they are asked for (a journal, a trace that is replayed).

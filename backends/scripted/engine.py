@@ -173,8 +173,11 @@ class ScriptedEngine:
         for each in tuple(self._live.values()):
             self._fail(each, EngineUnavailable(message))
 
-    def revive(self) -> None:
+    def revive(self, *, cache: bool = True) -> None:
+        """It answers again; without `cache` as a new process, that has nothing cached."""
         self._dead = ""
+        if not cache:
+            self._cache = _CacheNode()
 
     async def generate(
         self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None = None
@@ -262,8 +265,13 @@ class ScriptedEngine:
                 live.aborting = True
                 live.record.aborted = True
 
+    async def probe(self) -> None:
+        if self._dead:
+            raise EngineUnavailable(self._dead)
+
     async def load(self) -> Load | None:
         """What is decoding and what waits for a slot; its memory has no end."""
+        await self.probe()
         running = len(self._live) if self._slots is None else min(self._slots, len(self._live))
         return Load(running, len(self._live) - running, 0.0)
 

@@ -172,7 +172,7 @@ def test_a_dead_engine_ends_the_run() -> None:
     engine = ScriptedEngine(lengths("never " * 400))
 
     async def main() -> None:
-        session = Session({"default": engine}, retry=RetryPolicy(first_delay_s=0.001))
+        session = Session({"default": engine}, retry=RetryPolicy(first_delay_s=0.001), engine_wait_s=0.05)
         task = asyncio.ensure_future(run_plan(plan(vote_program(3)), {}, session))
         while engine.step < 5:
             await asyncio.sleep(0)
