@@ -89,7 +89,7 @@ def of(kind: Literal["testbed", "chat"], shared_tokens: int = 0) -> Texts:
 
 
 def _testbed() -> Texts:
-    """Letters the model's alphabet has: what it makes of prompts that are no problems does not matter, how long does."""
+    """Letters the model's alphabet has: what it makes of prompts that are no problems does not matter."""
     return Texts(
         kind="testbed",
         begin="",
@@ -119,8 +119,10 @@ def _chat(begin: str) -> Texts:
             "3 bags are 3 * 12 = 36 walnuts, and 36 - 5 = 31.\nAnswer: 31\n\nProblem: "
         ),
         grade=(
-            begin + "Grade a solution with a whole number from 0 (wrong) to 10 (right). Reply with the number alone.\n\n"
-            "Problem: 2 boxes of 7 eggs, 3 broken. How many are whole?\n2 * 7 = 14, 14 - 3 = 11.\nAnswer: 11\nGrade: 10\n\n"
+            begin
+            + "Grade a solution with a whole number from 0 (wrong) to 10 (right). Reply with the number alone.\n\n"
+            "Problem: 2 boxes of 7 eggs, 3 broken. How many are whole?\n2 * 7 = 14, 14 - 3 = 11.\nAnswer: 11\n"
+            "Grade: 10\n\n"
             "{question}\n{solution}\nGrade:"
         ),
         again="That is not right. Solve it again, step by step: {question}",

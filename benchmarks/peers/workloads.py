@@ -1,8 +1,8 @@
 """The workloads: settings and inputs, per kind of model, and the data file that every arm reads.
 
-Two kinds of model: `testbed`, the tiny one that reasons in arithmetic (its alphabet has 23 characters, so prompts are made
-of these), and `chat`, any model with a chat template. Shapes and settings of the four ports are those of SGLang's own
-benchmark programs; the texts are ours. Sizes are settings: `Sizes.chat` is small enough for a 135M model on a CPU.
+Two kinds of model: `testbed`, the tiny one that reasons in arithmetic (its alphabet has 23 characters, so prompts are
+made of these), and `chat`, any model with a chat template. Shapes and settings of the four ports are those of SGLang's
+own benchmark programs; the texts are ours. Sizes are settings: those of `Sizes.of` are small enough for a CPU.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from benchmarks.peers import texts
 from ttsc.backends.protocol import Turn
 from ttsc.backends.sglang.tokenizer import ModelTokenizer
 from ttsc.compiler.ir.nodes import Draw, Generate
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.driver import compile_file
-
-from benchmarks.peers import texts
 
 Kind = Literal["testbed", "chat"]
 PROGRAMS = Path(__file__).parent / "programs"

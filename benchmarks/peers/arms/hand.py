@@ -1,7 +1,7 @@
 """A client written by hand for SGLang, as well as we can: `python arms/hand.py [--early] …`.
 
-Without `--early` it waits for all candidates; with it, it stops where the result is plain to see. It runs on uvloop, sends
-ids and own seeds, keeps its connections, shares a cold prefix, judges each candidate when it is complete.
+Without `--early` it waits for all candidates; with it, it stops where the result is plain to see. It runs on uvloop,
+sends ids and own seeds, keeps its connections, shares a cold prefix, judges each candidate when it is complete.
 """
 
 from __future__ import annotations

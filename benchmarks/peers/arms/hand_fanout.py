@@ -1,4 +1,4 @@
-"""Requests of one input that belong together: led by one where their prompt is cold, decided early where that is wanted."""
+"""Requests of one input that belong together: led by one where the prompt is cold, decided early if that is wanted."""
 
 from __future__ import annotations
 

@@ -72,9 +72,7 @@ async def tree_of_thought_deep(case: Case) -> str:
     roots = [case.request(case.ids, settings, "sample", (), j) for j in range(branches)]
     if len(case.ids) >= 33:
         replies = await fan_out(client, roots, case.warmth)
-        work = [
-            asyncio.ensure_future(after(case.ids, reply.ids, reply.text, 0, j)) for j, reply in enumerate(replies)
-        ]
+        work = [asyncio.ensure_future(after(case.ids, reply.ids, reply.text, 0, j)) for j, reply in enumerate(replies)]
     else:
         work = [asyncio.ensure_future(node(case.ids, 0, j)) for j in range(branches)]
     waiting = asyncio.gather(*work)

@@ -1,4 +1,4 @@
-"""The workloads, written by hand against `hand_client`: one coroutine per input, nothing waits for what it does not need.
+"""The workloads, written by hand against `hand_client`: a coroutine per input, nothing waits for what it does not need.
 
 Each takes a `Case` and returns the answer of one input. `early` versions stop when the result is plain to see: a
 majority that nobody can catch up with, a greatest grade.
@@ -149,7 +149,7 @@ class Particle:
 
 
 async def particle_filter(case: Case) -> str | None:
-    """A population, each rewarded when its step is there, drawn anew when all are; what has ended is not asked again."""
+    """A population, each rewarded when its step is there, drawn anew when all are; what has ended is not asked."""
     settings, prm = case.settings, case.prm
     assert prm is not None
     closing = _closing(case.tokenizer)

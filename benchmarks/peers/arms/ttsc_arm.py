@@ -11,8 +11,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import ttsc
 from serve_arm import Outcome, arguments, serve
+
+import ttsc
 from ttsc.compiler.passes.pipeline import PIPELINE
 from ttsc.runtime.events import Event, RequestEnded, RequestStarted
 
@@ -50,7 +51,7 @@ async def main() -> None:
     disabled = [name for name in WAITING if name in known] if options.wait else []
     program = ttsc.compile(PROGRAMS / f"{options.workload}.tts", disabled=disabled)
     async with ttsc.connect(options.url) as policy:
-        engines: dict[str, Any] = {role: policy for role in program.models}
+        engines: dict[str, Any] = dict.fromkeys(program.models, policy)
         if "prm" in engines:
             engines["prm"] = ttsc.connect(data["settings"]["reward"]["url"])
             await engines["prm"].info()

@@ -1,0 +1,171 @@
+"""RESULTS.md: what was measured, a table for each workload, the targets beside what was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.peers.measure import Counts, Measured, Mode, Spread, equal_answers, fastest, ratio
+
+HAND = ("hand_wait", "hand_early")
+DECIDABLE = frozenset({"self_consistency", "best_of_n", "tree_of_thought_deep"})
+"""Workloads whose result can be settled before every candidate has ended."""
+SEEDED = ("ttsc_default", "ttsc_wait", "hand_wait", "hand_early")
+"""Arms that send the same seeds, so that their answers can be compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One workload in one mode, with all that is needed to say so."""
+
+    workload: str
+    mode: Mode
+    about: Mapping[str, Any]
+    arms: Mapping[str, Measured]
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        mode = {"inputs": self.mode.inputs, "alone": self.mode.alone}
+        arms = {name: measured.to_json() for name, measured in self.arms.items()}
+        return {"workload": self.workload, "mode": mode, "about": dict(self.about), "arms": arms}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Result:
+        """What `to_json` gave."""
+        arms = {name: Measured.from_json(each) for name, each in data["arms"].items()}
+        return Result(data["workload"], Mode(**data["mode"]), data["about"], arms)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A ratio of medians that is aimed at: `ours` over each of `theirs`."""
+
+    title: str
+    ours: str
+    theirs: tuple[str, ...]
+    most: float
+    decidable_only: bool = False
+
+
+TARGETS = (
+    Target("wait-for-all / best hand-written client that waits for all", "ttsc_wait", ("hand_wait",), 1.02),
+    Target("default / the same, where a decision can come early", "ttsc_default", ("hand_wait",), 0.75, True),
+    Target("default / its-hub", "ttsc_default", ("its_hub", "its_hub_adaptive", "its_hub_beta"), 0.6),
+    Target("default / SGLang's frontend with warm-up", "ttsc_default", ("frontend_warm",), 0.9),
+    Target("default / SGLang's frontend", "ttsc_default", ("frontend",), 0.7),
+)
+
+
+def render(results: Sequence[Result]) -> str:
+    """The whole page."""
+    parts = [_HEAD, *_conditions(results), *_targets(results)]
+    for result in results:
+        parts += _table(result)
+    return "\n".join(parts).rstrip() + "\n"
+
+
+_HEAD = """# Against the peers: results
+
+Written by `benchmarks/peers/run.py`; [peers/README.md](peers/README.md) says what the arms are. One server, the same
+prompts token for token, its prefix cache emptied before each run, arms in turns, a warm-up run of each that is not
+counted. Seconds are medians with least and greatest; tokens are medians of the server's own counters. Arms with the
+same seeds decode the same tokens until they stop, so that their answers can be compared; peers have no seeds, and are
+compared by tokens and seconds, not by answers.
+"""
+
+
+def _conditions(results: Sequence[Result]) -> list[str]:
+    lines: list[str] = []
+    for about in _distinct(result.about for result in results):
+        lines += [f"- {name}: {value}" for name, value in about.items()]
+        lines.append("")
+    return lines
+
+
+def _distinct(abouts: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for about in abouts:
+        if dict(about) not in found:
+            found.append(dict(about))
+    return found
+
+
+def _targets(results: Sequence[Result]) -> list[str]:
+    lines = ["## Targets", "", "| ratio of medians | target | workload | " + "reached | met |", "|---|---|---|---|---|"]
+    for target in TARGETS:
+        for result in results:
+            if target.decidable_only and result.workload not in DECIDABLE:
+                continue
+            for name in target.theirs:
+                if target.ours not in result.arms or name not in result.arms:
+                    continue
+                value = ratio(result.arms[target.ours], result.arms[name])
+                reached = "failed" if value is None else f"{value:.2f}"
+                met = "" if value is None else "yes" if value <= target.most else "no"
+                which = target.title if len(target.theirs) == 1 else f"{target.title} ({name})"
+                lines.append(
+                    f"| {which} | ≤ {target.most} | {result.workload}, {result.mode.title} | {reached} | {met} |"
+                )
+    late = [tokens for result in results for arm in _ours(result) for tokens in result.arms[arm].late_tokens]
+    if late:
+        lines.append(
+            f"| tokens decoded by a loser after the decision, greatest of {len(late)} | ≤ 2 | all | {max(late)} |"
+            f" {'yes' if max(late) <= 2 else 'no'} |"
+        )
+    return [*lines, ""]
+
+
+def _ours(result: Result) -> list[str]:
+    return [name for name in ("ttsc_default", "ttsc_wait") if name in result.arms]
+
+
+def _table(result: Result) -> list[str]:
+    best = fastest(result.arms, HAND)
+    title = f"## {result.workload}, {result.mode.title}"
+    per = f" ({result.mode.count} runs of one, summed)" if result.mode.inputs == 1 and result.mode.alone > 1 else ""
+    lines = [
+        *(title + per, ""),
+        "| arm | seconds | / best by hand | ttsc default / it | prompt | computed | decoded | requests | aborted | "
+        "equal answers | late tokens |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_row(result, name, best) for name in result.arms]
+    versions = ", ".join(f"{name}: {each.version}" for name, each in result.arms.items() if each.version)
+    errors = [f"- {name} failed: {each.error}" for name, each in result.arms.items() if each.error]
+    return [*lines, "", *errors, *([""] if errors else []), f"Versions: {versions}.", ""]
+
+
+def _row(result: Result, name: str, best: str | None) -> str:
+    arm = result.arms[name]
+    spread = Spread.of(arm.seconds)
+    if spread is None:
+        return f"| {name} | failed | | | | | | | | | |"
+    default = result.arms.get("ttsc_default")
+    cells = [
+        f"{spread.median:.3f} ({spread.low:.3f}..{spread.high:.3f})",
+        _ratio(None if best is None else ratio(arm, result.arms[best])),
+        _ratio(None if default is None else ratio(default, arm)),
+        *(_tokens(arm.counts, field) for field in ("prompt", "computed", "decoded", "requests", "aborted")),
+        _equal(result, name),
+        f"{sum(arm.late_tokens) / len(arm.late_tokens):.1f}, at most {max(arm.late_tokens)}" if arm.late_tokens else "",
+    ]
+    return f"| {name} | " + " | ".join(cells) + " |"
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _tokens(counts: Sequence[Counts], field: str) -> str:
+    spread = Spread.of([getattr(each, field) for each in counts])
+    return "" if spread is None else f"{spread.median:.0f}"
+
+
+def _equal(result: Result, name: str) -> str:
+    """Of the answers that ttsc gives when it waits for all."""
+    reference = result.arms.get("ttsc_wait") or result.arms.get("hand_wait")
+    if reference is None or name not in SEEDED:
+        return ""
+    same, of = equal_answers(result.arms[name], reference)
+    return f"{same} of {of}" if of else ""
