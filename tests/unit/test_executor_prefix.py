@@ -70,27 +70,46 @@ def test_a_leader_that_fails_hands_over() -> None:
     assert prefilled(engine) == len(engine.records[0].request.input_ids) + 2
 
 
-def test_a_leader_that_is_cancelled_hands_over() -> None:
-    """The first branch's candidate is dropped before its first token; the other's goes on."""
+def test_a_leader_that_ends_without_a_token_wakes_those_that_wait_in_order() -> None:
+    gate = PrefixGate(threshold=4)
+    ids = tuple(range(50))
+    nodes = [gate.keep((*ids, 99 + i)) for i in range(4)]
+    leader = gate.enter(nodes[0])
+    assert leader is not None and leader.leads
+    woken: list[int] = []
+    calls = [lambda i=i: woken.append(i) for i in range(4)]
+    for i in (1, 2, 3):
+        assert gate.look(nodes[i]) == (0, leader), "50 tokens are being computed for it"
+        leader.hold(calls[i])
+    leader.let_go(calls[1])
+    gate.leave(leader)
+    gate.leave(leader)
+    assert woken == [2, 3], "once, and not the one that left"
+    second = gate.enter(nodes[2])
+    assert second is not None and gate.look(nodes[3]) == (0, second)
+    gate.first_token(second)
+    assert gate.look(nodes[3]) == (50, None)
+    assert gate.enter(nodes[3]) is None, "only one token is new: nothing worth leading"
+    for node in nodes:
+        gate.drop(node)
+    assert gate.tokens == 51, "what nobody keeps and is not warm is forgotten"
 
-    async def main() -> None:
-        gate = PrefixGate(threshold=4)
-        ids = tuple(range(50))
-        leader = await gate.enter(ids)
-        assert leader.leads
-        waiting = [asyncio.ensure_future(gate.enter((*ids, 99 + i))) for i in range(3)]
-        await asyncio.sleep(0)
-        assert not any(w.done() for w in waiting)
-        waiting[0].cancel()
-        gate.leave(leader)
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert [w.done() for w in waiting] == [True, True, False]
-        gate.first_token(waiting[1].result())
-        assert not (await waiting[2]).leads, "only one token is new: nothing worth leading"
-        gate.leave(waiting[2].result())
 
-    asyncio.run(main())
+def test_a_restarted_engine_has_nothing_cached() -> None:
+    gate = PrefixGate(threshold=4)
+    ids = tuple(range(50))
+    kept, dropped = gate.keep(ids), gate.keep((*ids[:20], *range(100, 130)))
+    gate.warm(kept, (7, 8, 9))
+    gate.warm(dropped)
+    gate.drop(dropped)
+    leader = gate.enter(gate.keep((*ids, *range(60, 80))))
+    assert leader is not None
+    assert gate.look(kept) == (50, None)
+    gate.forget()
+    assert gate.look(kept) == (0, None), "nothing is cached, and nobody computes these tokens"
+    assert gate.tokens == 70, "prompts in use stay, what else was warm is gone"
+    gate.first_token(leader)
+    assert gate.look(kept) == (50, None)
 
 
 def test_a_tree_of_prefixes_is_warmed_level_by_level_across_inputs() -> None:
@@ -127,15 +146,15 @@ def test_a_continuation_of_a_warm_candidate_does_not_wait() -> None:
 
 def test_memory_is_bounded() -> None:
     gate = PrefixGate(threshold=4, max_tokens=1000)
-    for i in range(200):
-        gate.warm(tuple(range(i * 100, i * 100 + 50)))
+    held = gate.keep(tuple(range(50)))
+    gate.warm(held)
+    for i in range(1, 200):
+        node = gate.keep(tuple(range(i * 100, i * 100 + 50)))
+        gate.warm(node)
+        gate.drop(node)
         assert gate.tokens <= 1000 + 50
-
-    async def recent() -> bool:
-        entry = await gate.enter(tuple(range(19900, 19950)))
-        return entry.leads
-
-    assert asyncio.run(recent()) is False, "what was used last is kept"
+    assert gate.look(gate.keep(tuple(range(19900, 19950))))[0] == 50, "what was used last is kept"
+    assert gate.look(held)[0] == 50, "and what is in use"
 
 
 def test_the_trie_counts_distinct_tokens_and_finds_prefixes() -> None:
