@@ -14,12 +14,16 @@ from ttsc.backends.protocol import (
     AbilityMissing,
     Completion,
     ContextTooLong,
+    EmbedRequest,
     EngineError,
+    EngineInfo,
     FinishKind,
     GenerateRequest,
     RequestFailed,
     RequestRefused,
+    RewardRequest,
     Sampling,
+    ScoreRequest,
 )
 from ttsc.backends.sglang.stream import Decoded
 
@@ -50,6 +54,15 @@ class Asked:
 def size_of(request: GenerateRequest) -> Asked:
     """What a generation asks room for."""
     return Asked(len(request.input_ids), request.sampling.max_tokens)
+
+
+def priority(
+    request: GenerateRequest | ScoreRequest | RewardRequest | EmbedRequest, info: EngineInfo
+) -> dict[str, int]:
+    """A request's priority as this server counts it; nothing where it would refuse or ignore one."""
+    if not info.priorities or not request.priority:
+        return {}
+    return {"priority": -request.priority if info.details.get("priorities") == "lower first" else request.priority}
 
 
 def request_body(request: GenerateRequest, eos_ids: Collection[int]) -> dict[str, Any]:

@@ -1,182 +1,236 @@
-"""HTTP to one server: connections enough for thousands of requests in flight, and errors told apart.
+"""One server over HTTP: questions, computations, and errors told apart.
 
-A connection pool searches its connections for every request, so one pool with thousands of them costs more than the
-requests do; they are spread over several pools instead. No pool has a limit: a limit on connections below the number of
-streams in flight would keep aborts waiting behind the very streams that they are to end.
+Is only this connection broken, has the server gone, has it hung, or does another model answer in its place? Thousands
+of requests break at once when a server dies: they share one look.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
-import json
-import socket
-import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
-import httpx
-
-from ttsc.backends.protocol import EngineError, EngineUnavailable, RequestFailed
+from ttsc.backends.protocol import EngineError, EngineUnavailable, RequestFailed, RequestRefused
 from ttsc.backends.sglang.answers import Asked, error_text, refusal
 from ttsc.backends.sglang.death import Death
+from ttsc.backends.sglang.http1 import HttpError, OnBody, Reply
+from ttsc.backends.sglang.http_client import HttpClient
+from ttsc.backends.sglang.router import Workers, workers_of
+from ttsc.backends.sglang.routes import Route, base_url
+from ttsc.backends.sglang.silence import DEFAULT_SILENCE_S, SilenceWatch
+from ttsc.backends.sglang.wire import encoded, json_object
 
-_POOLS = 64
 _WANTED_FILES = 16384
 _LOOK_AGAIN_S = 1.0
-_KEEPALIVE = [
-    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
-    *(
-        (socket.IPPROTO_TCP, getattr(socket, name), value)
-        for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-        if hasattr(socket, name)
-    ),
-]
+_CONTROL_S = 30.0
+_PROBE_S = 5.0
+_PAST_ROUTER = ("/classify", "/encode")
 
 Explain = Callable[[], Death | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    """Why a server can't be used. `final`: asking again will not help."""
+
+    message: str
+    hint: str
+    explained: bool
+    final: bool = False
 
 
 class Connection:
     """The HTTP side of one server."""
 
-    def __init__(self, url: str, *, api_key: str | None = None, explain: Explain | None = None) -> None:
-        """`explain` says why the server ended, if it did and if this machine knows; it may wait a moment."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        explain: Explain | None = None,
+        silence_s: float = DEFAULT_SILENCE_S,
+    ) -> None:
+        """`explain` says why the server ended, if it did and if this machine knows; it may wait a moment.
+
+        `silence_s`: how long a request may be silent before the server's health is asked. Raises `RequestRefused` for
+        an address that can't be used.
+        """
         self.url = base_url(url)
-        self._explain = explain
-        loopback = urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1")
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.api_key = api_key
+        self.model = ""
+        """The model that must answer; empty before it is known."""
+        self.tells_load = True
+        """False once the server has turned out not to say what it is doing."""
+        self.workers: Workers | None = None
+        """Behind a router, its workers."""
+        route = Route(self.url, api_key)
         _allow_open_files()
-
-        # Reading the certificate store takes longer than a request: once for all pools, and never for this machine.
-        certificates = httpx.create_ssl_context() if self.url.startswith("https:") else False
-
-        def client(timeout: httpx.Timeout) -> httpx.AsyncClient:
-            # Idle connections are dropped before the server does it (uvicorn: after 5 s): reusing one just then fails.
-            limits = httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=4.0)
-            # A transport of our own would disable the proxies of the environment, which a remote server may need.
-            transport = None
-            if loopback:
-                transport = httpx.AsyncHTTPTransport(limits=limits, socket_options=_KEEPALIVE, verify=False)
-            return httpx.AsyncClient(
-                base_url=self.url,
-                headers=headers,
-                timeout=timeout,
-                limits=limits,
-                transport=transport,
-                verify=certificates,
-                trust_env=not loopback,
-            )
-
-        # A decode may be silent for minutes: a dead peer shows by TCP keep-alive, a hung one by SGLang's own watchdog.
-        patient = httpx.Timeout(30.0, read=None, pool=None)
-        self._decoders = [client(patient) for _ in range(_POOLS)]
-        self._next = itertools.cycle(self._decoders)
-        self._control = client(httpx.Timeout(30.0, pool=None))
-        self._look: asyncio.Task[tuple[str, str, bool] | None] | None = None
+        self._explain = explain
+        self._compute = HttpClient(route)
+        self._control = HttpClient(route)
+        self._silence = SilenceWatch(self._compute, self.url, silence_s, self._healthy)
+        self._look: asyncio.Task[_Gone | None] | None = None
         self._looked_at = 0.0
+        self._doubted = False
+
+    @property
+    def connections(self) -> int:
+        """Open connections, in use or idle."""
+        behind = self.workers.connections if self.workers is not None else 0
+        return self._compute.connections + self._control.connections + behind
 
     async def close(self) -> None:
         """Close every connection."""
-        for client in (*self._decoders, self._control):
-            await client.aclose()
+        self._silence.close()
+        if self._look is not None:
+            self._look.cancel()
+        await self._compute.close()
+        await self._control.close()
+        if self.workers is not None:
+            await self.workers.close()
+
+    async def look_behind(self) -> None:
+        """Find the workers, if this is a router. Raises `EngineError`."""
+        self.workers = await workers_of(self.get_json, self.api_key)
+
+    async def tell_abort(self, request_id: str) -> bool:
+        """Ask for an abort; whether it was taken note of (also by a server that does not know the request).
+
+        A server that can't be reached decodes for nobody, and who waits for the request learns of it.
+        """
+        body = encoded({"rid": request_id})
+        if self.workers is not None:
+            return await self.workers.tell("/abort_request", body)
+        with contextlib.suppress(EngineError):
+            return (await self._ask("POST", "/abort_request", body)).status == 200
+        return False
 
     async def get_json(self, path: str) -> dict[str, Any] | None:
         """A GET's JSON object; None when the server has no such path. Raises `EngineError`."""
-        response = await self._ask("GET", path, None)
-        if response.status_code in (404, 405):
+        reply = await self._ask("GET", path, None)
+        if reply.status in (404, 405):
             return None
-        if response.status_code != 200:
-            raise refusal(response.status_code, error_text(response.content), None)
-        return json_object(response.content)
+        if reply.status != 200:
+            raise refusal(reply.status, error_text(reply.body), None)
+        return json_object(reply.body)
 
     async def get_text(self, path: str) -> str | None:
         """A GET's text; None when the server has no such path. Raises `EngineError`."""
-        response = await self._ask("GET", path, None)
-        return response.text if response.status_code == 200 else None
+        reply = await self._ask("GET", path, None)
+        return reply.body.decode("utf-8", "replace") if reply.status == 200 else None
 
-    async def post_control(self, path: str, body: dict[str, Any]) -> httpx.Response:
+    async def post_control(self, path: str, body: dict[str, Any]) -> Reply:
         """A short POST that computes nothing. Raises `EngineError` when nothing answers."""
-        return await self._ask("POST", path, body)
+        return await self._ask("POST", path, encoded(body))
 
-    async def compute(self, path: str, body: dict[str, Any], asked: Asked) -> AsyncGenerator[bytes, None]:
-        """POST what the model computes on, and yield the bytes of the answer as they arrive. Raises `EngineError`."""
-        client = next(self._next)
+    async def compute(self, path: str, body: dict[str, Any], asked: Asked, on_body: OnBody | None = None) -> bytes:
+        """POST what the model computes on; the answer, or what of it `on_body` was not given as it arrived.
+
+        Raises `EngineError`, and what `on_body` raises.
+        """
+        if self._doubted:
+            await self.probe()
+        self._silence.begin()
         try:
-            async with client.stream("POST", path, json=body) as response:
-                if response.status_code != 200:
-                    text = error_text(await response.aread())
-                    raise refusal(response.status_code, text, asked, response.headers.get("retry-after"))
-                async for data in response.aiter_bytes():
-                    yield data
-        except (httpx.HTTPError, httpx.StreamError) as error:
+            client = self._compute
+            if self.workers is not None and path in _PAST_ROUTER:
+                client = await self.workers.next()
+            reply = await client.request("POST", path, encoded(body), on_body)
+        except HttpError as error:
             raise await self.broken(error) from error
+        if reply.status != 200:
+            raise refusal(reply.status, error_text(reply.body), asked, reply.headers.get("retry-after"))
+        return reply.body
 
-    async def broken(self, error: Exception) -> EngineError:
+    async def probe(self) -> None:
+        """Whether the server answers, and with the model that it was attached to for. Raises `EngineError`."""
+        gone = await self._autopsy(False)
+        if gone is not None:
+            raise self._error(gone)
+
+    async def broken(self, error: HttpError) -> EngineError:
         """The error for a connection that failed: has the server gone, or only this connection?"""
-        what = str(error) or type(error).__name__
-        gone = await self._autopsy(isinstance(error, httpx.ConnectError))
+        # Whoever answers next may be another server at the same address.
+        self._doubted = bool(self.model)
+        gone = await self._autopsy(error.refused)
         if gone is None:
-            return RequestFailed(f"the connection to {self.url} broke: {what}")
-        message, hint, explained = gone
-        unavailable = EngineUnavailable(message if explained else f"{message}: {what}", hint)
-        unavailable.retryable = not explained
+            return RequestFailed(f"the connection to {self.url} broke: {error}")
+        return self._error(gone, str(error))
+
+    @staticmethod
+    def _error(gone: _Gone, what: str = "") -> EngineError:
+        if gone.final:
+            return RequestRefused(gone.message, gone.hint)
+        message = gone.message if gone.explained or not what else f"{gone.message}: {what}"
+        unavailable = EngineUnavailable(message, gone.hint)
+        unavailable.retryable = not gone.explained
         return unavailable
 
-    async def _autopsy(self, refused: bool) -> tuple[str, str, bool] | None:
-        """What to say of a server that has gone, and whether its end is explained; None while it answers.
-
-        Thousands of requests break at once when a server dies: they share one look.
-        """
+    async def _autopsy(self, refused: bool) -> _Gone | None:
+        """What to say of a server that has gone; None while it answers."""
+        loop = asyncio.get_running_loop()
         look = self._look
-        if look is None or (look.done() and time.monotonic() - self._looked_at > _LOOK_AGAIN_S):
-            look = self._look = asyncio.get_running_loop().create_task(self._look_closer(refused))
-            self._looked_at = time.monotonic()
+        if look is None or (look.done() and loop.time() - self._looked_at > _LOOK_AGAIN_S):
+            look = self._look = loop.create_task(self._look_closer(refused))
+            self._looked_at = loop.time()
         return await asyncio.shield(look)
 
-    async def _look_closer(self, refused: bool) -> tuple[str, str, bool] | None:
-        if not refused and await self._answers():
+    async def _look_closer(self, refused: bool) -> _Gone | None:
+        served = None if refused else await self._served_model()
+        if served is not None:
+            if self.model and served and served != self.model:
+                return _Gone(
+                    f"{self.url} now serves {served}, and was attached to for {self.model}",
+                    "start the run again, or put the first model back",
+                    explained=True,
+                    final=True,
+                )
+            self._doubted = False
             return None
         end = await asyncio.to_thread(self._explain) if self._explain is not None else None
         if end is not None:
-            return end.message(), end.way_out, True
-        return (
+            return _Gone(end.message(), end.way_out, explained=True)
+        return _Gone(
             f"no engine answers at {self.url}",
             "`ttsc engine status` shows the engines kept on this machine; `ttsc doctor --engine URL` looks closer",
-            False,
+            explained=False,
         )
 
-    async def _answers(self) -> bool:
+    async def _served_model(self) -> str | None:
+        """The model of whoever answers now, "" if it does not say; None when nobody answers."""
         for attempt in range(2):
-            with contextlib.suppress(httpx.HTTPError):
-                return (await self._control.get("/model_info", timeout=5.0)).status_code < 500
+            reply = await self._reply("/model_info", _PROBE_S)
+            if reply is not None and reply.status in (404, 405):  # a router
+                reply = await self._reply("/get_model_info", _PROBE_S)
+            if reply is not None and reply.status < 500:
+                with contextlib.suppress(EngineError):
+                    return str(json_object(reply.body).get("model_path") or "")
+                return ""
             await asyncio.sleep(0.2 * attempt)
-        return False
+        return None
 
-    async def _ask(self, method: str, path: str, body: dict[str, Any] | None) -> httpx.Response:
+    async def _healthy(self, timeout_s: float) -> bool:
+        """Whether the server says that it is well. SGLang's /health has its model compute, or looks that it does."""
+        reply = await self._reply("/health", timeout_s)
+        return reply is not None and (reply.status < 400 or reply.status in (404, 405))
+
+    async def _reply(self, path: str, timeout_s: float) -> Reply | None:
         try:
-            return await self._control.request(method, path, json=body)
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            async with asyncio.timeout(timeout_s):
+                return await self._control.request("GET", path)
+        except (HttpError, TimeoutError):
+            return None
+
+    async def _ask(self, method: str, path: str, body: bytes | None) -> Reply:
+        try:
+            async with asyncio.timeout(_CONTROL_S):
+                return await self._control.request(method, path, body)
+        except HttpError as error:
             raise await self.broken(error) from error
-
-
-def base_url(url: str) -> str:
-    """A server's address as it is used: with a scheme, without a trailing slash or the OpenAI API's /v1."""
-    text = url.strip().rstrip("/").removesuffix("/v1")
-    return text if "://" in text else f"http://{text}"
-
-
-def json_object(data: bytes) -> dict[str, Any]:
-    """Parse an answer that must be a JSON object. Raises `RequestFailed`."""
-    try:
-        value = json.loads(data)
-    except ValueError:
-        shown = data[:200].decode("utf-8", "replace")
-        raise RequestFailed(f"the server's answer is not JSON: {shown!r}") from None
-    if not isinstance(value, dict):
-        raise RequestFailed(f"the server's answer is not a JSON object: {data[:200].decode('utf-8', 'replace')}")
-    return value
+        except TimeoutError:
+            raise await self.broken(HttpError(f"{path} was not answered within {_CONTROL_S:.0f} s")) from None
 
 
 def _allow_open_files() -> None:

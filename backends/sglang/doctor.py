@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ttsc.backends.sglang.client import SGLangEngine
 
 Status = Literal["ok", "warn", "missing"]
-_CORE = ("lark", "click", "rich", "pydantic", "jinja2", "httpx", "tokenizers", "psutil", "platformdirs")
+_CORE = ("lark", "click", "rich", "pydantic", "jinja2", "orjson", "tokenizers", "psutil", "platformdirs")
 _WANTED_CPU = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 _LOW_MEMORY_BYTES = 4 * 1024**3
 

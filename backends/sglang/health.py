@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-import httpx
-
 from ttsc.backends.protocol import EngineUnavailable
 from ttsc.backends.sglang import death
+from ttsc.backends.sglang.blocking import ask
 from ttsc.backends.sglang.server_command import install_command
 
 _POLL_S = 0.25
 _HEARTBEAT_S = 10.0
+_ANSWER_S = 5.0
 
 # What a line of SGLang's log says about how far the start has come, in the order in which the phases happen.
 _PHASES: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -77,27 +78,26 @@ def wait_ready(process: Watched, timeout_s: float, on_progress: Callable[[str], 
     phase = "starting"
     on_progress(phase)
     told = started
-    with httpx.Client(base_url=process.url, trust_env=False, timeout=5.0) as client:
-        while True:
-            now = time.monotonic()
-            moved = phases.advance()
-            if moved is not None:
-                phase, told = moved, now
-                on_progress(f"{phase} ({now - started:.0f} s)")
-            elif now - told >= _HEARTBEAT_S:
-                told = now
-                on_progress(f"still {phase} ({now - started:.0f} s)")
-            if not process.alive:
-                raise died(process.explain())
-            if _healthy(client) and _computes(client, max(1.0, timeout_s - (now - started))):
-                return time.monotonic() - started
-            if now - started > timeout_s:
-                lines = "".join(f"\n  | {line}" for line in death.meaningful_lines(death.read_tail(process.log_path)))
-                raise EngineUnavailable(
-                    f"the engine did not answer within {timeout_s:.0f} s; it was {phase}{lines}",
-                    f"allow it more time, or read its log: {process.log_path}",
-                )
-            time.sleep(_POLL_S)
+    while True:
+        now = time.monotonic()
+        moved = phases.advance()
+        if moved is not None:
+            phase, told = moved, now
+            on_progress(f"{phase} ({now - started:.0f} s)")
+        elif now - told >= _HEARTBEAT_S:
+            told = now
+            on_progress(f"still {phase} ({now - started:.0f} s)")
+        if not process.alive:
+            raise died(process.explain())
+        if _healthy(process.url) and _computes(process.url, max(1.0, timeout_s - (now - started))):
+            return time.monotonic() - started
+        if now - started > timeout_s:
+            lines = "".join(f"\n  | {line}" for line in death.meaningful_lines(death.read_tail(process.log_path)))
+            raise EngineUnavailable(
+                f"the engine did not answer within {timeout_s:.0f} s; it was {phase}{lines}",
+                f"allow it more time, or read its log: {process.log_path}",
+            )
+        time.sleep(_POLL_S)
 
 
 def died(end: death.Death | None) -> EngineUnavailable:
@@ -109,29 +109,31 @@ def died(end: death.Death | None) -> EngineUnavailable:
     return EngineUnavailable(end.message(), end.way_out)
 
 
-def _healthy(client: httpx.Client) -> bool:
+def _healthy(url: str) -> bool:
     try:
-        return client.get("/health").status_code == 200
-    except httpx.HTTPError:
+        return ask(f"{url}/health", timeout_s=_ANSWER_S)[0] == 200
+    except OSError:
         return False
 
 
-def _computes(client: httpx.Client, timeout_s: float) -> bool:
+def _computes(url: str, timeout_s: float) -> bool:
     """Whether the model computes one token: /health alone is also answered by servers whose model cannot."""
     try:
-        if client.get("/model_info").json().get("is_generation") is False:
-            reply = client.post("/encode", json={"input_ids": [0]}, timeout=timeout_s)
-            return reply.status_code == 200 and len(reply.json()["embedding"]) > 0
+        model = json.loads(ask(f"{url}/model_info", timeout_s=_ANSWER_S)[1])
+        if model.get("is_generation") is False:
+            status, data = ask(f"{url}/encode", json.dumps({"input_ids": [0]}).encode(), timeout_s=timeout_s)
+            return status == 200 and len(json.loads(data)["embedding"]) > 0
         sampling = {"max_new_tokens": 1, "temperature": 0.0, "ignore_eos": True}
-        reply = client.post("/generate", json={"input_ids": [0], "sampling_params": sampling}, timeout=timeout_s)
-        return reply.status_code == 200 and int(reply.json()["meta_info"]["completion_tokens"]) == 1
-    except (httpx.HTTPError, ValueError, KeyError, TypeError, AttributeError):
+        body = json.dumps({"input_ids": [0], "sampling_params": sampling}).encode()
+        status, data = ask(f"{url}/generate", body, timeout_s=timeout_s)
+        return status == 200 and int(json.loads(data)["meta_info"]["completion_tokens"]) == 1
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
-def answers(url: str, timeout_s: float = 5.0) -> bool:
+def answers(url: str, timeout_s: float = _ANSWER_S) -> bool:
     """Whether a server at `url` says which model it serves; a cheap question that runs nothing."""
     try:
-        return httpx.get(f"{url}/model_info", timeout=timeout_s, trust_env=False).status_code == 200
-    except httpx.HTTPError:
+        return ask(f"{url}/model_info", timeout_s=timeout_s)[0] == 200
+    except OSError:
         return False

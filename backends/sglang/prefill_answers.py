@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, assert_never
 
 from ttsc.backends.protocol import (
     Embedded,
@@ -40,6 +40,24 @@ def check_span(request: ScoreRequest) -> None:
         )
 
 
+def path_of(request: PrefillRequest) -> str:
+    """Where it is asked for."""
+    match request:
+        case ScoreRequest():
+            return "/generate"
+        case RewardRequest():
+            return "/classify"
+        case EmbedRequest():
+            return "/encode"
+        case _:
+            assert_never(request)
+
+
+def prefill_body(request: PrefillRequest, eos_ids: Collection[int]) -> dict[str, Any]:
+    """The JSON of its POST."""
+    return score_body(request, eos_ids) if isinstance(request, ScoreRequest) else pool_body(request)
+
+
 def score_body(request: ScoreRequest, eos_ids: Collection[int]) -> dict[str, Any]:
     """The JSON of a /generate that scores."""
     return {
@@ -58,7 +76,7 @@ def pool_body(request: RewardRequest | EmbedRequest) -> dict[str, Any]:
 
 
 def scored(request: ScoreRequest, answer: Mapping[str, Any]) -> Scored:
-    """The answer to `score_body`. Raises `RequestFailed` for one that does not fit the request."""
+    """The answer to a score. Raises `RequestFailed` for one that does not fit the request."""
     meta = _finished(request, answer)
     entries: Sequence[Any] = meta.get("input_token_logprobs") or ()
     span = request.input_ids[request.start :]

@@ -12,22 +12,23 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-import httpx
-
 from ttsc.backends.protocol import IMAGE, EngineError, EngineUnavailable, RequestRefused, Turn
 from ttsc.backends.sglang.answers import error_text
+from ttsc.backends.sglang.blocking import ask
 from ttsc.backends.sglang.conversation import Conversation
+from ttsc.backends.sglang.wire import encoded, json_object
 
 _REMEMBERED = 8192
+_ANSWER_S = 30.0
 
 
 class RemoteTokenizer:
     """A server's tokenizer. Safe to use from any thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, api_key: str | None = None) -> None:
         """Raises `EngineError` when the server has no such endpoints or they do not suffice."""
-        loopback = httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
-        self._client = httpx.Client(base_url=url, timeout=30.0, trust_env=not loopback)
+        self._url = url
+        self._api_key = api_key
         self._ids = lru_cache(maxsize=_REMEMBERED)(self._ask_ids)
         self._text = lru_cache(maxsize=_REMEMBERED)(self._ask_text)
         word = f"x{uuid.uuid4().hex}"
@@ -89,15 +90,9 @@ class RemoteTokenizer:
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            reply = self._client.post(path, json=body)
-        except httpx.HTTPError as error:
+            status, data = ask(f"{self._url}{path}", encoded(body), timeout_s=_ANSWER_S, api_key=self._api_key)
+        except OSError as error:
             raise EngineUnavailable(f"the server's tokenizer does not answer: {error}") from error
-        if reply.status_code != 200:
-            raise EngineError(f"{path} answered {reply.status_code}: {error_text(reply.content)[:200]}")
-        try:
-            value = reply.json()
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            raise EngineError(f"{path} did not answer with a JSON object")
-        return value
+        if status != 200:
+            raise EngineError(f"{path} answered {status}: {error_text(data)[:200]}")
+        return json_object(data)

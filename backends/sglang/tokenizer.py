@@ -130,7 +130,9 @@ def load_tokenizer(path: str | Path) -> ModelTokenizer:
     return ModelTokenizer(tokenizer, _template_text(folder, settings), special_tokens, eos, size)
 
 
-def tokenizer_for_server(name: str, url: str, override: str | Path | None = None) -> TokenizerProtocol:
+def tokenizer_for_server(
+    name: str, url: str, override: str | Path | None = None, api_key: str | None = None
+) -> TokenizerProtocol:
     """The tokenizer for an attached server that says its tokenizer is `name` (a folder of its machine, or a hub name).
 
     Raises `EngineError` that names --tokenizer when none of the ways to it leads anywhere.
@@ -146,7 +148,7 @@ def tokenizer_for_server(name: str, url: str, override: str | Path | None = None
     from ttsc.backends.sglang.remote_tokenizer import RemoteTokenizer
 
     try:
-        return RemoteTokenizer(url)
+        return RemoteTokenizer(url, api_key)
     except EngineError as error:
         tried.append(f"the server's own tokenizer does not do: {error.message}")
     raise EngineError(f"the tokenizer of the model that {url} serves was not found: " + "; ".join(tried), _WAY_OUT)

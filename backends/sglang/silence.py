@@ -1,0 +1,91 @@
+"""Telling a server that has hung from one that is only busy.
+
+A decode may be silent for minutes, and a closed connection or a dead process is noticed at once; what is left is a
+server that has accepted a request and never answers. While one has been silent for long, the server's health is asked
+aside: as long as that is answered, waiting goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from ttsc.backends.protocol import EngineError, EngineUnavailable
+from ttsc.backends.sglang.http_client import HttpClient
+
+DEFAULT_SILENCE_S = 60.0
+_FAILED_CHECKS = 3
+
+
+class SilenceWatch:
+    """Watches the requests of one client. It costs a timer as long as any is under way."""
+
+    def __init__(
+        self, client: HttpClient, url: str, silence_s: float, healthy: Callable[[float], Awaitable[bool]]
+    ) -> None:
+        """`healthy(timeout_s)`: whether the server answers a question about its health."""
+        self._client = client
+        self._url = url
+        self._silence_s = silence_s
+        self._healthy = healthy
+        self._timer: asyncio.TimerHandle | None = None
+        self._check: asyncio.Task[None] | None = None
+        self._well_s = 0.0
+
+    def begin(self) -> None:
+        """A request has been sent."""
+        if self._timer is None and self._check is None:
+            self._timer = asyncio.get_running_loop().call_later(self._silence_s, self._look)
+
+    def close(self) -> None:
+        """Watch no longer."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._check is not None:
+            self._check.cancel()
+
+    def _look(self) -> None:
+        self._timer = None
+        busy = self._client.busy
+        if not busy:
+            return
+        loop = asyncio.get_running_loop()
+        due = max(min(connection.heard_s for connection in busy), self._well_s) + self._silence_s
+        if due > loop.time():
+            self._timer = loop.call_at(due, self._look)
+            return
+        self._check = loop.create_task(self._ask(), name="silence")
+        self._check.add_done_callback(self._asked)
+
+    def _asked(self, _task: asyncio.Task[None]) -> None:
+        self._check = None
+        if self._client.busy:
+            self.begin()
+
+    async def _ask(self) -> None:
+        """Ask until the server answers for itself, or has failed to often enough."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for _ in range(_FAILED_CHECKS):
+            asked = loop.time()
+            try:
+                well = await self._healthy(self._silence_s / 2)
+            except EngineError:
+                well = False
+            if well:
+                self._well_s = loop.time()
+                return
+            # One that fails at once gets as much time as one that does not answer.
+            await asyncio.sleep(max(0.0, asked + self._silence_s / 4 - loop.time()))
+        for connection in tuple(self._client.busy):
+            if connection.heard_s <= began:
+                connection.give_up(self._hung(loop.time() - connection.heard_s))
+
+    def _hung(self, silent_s: float) -> EngineUnavailable:
+        error = EngineUnavailable(
+            f"the engine at {self._url} has hung: it has been silent for {silent_s:.0f} s, and does not answer when "
+            "asked how it is",
+            "restart it; `ttsc engine logs` says what it was doing",
+        )
+        error.retryable = True
+        return error
