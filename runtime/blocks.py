@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from ttsc.backends.protocol import EngineError
 from ttsc.compiler.ir.nodes import Block, Node, Value
 from ttsc.compiler.values.pure import EvaluationFailed
 from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid
+from ttsc.runtime.ahead import Ahead, when_certain
 from ttsc.runtime.failures import (
     INVALID_ARGUMENT,
     OPERATION_FAILED,
@@ -29,18 +32,26 @@ from ttsc.runtime.operands import results
 from ttsc.runtime.run import Path, Run
 from ttsc.runtime.streams import completed
 
+if TYPE_CHECKING:
+    from ttsc.runtime.flights import Ticket
+    from ttsc.runtime.records import Flying
+    from ttsc.runtime.session import Lane
+
 Execute = Callable[["Job"], Awaitable[None]]
 
 
 class Scope:
-    """The cells that names mean inside a block, and where the block is: rounds and indices of the regions around it."""
+    """The cells that names mean inside a block, and where the block is: rounds and indices of the regions around it.
+    `ahead`: whether it, or one around it, was started before it was known to be needed.
+    """
 
-    __slots__ = ("cells", "outer", "path")
+    __slots__ = ("ahead", "cells", "outer", "path")
 
-    def __init__(self, outer: Scope | None, path: Path) -> None:
+    def __init__(self, outer: Scope | None, path: Path, ahead: Ahead | None = None) -> None:
         self.cells: dict[str, Cell] = {}
         self.outer = outer
         self.path = path
+        self.ahead = outer.ahead if ahead is None and outer is not None else ahead
 
     def cell(self, name: str) -> Cell:
         scope: Scope | None = self
@@ -94,6 +105,24 @@ class Job:
             raise failed(INVALID_ARGUMENT, f"{what} must be a whole number, 0 or more; it is {number!r}")
         return number
 
+    def fly(self, lane: Lane, ticket: Ticket) -> Flying:
+        """Ask an engine: speculatively as long as the block is not needed for certain."""
+        ahead = self.scope.ahead
+        if ahead is None or ahead.certain.done or ticket.speculative:
+            return self.run.fly(lane, ticket)
+        flight = self.run.fly(lane, replace(ticket, speculative=True))
+        self.promote(flight)
+        return flight
+
+    def promote(self, flight: Flying) -> None:
+        """The block needs the answer: so it is certainly needed once the block is."""
+        when_certain(self.scope.ahead, flight.promote)
+
+    async def certain(self) -> None:
+        """Until the block is needed for certain."""
+        if self.scope.ahead is not None:
+            await self.scope.ahead.certain.wait()
+
     def release(self) -> None:
         for use in self.uses.values():
             use.release()
@@ -129,12 +158,18 @@ async def guarded(work: Awaitable[None]) -> None:
 
 
 def start_block(
-    run: Run, block: Block, params: Sequence[Cell], outer: Scope | None, path: Path, execute: Execute
+    run: Run,
+    block: Block,
+    params: Sequence[Cell],
+    outer: Scope | None,
+    path: Path,
+    execute: Execute,
+    ahead: Ahead | None = None,
 ) -> list[Use]:
     """Start a block; uses of its yields, in order. The caller keeps `params` and captured values alive until it
-    returns.
+    returns. `ahead`: it is not known yet whether the block is needed.
     """
-    scope = Scope(outer, path)
+    scope = Scope(outer, path, ahead)
     scope.cells.update((param.id, cell) for param, cell in zip(block.params, params, strict=True))
     jobs = [Job(run, node, scope, execute) for node in block.nodes]
     for job in jobs:

@@ -267,6 +267,8 @@ def _input_failure(message: str) -> RunFailed:
 
 
 async def _execute(job: Job) -> None:
+    if isinstance(job.node, Extern | Offline):
+        await job.certain()
     match job.node:
         case Const(value=value):
             job.cell.resolve(frozen(value))

@@ -85,7 +85,7 @@ class Generation:
         for index in range(self._promoted, upto):
             flight = self._flights.get(index)
             if flight is not None:
-                flight.promote()
+                self._job.promote(flight)
         self._promoted = upto
 
     def _abandon(self, index: int) -> None:
@@ -149,7 +149,7 @@ class Generation:
                     "lower max_tokens or shorten the prompt",
                 )
             )
-        flight = self._run.fly(self._lane, self._ticket(index, candidate, prompt, sampling))
+        flight = self._job.fly(self._lane, self._ticket(index, candidate, prompt, sampling))
         self._flights[index] = flight
         try:
             completion = await flight.outcome.wait()

@@ -12,10 +12,11 @@ import asyncio
 from collections.abc import Sequence
 
 from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
+from ttsc.runtime.ahead import Ahead
 from ttsc.runtime.blocks import Execute, Job, guarded, start_block
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
 from ttsc.runtime.leases import Cell, Promise, Use, resolved
-from ttsc.runtime.run import MAX_ROUNDS
+from ttsc.runtime.run import MAX_ROUNDS, Path
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, completed, gathered, slots_of
 
 
@@ -89,12 +90,44 @@ async def execute_map(job: Job, node: Map, execute: Execute) -> None:
 
 
 async def execute_if(job: Job, node: If, execute: Execute) -> None:
-    condition = await job.complete(node.condition)
-    block = node.then if condition is True else node.otherwise
-    yields = start_block(job.run, block, [], job.scope, job.scope.path, execute)
+    sides = {True: node.then, False: node.otherwise}
+    begun: dict[bool, Begun] = {}
+    try:
+        if node.ahead and not job.run.ledger.limited and not job.use(node.condition).cell.promise.done:
+            for side, name in ((True, "then"), (False, "otherwise")):
+                if node.ahead in (name, "both"):
+                    begun[side] = Begun(job, sides[side], [], job.scope.path, execute)
+        wanted = await job.complete(node.condition) is True
+    except BaseException:
+        for each in begun.values():
+            each.give_up()
+        raise
+    if wanted in begun:
+        yields = begun.pop(wanted).confirm()
+    else:
+        yields = start_block(job.run, sides[wanted], [], job.scope, job.scope.path, execute)
+    for each in begun.values():
+        each.give_up()
     _hand_over(job, yields)
     job.release()
     await _settled(job.cells)
+
+
+class Begun:
+    """A block that was started ahead of the condition that it is needed on."""
+
+    def __init__(self, job: Job, block: Block, params: Sequence[Cell], path: Path, execute: Execute) -> None:
+        self._ahead = Ahead(job.scope.ahead)
+        self._yields = start_block(job.run, block, params, job.scope, path, execute, self._ahead)
+
+    def confirm(self) -> list[Use]:
+        """It is needed: its yields."""
+        self._ahead.confirm()
+        return self._yields
+
+    def give_up(self) -> None:
+        for use in self._yields:
+            use.release()
 
 
 async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
@@ -104,6 +137,7 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
     carried = [job.use(value).cell.use() for value in node.init]
     stopping: Use | None = None
     rounds = [[use.cell.promise for use in carried]]
+    next_round: Begun | None = None
     try:
         for number in range(max(0, limit)):
             if number >= MAX_ROUNDS:
@@ -112,19 +146,30 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
                     f"a repeat went on for {MAX_ROUNDS} rounds (its limit is {limit})",
                     "lower the limit or let it stop earlier",
                 )
-            *following, stopping = _round(job, node.body, carried, number, execute)
-            carried = following
+            if next_round is None:
+                yields = start_block(job.run, node.body, _cells(carried), job.scope, _path(job, number), execute)
+            else:
+                yields, next_round = next_round.confirm(), None
+            for use in carried:  # what the round does not use is let go
+                use.release()
+            *carried, stopping = yields
             if job.run.ledger.limited:
                 rounds.append([use.cell.promise for use in carried])
+            elif node.ahead and number + 1 < min(limit, MAX_ROUNDS):
+                next_round = Begun(job, node.body, _cells(carried), _path(job, number + 1), execute)
             stop = await completed(stopping)
             stopping.release()
             if stop is True:
                 break
+        if next_round is not None:
+            next_round.give_up()
         if job.run.ledger.limited and await _taken(job, carried):
             carried = _best_so_far(job, carried, rounds)
     except BaseException as error:
         if stopping is not None:
             stopping.release()
+        if next_round is not None:
+            next_round.give_up()
         if not (isinstance(error, RunFailed) and error.failure.code == BUDGET_SPENT):
             for use in carried:
                 use.release()
@@ -187,13 +232,13 @@ def _emptied(value: object) -> bool:
     return value == () and cause is not None and cause.code == BUDGET_SPENT
 
 
-def _round(job: Job, body: Block, carried: Sequence[Use], number: int, execute: Execute) -> list[Use]:
-    """Start a round; its yields. What it does not use of the carried values is let go."""
-    params = [use.cell for use in carried]
-    yields = start_block(job.run, body, params, job.scope, (*job.scope.path, number), execute)
-    for use in carried:
-        use.release()
-    return yields
+def _cells(uses: Sequence[Use]) -> list[Cell]:
+    return [use.cell for use in uses]
+
+
+def _path(job: Job, number: int) -> Path:
+    """Where a round of a loop is."""
+    return (*job.scope.path, number)
 
 
 def _hand_over(job: Job, yields: Sequence[Use]) -> None:

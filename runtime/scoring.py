@@ -132,8 +132,8 @@ class Scorer:
         for ids, work in asked:
             self._fits(most_tokens(work, ids))
         order = sorted(range(len(asked)), key=lambda index: -len(asked[index][0]))
-        run = self._job.run
-        flights = {index: run.fly(self._lane, self._ticket(index, *asked[index], source)) for index in order}
+        job = self._job
+        flights = {index: job.fly(self._lane, self._ticket(index, *asked[index], source)) for index in order}
         answers: list[Answer] = []
         try:
             for index in range(len(asked)):

@@ -280,19 +280,21 @@ class NodeReader(TokenReader):
         self.need("@")
         node_id = self.name()
         condition = self.value()
+        ahead: Any = self._setting("ahead", "", ("then", "otherwise", "both"))
         self.need("{")
         then = self._block(())
         self.need("else")
         self.need("{")
         otherwise = self._block(())
-        return lambda results, _: If(results, node_id, condition, then, otherwise)
+        return lambda results, _: If(results, node_id, condition, then, otherwise, ahead)
 
     def _repeat(self) -> _Build:
         self.need("@")
         node_id = self.name()
         limit = self.value()
+        ahead = self.take("ahead")
         init, body = self._body_with({**self.values})
-        return lambda results, _: Repeat(results, node_id, limit, init, body)
+        return lambda results, _: Repeat(results, node_id, limit, init, body, ahead)
 
     def _offline(self) -> _Build:
         self.need("@")

@@ -263,13 +263,18 @@ class Select:
 
 @dataclass(frozen=True, slots=True)
 class If:
-    """One of two blocks runs; its yields are the results."""
+    """One of two blocks runs; its yields are the results.
+
+    `ahead`, set by a pass: these blocks start before the condition is known, and one that turns out not to be the one
+    is given up.
+    """
 
     results: tuple[Value, ...]
     id: str
     condition: Value
     then: Block
     otherwise: Block
+    ahead: Literal["", "then", "otherwise", "both"] = ""
     span: Span = _span()
 
 
@@ -278,6 +283,7 @@ class Repeat:
     """`body` runs at most `limit` times. Its params carry values from round to round, beginning with `init`.
 
     The body yields the next carried values and, last, a bool: true ends the loop. Results are the last carried values.
+    `ahead`, set by a pass: a round starts before the bool of the one before is known, and is given up if it is true.
     """
 
     results: tuple[Value, ...]
@@ -285,6 +291,7 @@ class Repeat:
     limit: Value
     init: tuple[Value, ...]
     body: Block
+    ahead: bool = False
     span: Span = _span()
 
 

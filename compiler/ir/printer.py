@@ -113,12 +113,14 @@ def _node(node: Node, depth: int) -> list[str]:
             needs = f"needs {id_text(node.needs.id)}{invalid}"
             head = f"dag {id_text(node.over.id)} {needs} as {_typed(node.body.params)}"
         case Repeat():
-            head = f"repeat @{name_text(node.id)} {id_text(node.limit.id)} ({_bound(node.body.params, node.init)})"
+            limit = f"{id_text(node.limit.id)} ahead" if node.ahead else id_text(node.limit.id)
+            head = f"repeat @{name_text(node.id)} {limit} ({_bound(node.body.params, node.init)})"
         case Offline():
             inputs = _bound(node.body.params, node.inputs)
             head = f"offline @{name_text(node.id)} {json.dumps(node.key)} ({inputs})"
         case If():
-            head = f"{first}if @{name_text(node.id)} {id_text(node.condition.id)} {{"
+            ahead = f" ahead={node.ahead}" if node.ahead else ""
+            head = f"{first}if @{name_text(node.id)} {id_text(node.condition.id)}{ahead} {{"
             then, otherwise = _block(node.then, depth + 1), _block(node.otherwise, depth + 1)
             return [pad + head, *then, f"{pad}}} else {{", *otherwise, f"{pad}}}{last}"]
         case _:

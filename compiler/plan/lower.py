@@ -47,10 +47,16 @@ def lower(program: Program, level: Level, passes: Iterable[str]) -> Plan:
     tree.block(program.body)
     constants = {node.result.id: node.value for node in walk(program.body) if isinstance(node, Const)}
     needed = _needed_to_the_end(program.body)
+    ahead = set(_started_ahead(program.body))
     critical = critical_paths(program)
     requests = tuple(
         replace(
-            _request(node, constants, tree.begins.get(node.result.id), node.result.id not in needed),
+            _request(
+                node,
+                constants,
+                tree.begins.get(node.result.id),
+                node.result.id not in needed or node.result.id in ahead,
+            ),
             critical=critical[node.result.id],
         )
         for node in walk(program.body)
@@ -134,7 +140,7 @@ class _PrefixTree:
                     self._follow(result, [a, b])
             case Repeat():
                 self._repeat(node)
-            case Select() if node.op in ("best", "keep", "stop_first"):
+            case Select() if node.op in ("best", "keep", "stop_first", "leading"):
                 self._follow(node.result, [node.over])
             case Draw(op="resample" | "shuffle"):
                 self._follow(node.result, [node.args[0], *node.args[4:]])
@@ -241,6 +247,23 @@ def _dependencies(body: Block) -> dict[str, set[str]]:
             case _:
                 link(results(node), operands(node))
     return feeds
+
+
+def _started_ahead(body: Block) -> Iterator[str]:
+    """Requests of blocks that start ahead of their condition, which may turn out to be needless."""
+    for node in walk(body):
+        inside: tuple[Block, ...] = ()
+        match node:
+            case Repeat(ahead=True):
+                inside = (node.body,)
+            case If(ahead="both"):
+                inside = (node.then, node.otherwise)
+            case If(ahead="then"):
+                inside = (node.then,)
+            case If(ahead="otherwise"):
+                inside = (node.otherwise,)
+        for block in inside:
+            yield from (each.result.id for each in walk(block) if isinstance(each, Generate | Score))
 
 
 def _called_anyway(block: Block) -> Iterator[str]:

@@ -73,7 +73,7 @@ class ExpressionBuilder(Emitter):
                 value = self.expr(side, env)
             blocks.append(ir.Block((), tuple(nodes), (value,)))
         result = self.fresh("if", type_)
-        self.emit(ir.If((result,), result.id, condition, blocks[0], blocks[1], span))
+        self.emit(ir.If((result,), result.id, condition, blocks[0], blocks[1], span=span))
         return result
 
     def turns(self, call: typed.PromptCall, parent: ir.Value | None, env: Env) -> ir.Value:

@@ -152,7 +152,7 @@ class StatementBuilder(OperatorBuilder):
             yields.extend(branch.env[s] for s in changed)
             blocks.append(ir.Block((), tuple(branch.nodes), tuple(yields)))
         node_id = self.fresh("if", BOOL).id
-        self.emit(ir.If(tuple(results), node_id, condition, blocks[0], blocks[1], span))
+        self.emit(ir.If(tuple(results), node_id, condition, blocks[0], blocks[1], span=span))
         for symbol, value in zip(changed, results[len(results) - len(changed) :], strict=True):
             env[symbol] = value
         if both_fall:
@@ -226,7 +226,7 @@ class StatementBuilder(OperatorBuilder):
             yields.append(self._stop(exit_, until, inner, span))
         results = [self.fresh(name, param.type) for name, param in zip(names, params, strict=True)]
         block = ir.Block(tuple(params), tuple(nodes), tuple(yields))
-        self.emit(ir.Repeat(tuple(results), self.fresh("repeat", BOOL).id, limit, tuple(init), block, span))
+        self.emit(ir.Repeat(tuple(results), self.fresh("repeat", BOOL).id, limit, tuple(init), block, span=span))
         env.update(zip(carried, results, strict=False))
         return MayReturn(results[-2], results[-1]) if returns else Falls()
 

@@ -107,7 +107,7 @@ class Generation(Maps):
             stop = self.pure("ne", (found, self.const(None, NONE)), BOOL, span=span)
         results = (self.fresh("found", maybe), self.fresh("reason", STR))
         body = ir.Block(params, tuple(nodes), (found, reason, stop))
-        self.emit(ir.Repeat(results, self.fresh("ask", BOOL).id, attempts, init, body, span))
+        self.emit(ir.Repeat(results, self.fresh("ask", BOOL).id, attempts, init, body, span=span))
         return results[0], results[1]
 
     def parse(self, e: typed.Operator, source: ir.Value, a: Arguments) -> ir.Value:

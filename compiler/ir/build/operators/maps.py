@@ -134,7 +134,7 @@ class Maps(ExpressionBuilder):
                 value = side()
             blocks.append(ir.Block((), tuple(nodes), (value,)))
         result = self.fresh("if", type_)
-        self.emit(ir.If((result,), result.id, condition, blocks[0], blocks[1], span))
+        self.emit(ir.If((result,), result.id, condition, blocks[0], blocks[1], span=span))
         return result
 
 

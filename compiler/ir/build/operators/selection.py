@@ -168,7 +168,7 @@ class Selection(Judgement):
             stop = self.pure("le", (length, self.const(1)), BOOL, span=span)
         result = self.fresh("standing", ListOf(item))
         body = ir.Block((standing,), tuple(nodes), (left, stop))
-        self.emit(ir.Repeat((result,), self.fresh("knockout", BOOL).id, rounds, (source,), body, span))
+        self.emit(ir.Repeat((result,), self.fresh("knockout", BOOL).id, rounds, (source,), body, span=span))
         return self.pure("one", (result,), e.type, span=span)
 
     def _combinations(self, source: ir.Value, span: Span) -> ir.Value:
