@@ -62,7 +62,7 @@ def test_order_and_levels_hold() -> None:
     for each in PIPELINE:
         for name in each.after:
             assert name in seen, f"{each.name} runs before {name}"
-            assert seen[name].level <= each.level, f"{each.name} needs {name}, which may not run at its level"
+            assert (seen[name].level or 0) <= (each.level or 2), f"{each.name} needs {name}, which may not run"
         seen[each.name] = each
 
 
@@ -89,9 +89,22 @@ def test_levels() -> None:
     assert nothing.program is program and nothing.names == () and nothing.timings == ()
     assert run_passes(program, 1).names == tuple(p.name for p in PIPELINE if p.level == 1)
     optimized, names, timings = run_passes(program, 2)
-    assert names == tuple(p.name for p in PIPELINE) == tuple(name for name, _ in timings)
+    assert names == tuple(p.name for p in PIPELINE if p.level) == tuple(name for name, _ in timings)
     assert all(seconds >= 0 for _, seconds in timings)
     assert "early" in print_program(optimized)
+
+
+def test_what_has_no_level_runs_where_it_is_enabled() -> None:
+    asked_for = [p.name for p in PIPELINE if p.level is None]
+    assert asked_for
+    for level in (1, 2):
+        assert set(run_passes(read(SMALL), level, enabled=asked_for).names) >= set(asked_for)  # type: ignore[arg-type]
+        assert not set(run_passes(read(SMALL), level).names) & set(asked_for)  # type: ignore[arg-type]
+    assert "decide_early" in run_passes(read(SMALL), 1, enabled=["decide_early"]).names
+    assert run_passes(read(SMALL), 0, enabled=asked_for).names == ()
+    assert run_passes(read(SMALL), 2, asked_for, enabled=asked_for).names == run_passes(read(SMALL), 2).names
+    with pytest.raises(UnknownPass):
+        run_passes(read(SMALL), 2, enabled=["speculation"])
 
 
 def test_disabled_and_after() -> None:

@@ -208,16 +208,16 @@ def test_a_grid_is_a_known_option() -> None:
 
 
 def test_print() -> None:
-    text = print_plan(plan(JUDGED + "  %any1 = select any %map1 rule quantified(any) : bool\n  yield %any1\n", "bool"))
-    assert text.startswith(
-        """\
-plan of p at -O2 (passes: fold_constants, share_prefixes, merge_generations, remove_dead, decide_early)
+    judged = plan(JUDGED + "  %any1 = select any %map1 rule quantified(any) : bool\n  yield %any1\n", "bool")
+    assert print_plan(judged).startswith(
+        f"""\
+plan of p at -O2 (passes: {", ".join(judged.passes)})
 
 prefix tree
   [0] %turn1  system: Reason step by step.
-  ├─ [1] %turn2  user: {{ q }}
+  ├─ [1] %turn2  user: {{{{ q }}}}
   │  └ [2] %sample1  sample x %n by policy
-  └─ [3] %turn3  user: {{ d }}
+  └─ [3] %turn3  user: {{{{ d }}}}
      └ [4] %judge1  judge x %one by judge
 
 requests
