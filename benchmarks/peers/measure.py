@@ -73,42 +73,58 @@ def measure(
     workload: str,
     data: Path,
     arms: Sequence[str],
-    mode: Mode,
+    modes: Sequence[Mode],
     repeats: int,
     logs: Path,
     tell: Tell,
     timeout_s: float = RUN_TIMEOUT_S,
-) -> dict[str, Measured]:
-    """Every arm `repeats` times, after a run that warms it up and is not counted.
+) -> list[dict[str, Measured]]:
+    """For each mode, every arm `repeats` times, after a run that warms it up and is not counted.
 
     Arms take turns, in an order that moves on by one with each repeat. One that fails has its error in its result and
-    is not run again.
+    is not run again in that mode; one that does not answer within `timeout_s` is ended.
     """
-    results = {name: Measured() for name in arms}
     with ExitStack() as stack:
         processes: dict[str, ArmProcess] = {}
+        errors: dict[str, str] = {}
         for name in arms:
             try:
                 arm = ARMS[name]
                 argv = command(arm, interpreter(arm.environment), server.url, model, workload, data)
                 processes[name] = stack.enter_context(ArmProcess(argv, logs / f"{workload}.{name}.log"))
-                results[name].version = processes[name].version
             except (ArmFailed, InstallationFailed) as error:
-                results[name].error = f"did not start: {error}"
-        for repeat in range(-1, repeats):
-            turn = max(repeat, 0) % max(1, len(arms))
-            for name in (*arms[turn:], *arms[:turn]):
-                if results[name].error:
-                    continue
-                try:
-                    _run(server, processes[name], mode, repeat, results[name], timeout_s)
-                except (ArmFailed, TimeoutError) as error:
-                    results[name].error = str(error)
-                    tell(f"{workload}, {mode.title}, {name}: {error}")
-                    if isinstance(error, TimeoutError):
-                        processes[name].close()
-            tell(f"{workload}, {mode.title}: " + ("warm" if repeat < 0 else f"repeat {repeat + 1} of {repeats}"))
-    return results
+                errors[name] = f"did not start: {error}"
+                tell(f"{workload}, {name}: {errors[name]}")
+        results = []
+        for mode in modes:
+            versions = {name: process.version for name, process in processes.items()}
+            measured = {name: Measured(versions.get(name, ""), error=errors.get(name, "")) for name in arms}
+            _repeated(server, processes, mode, repeats, measured, lambda said: tell(f"{workload}, {said}"), timeout_s)
+            results.append(measured)
+        return results
+
+
+def _repeated(
+    server: Server,
+    processes: Mapping[str, ArmProcess],
+    mode: Mode,
+    repeats: int,
+    measured: dict[str, Measured],
+    tell: Tell,
+    timeout_s: float,
+) -> None:
+    arms = list(measured)
+    for repeat in range(-1, repeats):
+        turn = max(repeat, 0) % max(1, len(arms))
+        for name in (*arms[turn:], *arms[:turn]):
+            if measured[name].error:
+                continue
+            try:
+                _run(server, processes[name], mode, repeat, measured[name], timeout_s)
+            except (ArmFailed, TimeoutError) as error:
+                measured[name].error = str(error) or type(error).__name__
+                tell(f"{mode.title}, {name}: {error}")
+        tell(f"{mode.title}: " + ("warm" if repeat < 0 else f"repeat {repeat + 1} of {repeats}"))
 
 
 def _run(server: Server, process: ArmProcess, mode: Mode, repeat: int, result: Measured, timeout_s: float) -> None:

@@ -46,10 +46,9 @@ def main(argv: list[str] | None = None) -> int:
             if name == "particle_filter" and not server.reward_url:
                 _tell("particle_filter: left out, it needs a reward model's server (--reward URL)")
                 continue
-            for mode in options.modes:
-                result = _measured(server, tokenizer, about, name, mode, options, Path(scratch))
+            for result in _measured(server, tokenizer, about, name, options, Path(scratch)):
                 failed |= any(each.error for each in result.arms.values())
-                _write(options.out / f"{options.model}.{name}.{mode.inputs}.json", result)
+                _write(options.out / f"{options.model}.{name}.{result.mode.inputs}.json", result)
     options.page.write_text(render(_results(options.out)), encoding="utf-8")
     _tell(f"{options.page} is written")
     return int(failed)
@@ -60,20 +59,20 @@ def _measured(
     tokenizer: ModelTokenizer,
     about: dict[str, Any],
     name: str,
-    mode: Mode,
     options: argparse.Namespace,
     scratch: Path,
-) -> Result:
+) -> list[Result]:
     made = workload(name, options.kind, options.sizes, server.reward_url)
-    content = data(made, tokenizer, max(mode.inputs, mode.count))
+    content = data(made, tokenizer, max(mode.count for mode in options.modes))
     _check_prompts(server, about["model"], content)
     file = scratch / f"{name}.json"
     file.write_text(json.dumps(content), encoding="utf-8")
     arms = [each for each in options.arms if name in ARMS[each].workloads]
     options.logs.mkdir(parents=True, exist_ok=True)
-    results = measure(server, about["model"], name, file, arms, mode, options.repeats, options.logs, _tell)
-    sizes = {each.name: getattr(options.sizes, each.name) for each in fields(options.sizes)}
-    return Result(name, mode, {**about, "sizes": ", ".join(f"{k} {v}" for k, v in sizes.items())}, results)
+    repeats, modes = options.repeats, options.modes
+    measured = measure(server, about["model"], name, file, arms, modes, repeats, options.logs, _tell)
+    sizes = ", ".join(f"{each.name} {getattr(options.sizes, each.name)}" for each in fields(options.sizes))
+    return [Result(name, mode, {**about, "sizes": sizes}, each) for mode, each in zip(modes, measured, strict=True)]
 
 
 def _check_prompts(server: Server, model: str, content: dict[str, Any]) -> None:
