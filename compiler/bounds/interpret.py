@@ -259,7 +259,7 @@ class Interpreter:
                 return join(winner, self.value(node.otherwise)) if node.otherwise is not None else winner
             case "best":
                 return item(over)
-            case "keep" | "stop_first":
+            case "keep" | "stop_first" | "leading":
                 count = high(self.value(node.count))
                 size = minimum(length(over), count)
                 return Items(size, item(over), why(over) if size.infinite else None)

@@ -6,7 +6,8 @@ flight at a time, or, where elements of a list are passed on one by one, of each
 that a block has in flight is the sum over its chains of their largest member. Of a loop it finds whether a round's
 requests wait for those of the round before.
 
-What is decided early (`vote`, `stop_first`, `any`, …) orders nothing: what it stops takes a moment to end.
+What is decided early (`vote`, `stop_first`, `any`, the first of a list, …) orders nothing: what it stops takes a moment
+to end.
 An element that fails is left out of its list while others go on, so inside of a `map` only blocks count as ended whose
 requests form one chain that nothing else can fail beside.
 """
@@ -17,6 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ttsc.compiler.ir import nodes as ir
+from ttsc.compiler.ir.deciding import Deciding
+from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.values.pure import cannot_fail
 from ttsc.compiler.values.templates import cannot_fail as cannot_fail_to_render
 
@@ -36,6 +39,8 @@ class Order:
 
     chains: dict[int, dict[str, int]] = field(default_factory=dict)
     exclusive: set[str] = field(default_factory=set)
+    early: set[str] = field(default_factory=set)
+    """Selections and operations that may not wait for all they read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,15 @@ class _Summary:
 
 def order(program: ir.Program) -> Order:
     """The order of a whole program's requests."""
+    deciding = Deciding(program)
     found = Order()
+    for node in walk(program.body):
+        if isinstance(node, ir.Select):
+            early = deciding.rule(node) is not None
+        else:
+            early = isinstance(node, ir.Pure) and deciding.reads_beginning(node)
+        if early:
+            found.early.add(key(node))
     _Block(program.body, found).summary()
     return found
 
@@ -142,7 +155,8 @@ class _Block:
                 fragile = not node.literal and not cannot_fail_to_render(node.template)
                 self._value(node, (node.parent, *(value for _, value in node.args)), fragile)
             case ir.Pure():
-                self._value(node, node.args, not cannot_fail(node.op))
+                read = node.args[1:] if node.result.id in self._found.early else node.args
+                self._value(node, read, not cannot_fail(node.op))
             case ir.Force():
                 self._value(node, (node.source, node.text), False)
             case ir.Cut():
@@ -189,14 +203,7 @@ class _Block:
         self._starts[key(node)] = starts
 
     def _select(self, node: ir.Select) -> None:
-        match node.rule:
-            case ir.Greatest(maximum=None):
-                waits_for_all = True
-            case ir.Majority(max_weight=None):
-                waits_for_all = node.weights is not None
-            case _:
-                waits_for_all = False
-        columns = (node.over, node.keys, node.weights) if waits_for_all else ()
+        columns = () if node.result.id in self._found.early else (node.over, node.keys, node.weights)
         self._value(node, (*columns, node.count), node.op in ("vote", "best"))
 
     def _map(self, node: ir.Map) -> None:

@@ -49,7 +49,7 @@ def candidate_sources(body: Block) -> dict[str, list[str]]:
             case Offline():
                 for param, value in zip(node.body.params, node.inputs, strict=True):
                     link(param.id, value.id)
-            case Select() if node.op in ("best", "keep", "stop_first"):
+            case Select() if node.op in ("best", "keep", "stop_first", "leading"):
                 link(node.result.id, node.over.id)
             case Draw() if node.op in ("resample", "shuffle"):
                 link(node.result.id, node.args[0].id, *(value.id for value in node.args[4:]))

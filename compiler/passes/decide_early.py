@@ -1,10 +1,13 @@
 """Lets a selection end what it no longer needs: marks those whose rule can be decided before all have arrived.
 
 `pool |> vote(by=boxed)` → the same, `early`: once no outstanding vote can change the answer, those are stopped.
-`stop_first(order=tokens)` compares the lengths of unfinished candidates, so what it reads is marked `stream`.
+`stop_first(order=tokens)` compares the lengths of unfinished candidates, so what it reads is marked `stream`. A vote
+with weights and a choice by keys need bounds: where the program says none, those that follow from it are taken
+(`ir/deciding.py`): a sigmoid is at most 1, a record's grade what the record allows.
 
-Preserves: value. Every rule so marked is exact: decided only when nothing outstanding can change the result. Ties that
-are drawn are as exact as ties by index (`ir/rules.py`). Keys that are lists have no known maximum.
+Preserves: value. Every rule so marked is exact: decided only when nothing outstanding can change the result; or looks
+at the list in index order, so that it does not depend on what is outstanding. Ties that are drawn are as exact as ties
+by index (`ir/rules.py`).
 Why here: last, because it only marks, and marks should be set on what is left of the program.
 """
 
@@ -13,14 +16,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ttsc.compiler.ir.candidates import candidate_sources
-from ttsc.compiler.ir.nodes import Block, FirstFinished, Generate, Greatest, Majority, Node, Program, Quantified, Select
+from ttsc.compiler.ir.deciding import Deciding
+from ttsc.compiler.ir.nodes import Block, FirstFinished, Generate, Node, Program, Select
 from ttsc.compiler.ir.rewrite import rewrite, walk
 from ttsc.compiler.passes.pass_ import Context
-from ttsc.compiler.values.types import FLOAT, ListOf, assignable
 
 
 def decide_early(program: Program, context: Context) -> Program:
-    body = rewrite(program.body, _decided)
+    deciding = Deciding(program)
+
+    def decided(node: Node) -> tuple[Node, ...] | None:
+        if isinstance(node, Select) and not node.early:
+            rule = deciding.rule(node)
+            if rule is not None:
+                return (replace(node, rule=rule, early=True),)
+        return None
+
+    body = rewrite(program.body, decided)
     streamed = _streamed(body)
     if not streamed:
         return program if body is program.body else replace(program, body=body)
@@ -32,22 +44,6 @@ def decide_early(program: Program, context: Context) -> Program:
 
     body = rewrite(body, stream)
     return program if body is program.body else replace(program, body=body)
-
-
-def _decided(node: Node) -> tuple[Node, ...] | None:
-    if isinstance(node, Select) and not node.early and _can_decide_early(node):
-        return (replace(node, early=True),)
-    return None
-
-
-def _can_decide_early(node: Select) -> bool:
-    match node.rule:
-        case Majority(max_weight=bound):
-            return node.weights is None or bound is not None
-        case Greatest(maximum=maximum):
-            return maximum is not None and node.keys is not None and assignable(node.keys.type, ListOf(FLOAT))
-        case FirstFinished() | Quantified():
-            return True
 
 
 def _streamed(body: Block) -> set[str]:

@@ -47,7 +47,7 @@ SELECTION = (
                 "max_weight",
                 OptionalOf(FLOAT),
                 default=None,
-                doc="weights lie in 0..max_weight: lets a weighted vote be decided early where that is not known anyway",
+                doc="weights lie in 0..max_weight: lets a weighted vote be decided early if that isn't known",
                 limits=Limits(0, float("inf"), "0 or more"),
                 static=True,
             ),
