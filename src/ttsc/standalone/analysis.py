@@ -1,0 +1,204 @@
+"""What the writer of a standalone program must know of the graph: what waits for what, and what is needed in any case.
+
+A program in Python waits where it says `await`. To wait at a place loses nothing if all work that has not been started
+depends on what is waited for. And it may only wait, or compute what may fail, where its block fails with it: what may
+turn out not to be needed must not fail the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ttsc.compiler.ir.nodes import (
+    Block,
+    Cut,
+    Dag,
+    Draw,
+    Extern,
+    Force,
+    Generate,
+    If,
+    Map,
+    Node,
+    Offline,
+    Pure,
+    Repeat,
+    Score,
+    Select,
+    Turn,
+    Value,
+)
+from ttsc.compiler.ir.rewrite import blocks, free_values, operands, results, walk
+from ttsc.compiler.values.types import ListOf
+
+_WORK = Generate | Score | Extern | Offline | Dag
+_SEEDED = Generate | Draw | Select | Dag
+
+
+class Waiting:
+    """For each value what is whole by the time it is whole, and for a list also what is whole when its first element
+    may come; for each node what must be whole before it asks anything of an engine or a host.
+
+    Only what is certain is in these sets.
+    """
+
+    def __init__(self, body: Block) -> None:
+        self._whole: dict[str, frozenset[str]] = {}
+        self._first: dict[str, frozenset[str]] = {}
+        self._before: dict[int, frozenset[str]] = {}
+        self._block(body)
+
+    def waits_for(self, node: Node, ids: frozenset[str]) -> bool:
+        """Whether none of a node's work can begin before one of these values is whole."""
+        return bool(self._before[id(node)] & ids)
+
+    def _block(self, block: Block) -> None:
+        for node in block.nodes:
+            self._node(node)
+
+    def _node(self, node: Node) -> None:
+        start = self._start(node)
+        for inner in blocks(node):
+            for place, param in enumerate(inner.params):
+                given = self._wholes([node.init[place]]) if isinstance(node, Repeat) else start
+                self._whole[param.id] = self._first[param.id] = given
+            self._block(inner)
+        inside = [self._before[id(each)] for inner in blocks(node) for each in inner.nodes if starts_work(each)]
+        self._before[id(node)] = start | (frozenset.intersection(*inside) if inside else frozenset())
+        for place, result in enumerate(results(node)):
+            own = frozenset((result.id,))
+            match node:
+                case Generate(source=over) | Map(over=over) | Force(source=over) | Cut(source=over) | Dag(over=over):
+                    self._first[result.id] = start
+                    self._whole[result.id] = start | own | self._wholes([over])
+                case If(then=then, otherwise=other):
+                    then_value, other_value = then.yields[place], other.yields[place]
+                    self._first[result.id] = start | own | (self._firsts([then_value]) & self._firsts([other_value]))
+                    self._whole[result.id] = start | own | (self._wholes([then_value]) & self._wholes([other_value]))
+                case _:
+                    self._first[result.id] = self._whole[result.id] = start | own
+
+    def _start(self, node: Node) -> frozenset[str]:
+        """What is whole before a node begins."""
+        match node:
+            case Generate() | Force() | Cut():
+                others = [value for value in operands(node) if value is not node.source]
+                is_list = isinstance(node.source.type, ListOf)
+                return self._wholes(others) | (self._firsts if is_list else self._wholes)([node.source])
+            case Map(over=over):
+                return self._firsts([over])
+            case Dag(over=over, needs=needs):
+                return self._firsts([over, needs])
+            case Select(over=over, keys=keys, weights=weights, count=count):
+                lists = [value for value in (over, keys, weights) if value is not None]
+                return self._firsts(lists) | self._wholes([] if count is None else [count])
+            case Repeat(limit=limit):
+                return self._wholes([limit])
+        return self._wholes(operands(node))
+
+    def _wholes(self, values: Iterable[Value]) -> frozenset[str]:
+        return frozenset().union(*(self._whole.get(value.id, frozenset()) for value in values))
+
+    def _firsts(self, values: Iterable[Value]) -> frozenset[str]:
+        return frozenset().union(*(self._first.get(value.id, frozenset()) for value in values))
+
+
+def starts_work(node: Node) -> bool:
+    """Whether something is asked of an engine or a host in it."""
+    return isinstance(node, _WORK) or any(isinstance(inner, _WORK) for block in blocks(node) for inner in walk(block))
+
+
+def is_waiting(node: Node) -> bool:
+    """Whether a node may give something that is not there at once."""
+    return isinstance(node, _WORK | Select | Map | Force | Cut) or any(
+        isinstance(inner, _WORK | Select | Map | Force | Cut) for block in blocks(node) for inner in walk(block)
+    )
+
+
+def needs_place(block: Block) -> bool:
+    """Whether seeds within a block depend on where it stands."""
+    return any(
+        isinstance(node, Generate | Draw | Dag) or (isinstance(node, Select) and getattr(node.rule, "ties", "") == "random")
+        for node in _outside_offline(block)
+    )
+
+
+def _outside_offline(block: Block) -> Iterable[Node]:
+    for node in block.nodes:
+        yield node
+        if not isinstance(node, Offline):
+            for inner in blocks(node):
+                yield from _outside_offline(inner)
+
+
+def strictly_needed(block: Block, wanted: Iterable[str]) -> frozenset[str]:
+    """Values of a block without which it can't give the `wanted` of its yields."""
+    needed = set(wanted)
+    for node in reversed(block.nodes):
+        if not any(result.id in needed for result in results(node)):
+            continue
+        needed |= {value.id for value in _strict_operands(node)}
+        for inner, inner_wanted in _strict_blocks(node, needed):
+            needed |= strictly_needed(inner, inner_wanted)
+    return frozenset(needed)
+
+
+def _strict_operands(node: Node) -> Sequence[Value]:
+    match node:
+        case Repeat(limit=limit):
+            return (limit,)
+        case Select(otherwise=otherwise):
+            return tuple(value for value in operands(node) if value is not otherwise)
+    return operands(node)
+
+
+def _strict_blocks(node: Node, needed: set[str]) -> list[tuple[Block, list[str]]]:
+    match node:
+        case If(results=values, then=then, otherwise=other):
+            at = [place for place, value in enumerate(values) if value.id in needed]
+            both = [strictly_needed(block, [block.yields[place].id for place in at]) for block in (then, other)]
+            # What either branch needs is needed in any case only if both need it.
+            return [(Block((), (), ()), sorted(both[0] & both[1]))]
+    return []
+
+
+def strict_yields(node: Repeat, needed: frozenset[str]) -> list[str]:
+    """Yields of a loop's body that every round must give: the last one, which ends it, and carried values that are
+    needed at the end and that each round needs of the one before.
+    """
+    body = node.body
+    places = [place for place, value in enumerate(node.results) if value.id in needed]
+    while True:
+        wanted = [body.yields[-1].id, *(body.yields[place].id for place in places)]
+        inner = strictly_needed(body, wanted)
+        kept = [place for place in places if body.params[place].id in inner]
+        if kept == places:
+            return wanted
+        places = kept
+
+
+def consumers(block: Block) -> dict[str, int]:
+    """For each list of a block how many consumers will release its elements; those that somebody holds are left out."""
+    counts: dict[str, int] = {}
+    held = {value.id for value in block.yields}
+    for node in block.nodes:
+        releasing: list[Value] = []
+        match node:
+            case Select(over=over, keys=keys, weights=weights):
+                releasing = [value for value in (over, keys, weights) if value is not None]
+            case Map(over=over) | Generate(source=over) | Force(source=over) | Cut(source=over):
+                releasing = [over]
+        for value in releasing:
+            counts[value.id] = counts.get(value.id, 0) + 1
+        inside = {name for inner in blocks(node) for each in walk(inner) for name in free_values(each)}
+        inside |= {value.id for inner in blocks(node) for value in inner.yields}
+        others = [value.id for value in operands(node)]
+        for value in releasing:
+            others.remove(value.id)
+        held |= inside | set(others)
+    return {name: count for name, count in counts.items() if name not in held}
+
+
+def is_instant(node: Node) -> bool:
+    """Whether a node is plain computing: no waiting in it."""
+    return isinstance(node, Pure | Draw | Turn) or not is_waiting(node)
