@@ -261,9 +261,6 @@ class Attempt:
         """It ended without an answer, and cost so many tokens; None: nobody knows."""
         if self._reservation is not None:
             self._reservation.settle(cost)
-        if self._session.records is not None:
-            ticket = self._ticket
-            self._session.records.lost(ticket, most_tokens(ticket.work, ticket.ids) if cost is None else cost)
         self._leave()
         self._end(finish, None, "", error)
 

@@ -25,6 +25,8 @@ EXTERN_MISSING = "R0510"
 EXTERN_RAISED = "R0511"
 EXTERN_TIMED_OUT = "R0512"
 EXTERN_WRONG_VALUE = "R0513"
+CALL_CUT_OFF = "R0514"
+"""A call of an environment that had begun when a journal was cut off."""
 MODEL_UNBOUND = "R0520"
 BUDGET_SPENT = "R0521"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from ttsc.errors import Problem, UsageError
@@ -22,9 +22,9 @@ async def in_flight(
     one: Callable[[int, Given], Coroutine[Any, Any, RunResult]],
     concurrency: int,
     ordered: bool,
-) -> AsyncIterator[RunResult]:
+) -> AsyncGenerator[RunResult, None]:
     """Results of `one` for each input, at most `concurrency` at once; in order, finished ones wait for those before
-    them.
+    them. Closing it ends those under way, and waits for their end.
     """
     if concurrency < 1:
         raise UsageError(Problem("E0510", f"concurrency is {concurrency}", "it must be at least 1"))

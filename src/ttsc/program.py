@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ttsc.errors import InputError, Problem, UsageError
 from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.inputs import bind, constants
+from ttsc.journals import open_journal, refusals
 from ttsc.run_errors import error_of
 from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, embedding_roles, refused
 from ttsc.runtime.events import Event, RunResult
@@ -233,6 +234,7 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        journal: str | Path | None = None,
         refresh_offline: bool = False,
         evaluation: bool = False,
         on_event: OnEvent | None = None,
@@ -244,6 +246,11 @@ class CompiledProgram:
         In the order of the inputs, or as they end if not `ordered`; `result.input` is the input's number. A failed
         input is a result with an `error`, also one that doesn't fit the parameters; the others go on. Inputs are read
         as needed. Inputs of a program that adds to a store run one after the other.
+
+        `journal`: a file that keeps what is done. If it is there, the run goes on from it: inputs that ended give their
+        results again, and of those under way only what is missing is asked for (docs/journal.md). Raises `UsageError`
+        (E0517) if it is the journal of another program, models or budget; an input that was another then is a failed
+        result.
         """
         async with self.open(
             engine=engine,
@@ -252,6 +259,7 @@ class CompiledProgram:
             stores=stores,
             budget=budget,
             artifacts=artifacts,
+            journal=journal,
             refresh_offline=refresh_offline,
             evaluation=evaluation,
             on_progress=on_progress,
@@ -264,8 +272,9 @@ class CompiledProgram:
                 except UsageError as error:
                     return refused(error.problems[0], seed, number)
 
-            async for result in in_flight(inputs, one, 1 if runs.one_by_one else concurrency, ordered):
-                yield result
+            async with aclosing(in_flight(inputs, one, 1 if runs.one_by_one else concurrency, ordered)) as results:
+                async for result in results:
+                    yield result
 
     @asynccontextmanager
     async def open(
@@ -277,12 +286,13 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        journal: str | Path | None = None,
         refresh_offline: bool = False,
         evaluation: bool = False,
         on_progress: Progress | None = None,
     ) -> AsyncIterator[Runs]:
         """Engines and a session for any number of runs of this program on the running event loop. `arun` and `amap`
-        use it.
+        use it. `journal`: as for `amap`; runs are known by their `number`, values and seed.
         """
         self.check_evaluation(evaluation)
         limits = budget_for(self.ir.budget, budget)
@@ -290,12 +300,18 @@ class CompiledProgram:
         bound = BoundStores(self.ir, stores)
         kept = artifacts_for(self.ir, artifacts, refresh_offline)
         roles = self._compiled.roles if self._asks else {}
-        async with engines_for(roles, engine, models, on_progress, embedding_roles(self.ir)) as engines:
-            session = Session(engines, artifacts=kept)
-            try:
-                yield Runs(self.plan, session, engines, functions, bound, limits)
-            finally:
-                await session.close()
+        async with AsyncExitStack() as stack:
+            book = None if journal is None else open_journal(journal, self.plan, self.source_hash, limits)
+            if book is not None:
+                stack.callback(book.close)
+            opened = engines_for(roles, engine, models, on_progress, embedding_roles(self.ir))
+            engines = await stack.enter_async_context(opened)
+            if book is not None:
+                with refusals():
+                    book.bind({role: engine.info.model for role, engine in engines.items()})
+            session = Session(engines, artifacts=kept, records=book)
+            stack.push_async_callback(session.close)
+            yield Runs(self.plan, session, engines, functions, bound, limits, book)
 
     @property
     def _asks(self) -> bool:

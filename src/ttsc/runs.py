@@ -16,9 +16,11 @@ from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.errors import Problem, UsageError
 from ttsc.externs import HostFunction
+from ttsc.journals import refusals
 from ttsc.runtime.artifacts import Artifacts
 from ttsc.runtime.events import Event, RunEnded, RunFailure, RunResult, Usage
 from ttsc.runtime.executor import run_events, run_plan
+from ttsc.runtime.journal import Journal
 from ttsc.runtime.session import Session
 from ttsc.stores import BoundStores
 
@@ -39,6 +41,7 @@ class Runs:
         functions: Mapping[str, HostFunction],
         stores: BoundStores,
         budget: Sequence[Limit] = (),
+        journal: Journal | None = None,
     ) -> None:
         self._plan = plan
         self._session = session
@@ -46,6 +49,7 @@ class Runs:
         self._stores = stores
         self._budget = tuple(budget)
         self._turn = asyncio.Lock()
+        self.journal = journal
         self.engines = dict(engines)
 
     @property
@@ -72,6 +76,11 @@ class Runs:
         can't be written; `UsageError` before anything runs for one that can't be read.
         """
         async with self._turn if self.one_by_one else nullcontext():
+            taken = self._ended_before(number, values, seed)
+            if taken is not None:
+                if on_event is not None:
+                    on_event(RunEnded(taken, self._session.now_s(), number))
+                return taken
             result = await run_plan(
                 self._plan,
                 values,
@@ -83,11 +92,15 @@ class Runs:
                 stores=self._stores.read(),
                 budget=self._budget,
             )
-            return self._kept(result)
+            return await self._kept(result)
 
     async def events(self, values: Given, *, seed: int = 0, number: int = 0) -> AsyncGenerator[Event, None]:
         """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
         async with self._turn if self.one_by_one else nullcontext():
+            taken = self._ended_before(number, values, seed)
+            if taken is not None:
+                yield RunEnded(taken, self._session.now_s(), number)
+                return
             events = run_events(
                 self._plan,
                 values,
@@ -100,19 +113,49 @@ class Runs:
             )
             try:
                 async for event in events:
-                    yield replace(event, result=self._kept(event.result)) if isinstance(event, RunEnded) else event
+                    if isinstance(event, RunEnded):
+                        event = replace(event, result=await self._kept(event.result))
+                    yield event
             finally:
                 await cast(AsyncGenerator[Event, None], events).aclose()
 
-    def _kept(self, result: RunResult) -> RunResult:
-        """The result, once what it appended is in the stores. It is a failure if that can't be done."""
+    def _ended_before(self, number: int, values: Given, seed: int) -> RunResult | None:
+        """The result that the journal has of an input, once what it appended is in the stores."""
+        if self.journal is None:
+            return None
+        with refusals():
+            ended = self.journal.start(number, values, seed)
+        if ended is None:
+            return None
+        self._stores.restore(ended.result.appended, ended.stores, forgotten=ended.settled)
+        if not ended.settled:
+            self.journal.settled(number)
+        return ended.result
+
+    async def _kept(self, result: RunResult) -> RunResult:
+        """The result, once what it appended is in the stores, and all of it in the journal. It is a failure if a store
+        can't be written.
+        """
         try:
+            places = self._stores.places(result.appended) if self.journal is not None else {}
+            if places:
+                await self._journaled(result, places)
             self._stores.append(result.appended)
         except UsageError as error:
             problem = error.problems[0]
             failure = RunFailure(problem.code, problem.message, problem.hint)
-            return replace(result, value=None, error=failure, appended={})
+            result = replace(result, value=None, error=failure, appended={})
+            places = {}
+        if self.journal is not None and places:
+            self.journal.settled(result.input)
+        elif self.journal is not None:
+            await self._journaled(result, {})
         return result
+
+    async def _journaled(self, result: RunResult, places: Mapping[str, int]) -> None:
+        assert self.journal is not None
+        with refusals():
+            await self.journal.end(result.input, result, places)
 
 
 def refused(problem: Problem, seed: int, number: int) -> RunResult:

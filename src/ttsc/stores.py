@@ -196,6 +196,23 @@ class BoundStores:
         for name, new in items.items():
             self._stores[name].append(new)
 
+    def places(self, items: Mapping[str, Sequence[Any]]) -> dict[str, int]:
+        """Where in each store these items are going to stand, if nobody else adds to it before."""
+        return {name: len(self._stores[name].items) for name in items}
+
+    def restore(self, items: Mapping[str, Sequence[Any]], places: Mapping[str, int], forgotten: bool) -> None:
+        """Add items that were going to stand at `places`, unless they stand there or further on. `forgotten`: only to
+        stores that end with the process.
+        """
+        for name, new in items.items():
+            store, wanted = self._stores[name], json.loads(json.dumps(list(new)))
+            if forgotten and not isinstance(store, _Memory):
+                continue
+            there = list(store.items)
+            starts = range(places.get(name, 0), len(there) - len(wanted) + 1)
+            if not any(there[at : at + len(wanted)] == wanted for at in starts):
+                store.append(new)
+
 
 def _item(kind: Type) -> Type:
     assert isinstance(kind, ListOf)

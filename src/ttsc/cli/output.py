@@ -15,6 +15,7 @@ import click
 from ttsc.backends.protocol import Engine, Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
 from ttsc.runtime.events import OfflineTaken, RunResult
+from ttsc.runtime.journal import Journal
 from ttsc.runtime.usage import total
 
 _UNAVAILABLE = ("R0401", "R0405")
@@ -134,6 +135,13 @@ def engine_lines(engines: Mapping[str, Engine]) -> list[str]:
     return lines
 
 
+def journal_line(journal: Journal, inputs: int) -> str:
+    """What a journal has of a run."""
+    if not journal.resumed:
+        return f"journal   {journal.path}: begun"
+    return f"journal   {journal.path}: {journal.ended_before} of {inputs} inputs had ended"
+
+
 def exit_code(results: Sequence[RunResult]) -> int:
     """What some results mean for the command: failed before cut before done; 5 if only the engine was to blame."""
     failures = [result.error for result in results if result.error is not None]
@@ -176,6 +184,9 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
     )
     details += [f"{count} {one if count == 1 else many}" for count, one, many in counted if count]
     say(f"requests  {', '.join(details)}")
+    if usage.taken_requests or usage.taken_calls:
+        calls = f" and {usage.taken_calls} extern calls" if usage.taken_calls else ""
+        say(f"journal   {usage.taken_requests} requests of {usage.taken_tokens} tokens{calls} were not made again")
     for name in sorted({name for result in results for name in result.appended}):
         count = sum(len(result.appended.get(name, ())) for result in results)
         if count:

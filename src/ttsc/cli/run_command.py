@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,6 +94,7 @@ def run(**given: Any) -> int:
     )
     _writable(asked.out, "--out")
     _writable(asked.trace, "--trace")
+    _writable(asked.journal, "--journal")
     try:
         return asyncio.run(_run(job))
     except asyncio.CancelledError:
@@ -105,9 +106,10 @@ async def _run(job: Job) -> int:
     """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
     from ttsc.batches import in_flight
     from ttsc.cli.live import choose_display
-    from ttsc.cli.output import Results, engine_lines, exit_code, offline_lines, summary
+    from ttsc.cli.output import Results, engine_lines, exit_code, journal_line, offline_lines, summary
     from ttsc.cli.progress import EngineProgress
     from ttsc.errors import UsageError
+    from ttsc.journals import check_inputs
     from ttsc.runs import refused
     from ttsc.runtime.events import OfflineTaken
 
@@ -124,12 +126,16 @@ async def _run(job: Job) -> int:
             stores=job.stores,
             budget=job.budget,
             artifacts=job.asked.artifacts,
+            journal=job.asked.journal,
             refresh_offline=job.asked.refresh_offline,
             evaluation=job.asked.evaluation,
             on_progress=progress.update,
         )
         async with opened as runs:
             progress.done()
+            if runs.journal is not None:
+                check_inputs(runs.journal, job.inputs, job.asked.seed)
+                say(journal_line(runs.journal, inputs))
             for name in runs.empty_stores:
                 lost = ", and what is added to it is lost at the end" if name in runs.lost_stores else ""
                 say(f"store     {name} is empty{lost}; --store {name}=FILE.jsonl says where it is kept")
@@ -155,9 +161,10 @@ async def _run(job: Job) -> int:
                     return refused(error.problems[0], job.asked.seed, number)
 
             at_once = 1 if runs.one_by_one else job.asked.concurrency
-            async for result in in_flight(job.inputs, one, at_once, ordered=False):
-                results.add(result)
-                display.result(result, _label(job.inputs[result.input]))
+            async with aclosing(in_flight(job.inputs, one, at_once, ordered=False)) as ended:
+                async for result in ended:
+                    results.add(result)
+                    display.result(result, _label(job.inputs[result.input]))
             stack.close()
             offline_lines(offline)
             summary(results.in_order(), runs.seeds_honoured, time.monotonic() - start)

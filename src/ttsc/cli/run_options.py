@@ -40,6 +40,7 @@ class Asked:
     as_json: bool
     out: Path | None
     trace: Path | None
+    journal: Path | None
 
 
 _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
@@ -103,6 +104,12 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         type=click.Path(path_type=Path, dir_okay=False),
         metavar="FILE",
         help="Write every request with its parent, timing, tokens and end, as JSON lines.",
+    ),
+    click.option(
+        "--journal",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE",
+        help="Keep what is done in this file; if it is there, go on from it.",
     ),
 )
 
