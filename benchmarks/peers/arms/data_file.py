@@ -7,9 +7,10 @@ installed.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,11 @@ def task(options: argparse.Namespace) -> Task:
     """What an arm's options and their data file ask for."""
     data = json.loads(options.data.read_text())
     return Task(options.url.rstrip("/"), options.model, options.workload, data["settings"], tuple(data["inputs"]))
+
+
+def first_seeds(seed: int) -> Iterator[int]:
+    """Seeds for the requests of a command, in the order they are sent: 31 bits, far from those of the next command."""
+    return itertools.count((seed * 1_000_003) % 2**30)
 
 
 def last_match(pattern: str, text: str) -> str | None:

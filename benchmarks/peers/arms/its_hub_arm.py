@@ -16,8 +16,8 @@ Set up as somebody who knows it would, and measured as it is:
   messages to "role: text". It takes max_steps + 1 steps, hence max_steps = steps - 1. A particle that ends with the
   end-of-text token goes on for all steps unless its text holds the stop token. Rewards: one POST per step with all
   texts.
-- It sends no seed. On a server with deterministic inference all its samples are therefore the same: votes are
-  unanimous, and best-of-n asks no judge where the texts are equal. Such a server is of no use for this arm.
+- It sends no seed. On a server with deterministic inference all its samples would be the same: votes unanimous, and
+  no judge asked, since best-of-n skips it where all texts are equal. A seed of its own is added to each request.
 - It has no parameter for `ignore_eos` and SGLang's other fields; where a workload sets them they are added to its
   requests.
 """
@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib.metadata
+import itertools
 import logging
 import math
 import random
@@ -36,7 +37,7 @@ from typing import Any
 
 import aiohttp
 import numpy
-from data_file import Input, Task, filled, last_match, task
+from data_file import Input, Task, filled, first_seeds, last_match, task
 from its_hub.api import AbstractProcessRewardModel, ChatMessage
 from its_hub.core.algorithms.adaptive_self_consistency import AdaptiveSelfConsistency
 from its_hub.core.algorithms.beta_self_consistency import BetaSelfConsistency
@@ -57,7 +58,7 @@ _EXTRA_FIELDS = ("ignore_eos", "top_p", "top_k", "min_p")
 
 
 class CountingModel(OpenAICompatibleLanguageModel):  # type: ignore[misc]
-    """Its language model, which counts its requests and adds the fields that a workload sets and it does not know."""
+    """Its language model, which counts its requests and adds the fields that it does not know."""
 
     def __init__(self, task: Task, settings: Mapping[str, Any], **more: Any) -> None:
         super().__init__(
@@ -70,12 +71,13 @@ class CountingModel(OpenAICompatibleLanguageModel):  # type: ignore[misc]
             **more,
         )
         self.calls = 0
+        self.seeds = itertools.count()
         self._extra = {name: settings[name] for name in _EXTRA_FIELDS if name in settings}
 
     def _prepare_request_data(self, *arguments: Any, **keywords: Any) -> dict[str, Any]:
         # Called once per attempt, right before it is sent.
         self.calls += 1
-        return {**super()._prepare_request_data(*arguments, **keywords), **self._extra}
+        return {**super()._prepare_request_data(*arguments, **keywords), **self._extra, "seed": next(self.seeds)}
 
 
 class WorkloadJudge(LLMJudge):  # type: ignore[misc]
@@ -136,6 +138,7 @@ class ItsHub:
         self._judge_model = CountingModel(task, task.settings["judge"]) if "judge" in task.settings else self._model
         # Whatever sends requests in a run besides these two.
         self._others: list[CountingModel | ServedRewardModel] = []
+        self._seeds = itertools.count()
         self._session = aiohttp.ClientSession()
 
     async def warm(self) -> None:
@@ -151,6 +154,7 @@ class ItsHub:
         numpy.random.seed(seed % 2**32)
         self._others = []
         self._model.calls = self._judge_model.calls = 0
+        self._model.seeds = self._seeds = first_seeds(seed)
         places = asyncio.Semaphore(concurrency)
 
         async def placed(item: Input) -> str | None:
@@ -191,6 +195,7 @@ class ItsHub:
             raise NotImplementedError("its-hub's particle filter takes one user's message, and a system's before it")
         model = CountingModel(self._task, settings, system_prompt=system[0]["content"] if system else None)
         rewards = ServedRewardModel(self._session, settings["reward"], item["values"]["question"])
+        model.seeds = self._seeds
         self._others += [model, rewards]
         steps = StepGeneration(
             max_steps=settings["steps"] - 1,
