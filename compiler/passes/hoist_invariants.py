@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from ttsc.compiler.ir.failures import can_fail, single
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
@@ -35,9 +36,7 @@ from ttsc.compiler.ir.nodes import (
 )
 from ttsc.compiler.ir.rewrite import free_values, operands, results, walk, with_nodes, within
 from ttsc.compiler.passes.pass_ import Context
-from ttsc.compiler.values.pure import cannot_fail
-from ttsc.compiler.values.templates import cannot_fail as renders
-from ttsc.compiler.values.types import STR, Interval, ListOf, assignable
+from ttsc.compiler.values.types import Interval
 
 
 def hoist_invariants(program: Program, context: Context) -> Program:
@@ -55,7 +54,7 @@ class _Hoisting:
         for node in walk(program.body):
             if isinstance(node, Const):
                 self._constants[node.result.id] = node.value
-            elif isinstance(node, Generate | Pure):
+            if isinstance(node, Const | Generate | Pure):
                 self._nodes[node.result.id] = node
 
     def block(self, block: Block) -> Block:
@@ -86,12 +85,8 @@ class _Hoisting:
         match node:
             case Const():
                 return True
-            case Pure(op=op):
-                return within_map or cannot_fail(op)
-            case Turn(literal=literal, template=template):
-                return within_map or literal or renders(template)
-            case Force(text=text):
-                return within_map or assignable(text.type, STR)
+            case Pure() | Turn() | Force():
+                return within_map or not can_fail(node, self._nodes)
             case Score():
                 return runs
             case Generate():
@@ -133,6 +128,5 @@ class _Hoisting:
             return constant != ()
         node = self._nodes.get(value.id)
         if isinstance(node, Generate):
-            alone = not isinstance(node.source.type, ListOf) and node.finished == "continue"
-            return alone and self._positive(node.count)
+            return single(node) and self._positive(node.count)
         return isinstance(node, Pure) and node.op == "list" and bool(operands(node))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ttsc.compiler.passes.decide_early import decide_early
+from ttsc.compiler.passes.drop_scores import drop_scores
 from ttsc.compiler.passes.fold_constants import fold_constants
 from ttsc.compiler.passes.hoist_invariants import hoist_invariants
 from ttsc.compiler.passes.merge_generations import merge_generations
@@ -19,7 +20,8 @@ PIPELINE: tuple[Pass, ...] = (
     Pass("share_prefixes", share_prefixes, "canonical", 1, after=("fold_constants", "hoist_invariants")),
     Pass("merge_generations", merge_generations, "rewrite", 1, after=("fold_constants", "share_prefixes")),
     Pass("remove_dead", remove_dead, "rewrite", 1, after=("fold_constants", "merge_generations")),
-    Pass("select_leading", select_leading, "rewrite", 2, after=("remove_dead",)),
+    Pass("drop_scores", drop_scores, "rewrite", 1, after=("remove_dead",)),
+    Pass("select_leading", select_leading, "rewrite", 2, after=("remove_dead", "drop_scores")),
     Pass("decide_early", decide_early, "schedule", 2, after=("remove_dead", "select_leading")),
     Pass("size_waves", size_waves, "schedule", 2, after=("decide_early",)),
     Pass("speculate", speculate, "schedule", None, after=("remove_dead",)),

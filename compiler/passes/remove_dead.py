@@ -13,29 +13,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ttsc.compiler.ir.failures import failing
 from ttsc.compiler.ir.nodes import (
     Block,
-    Cut,
+    Const,
     Dag,
-    Draw,
     Extern,
-    Force,
+    Generate,
     If,
     Map,
     Node,
     Offline,
     Program,
-    Pure,
     Repeat,
-    Select,
-    Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results, with_nodes, within
+from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results, walk, with_nodes, within
 from ttsc.compiler.passes.pass_ import Context
-from ttsc.compiler.values import pure
-from ttsc.compiler.values.templates import cannot_fail
-from ttsc.compiler.values.types import ListOf
 
 
 def remove_dead(program: Program, context: Context) -> Program:
@@ -52,6 +46,9 @@ class _Marks:
         self.kept: set[str] = set()
         self._defined: dict[str, tuple[Node, int, bool]] = {}
         self._around: dict[str, tuple[Node, ...]] = {}
+        self._known: dict[str, Node] = {
+            node.result.id: node for node in walk(program.body) if isinstance(node, Const | Generate)
+        }
         self._waiting: list[Value] = list(program.body.yields)
         self._define(program.body, ())
         for node in _externs(program.body):
@@ -86,7 +83,7 @@ class _Marks:
         match node:
             case Map() | Dag():
                 self._waiting.extend((*operands(node), *node.body.yields))
-                for inner in _failing(node.body):
+                for inner in failing(node.body, self._known):
                     self._keep(inner)
             case Repeat():
                 self._waiting.extend((node.limit, *node.body.yields[-1:]))
@@ -123,33 +120,6 @@ def _externs(block: Block) -> Iterator[Extern]:
         elif not isinstance(node, Offline):
             for inner in blocks(node):
                 yield from _externs(inner)
-
-
-def _failing(block: Block) -> list[Node]:
-    """Nodes of a map's body whose failure would remove the element. An inner map answers for its own elements."""
-    found: list[Node] = []
-    for node in block.nodes:
-        if _fails(node):
-            found.append(node)
-        if isinstance(node, (If, Repeat)):
-            for inner in blocks(node):
-                found.extend(_failing(inner))
-    return found
-
-
-def _fails(node: Node) -> bool:
-    """Whether the node can fail by what it is given. That an engine may fail is no reason to ask it."""
-    match node:
-        case Pure(op=op):
-            return not pure.cannot_fail(op)
-        case Turn(literal=literal, template=template):
-            return not literal and not cannot_fail(template)
-        case Force(text=text):
-            return isinstance(text.type, ListOf)
-        case Dag(invalid=invalid):
-            return invalid == "fail"
-        case _:
-            return isinstance(node, Select | Cut | Draw | Offline)
 
 
 def _swept(block: Block, marks: _Marks) -> Block:

@@ -8,6 +8,7 @@ A token is a character.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -185,12 +186,17 @@ class Interpreter:
                 asked = {name: _of_grid(value, i) for name, value in options.items()}
                 greedy = asked.get("temperature") == 0
                 seed = () if greedy else (node.result.id, path, len(out))
-                number = _hash((said, sorted(asked.items()), node.model, node.schema, seed))
+                number = _hash((_bare(said), sorted(asked.items()), node.model, node.schema, seed))
                 text = f"{said.text}{number % 3} \\boxed{{{number // 3 % 3}}}"
                 finish = ("eos", "length")[number // 9 % 2]
-                out.append(replace(said, text=text, tokens=said.tokens + number % 5, finish=finish, model=node.model,
+                out.append(replace(_bare(said), text=text, tokens=said.tokens + number % 5, finish=finish, model=node.model,
                                    finished=finish == "eos", truncated=finish == "length"))  # fmt: skip
         return tuple(out)
+
+
+def _bare(said: Said) -> Said:
+    """What an engine is told of a candidate: nothing that the program wrote on it."""
+    return replace(said, score=0.0, scores=(), answer=None)
 
 
 def _of_grid(option: object, i: int) -> object:
@@ -220,7 +226,8 @@ def _cut(said: Said, at: object) -> str:
 
 def _scores(node: ir.Score, source: object, given: object) -> tuple[float, ...]:
     count = len(given) if isinstance(given, tuple) else 3
-    return tuple(_hash((node.kind, source, given, node.model, i)) % 8 / 8 for i in range(count))
+    asked = _bare(source) if isinstance(source, Said) else source
+    return tuple(_hash((node.kind, asked, given, node.model, i)) % 8 / 8 for i in range(count))
 
 
 def _conversation(said: object) -> tuple[str, ...]:
@@ -252,8 +259,14 @@ def _select(node: ir.Select, values: dict[str, object], path: Path) -> object:
                 if node.otherwise is None:
                     raise Failed
                 return values[node.otherwise.id]
+            if isinstance(node.rule, ir.Sequential):
+                found = _stopped(node.rule, [answer for _, answer in votes])
+                if found is not None:
+                    return found
             count = {answer: sum(answer == other for _, other in votes) for _, answer in votes}
             return min(votes, key=lambda vote: (-count[vote[1]], rank(vote[0])))[1]
+        case "leading":
+            return over[: values[node.count.id]]  # type: ignore[index, misc]
         case "stop_first":
             order = sorted((c for c in over if not c.truncated), key=lambda c: c.tokens)
             return tuple(order[: values[node.count.id]])  # type: ignore[index, misc]
@@ -270,3 +283,21 @@ def _select(node: ir.Select, values: dict[str, object], path: Path) -> object:
     if not order:
         raise Failed
     return over[order[0]]
+
+
+def _stopped(rule: ir.Sequential, votes: list[object]) -> object:
+    """The answer of the shortest prefix that is sure enough, by the definitions in `rules.py`; None if none is."""
+    if rule.stop == "esc":
+        windows = [votes[i : i + rule.window] for i in range(0, len(votes) - rule.window + 1, rule.window)]
+        return next((window[0] for window in windows if len(set(window)) == 1), None)
+    for end in range(1, len(votes) + 1):
+        counts = sorted(((votes[:end].count(each), each) for each in set(votes[:end])), key=lambda c: -c[0])
+        first, second = counts[0][0], counts[1][0] if len(counts) > 1 else 0
+        if rule.stop == "sprt":
+            sure = (rule.share / (1 - rule.share)) ** (first - second) >= rule.confidence / (1 - rule.confidence)
+        else:
+            throws = first + second + 1
+            sure = sum(math.comb(throws, k) for k in range(first + 1)) / 2**throws >= rule.confidence
+        if sure:
+            return counts[0][1]
+    return None
