@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Majority, Quantified, Rule
+from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Leading, Majority, Quantified, Rule
 from ttsc.runtime.decisions import NOTHING, Settled, decision_for
 
 
@@ -136,3 +136,59 @@ def test_tallies_show_the_leaders_first() -> None:
     for index, value in enumerate(["b", "a", "a", None]):
         decision.feed(index, value)
     assert decision.tally() == (("a", 2.0), ("b", 1.0), ("(no answer)", 1.0))
+
+
+def test_the_first_that_are_there() -> None:
+    assert fed(Leading(), 4, (1, "b")) is None, "0 may come before it"
+    assert fed(Leading(), 4, (1, "b"), (0, NOTHING)) == Settled((1,))
+    assert fed(Leading(), 4, (0, "a"), (3, "d"), count=2) is None
+    assert fed(Leading(), 4, (0, "a"), (3, "d"), (1, NOTHING), (2, "c"), count=2) == Settled((0, 2))
+    assert fed(Leading(), 2, (0, NOTHING), (1, "b"), count=2) == Settled((1,)), "fewer than were wanted"
+    assert fed(Leading(), 4, count=0) == Settled()
+    decision = decision_for(Leading(), 5)
+    decision.feed(2, "c")
+    assert decision.losers() == [3, 4]
+
+
+def test_lists_of_keys_have_a_maximum_each() -> None:
+    rule = Greatest(maximum=(1.0, 0.0))
+    assert fed(rule, 3, (0, [1.0, -5.0])) is None, "another may be shorter"
+    assert fed(rule, 3, (0, [1.0, 0.0])) == Settled((0,))
+    assert fed(rule, 3, (1, [1.0, 0.0])) is None, "0 may be equal, and wins the tie"
+    assert fed(rule, 3, (0, [1.0, 0.5])) is None, "the bound is broken"
+    assert fed(rule, 3, (0, [1.0])) is None, "not of this length"
+    assert fed(rule, 3, (0, 1.0)) is None
+
+
+@pytest.mark.parametrize(
+    ("rule", "length", "arrivals", "count", "need"),
+    [
+        (Majority(), 16, [], 1, 8),
+        (Majority(), 5, [], 1, 3),
+        (Majority(), 5, [(0, "a"), (1, "b")], 1, 4),
+        (Majority(), 5, [(0, "a"), (4, "b")], 1, 3),
+        (Majority(), 5, [(0, NOTHING)], 1, 3),
+        (Majority(), 3, [(0, "a"), (1, "b")], 1, 3),
+        (Quantified("any"), 5, [(0, False), (2, False)], 1, 2),
+        (Leading(), 5, [], 2, 2),
+        (Leading(), 5, [(0, NOTHING), (1, "b")], 2, 3),
+        (Leading(), 5, [(3, "d")], 2, 2),
+        (Greatest(maximum=1.0), 5, [(0, 1.0)], 3, 3),
+        (Greatest(), 5, [(0, 1.0)], 1, 5),
+        (FirstFinished(), 5, [(0, 7)], 1, 5),
+    ],
+)  # fmt: skip
+def test_what_a_rule_surely_needs(
+    rule: Rule, length: int, arrivals: list[tuple[int, object]], count: int, need: int
+) -> None:
+    decision = decision_for(rule, length, count)
+    for index, value in arrivals:
+        decision.feed(index, value)
+    assert decision.need() == need
+
+
+def test_votes_with_weights_need_what_their_bound_says() -> None:
+    decision = decision_for(Majority(max_weight=1.0), 6, weighted=True)
+    decision.feed(0, "a", 0.5)
+    assert decision.need() == 4, "0.5 and three more against two"
+    assert decision_for(Majority(), 6, weighted=True).need() == 6
