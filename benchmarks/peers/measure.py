@@ -114,42 +114,52 @@ def _repeated(
     timeout_s: float,
 ) -> None:
     arms = list(measured)
+    counts = server.counts()
     for repeat in range(-1, repeats):
         turn = max(repeat, 0) % max(1, len(arms))
         for name in (*arms[turn:], *arms[:turn]):
             if measured[name].error:
                 continue
             try:
-                _run(server, processes[name], mode, repeat, measured[name], timeout_s)
+                counts = _run(server, processes[name], mode, repeat, measured[name], counts, timeout_s)
             except (ArmFailed, TimeoutError) as error:
                 measured[name].error = str(error) or type(error).__name__
+                counts = server.counts()
                 tell(f"{mode.title}, {name}: {error}")
         tell(f"{mode.title}: " + ("warm" if repeat < 0 else f"repeat {repeat + 1} of {repeats}"))
 
 
-def _run(server: Server, process: ArmProcess, mode: Mode, repeat: int, result: Measured, timeout_s: float) -> None:
-    """One run: its commands, each from an empty cache. Repeat -1 warms up, by a seed of its own."""
-    seconds, calls, distinct, answers = 0.0, 0, 0, list[Any]()
-    spent = Counts()
+def _run(
+    server: Server,
+    process: ArmProcess,
+    mode: Mode,
+    repeat: int,
+    result: Measured,
+    before: Counts,
+    timeout_s: float,
+) -> Counts:
+    """One run: its commands, each from an empty cache. Repeat -1 warms up, by a seed of its own. `before`: the
+    server's counters now; what they are afterwards comes back.
+    """
+    seconds, calls, distinct, answers, late = 0.0, 0, 0, list[Any](), list[int]()
     for inputs in mode.commands:
         server.empty()
-        before = server.counts()
         answer = process.run(repeat + 1, inputs, mode.inputs, timeout_s)
         server.idle()
-        spent = spent.plus(server.counts().since(before))
         seconds += float(answer["seconds"])
         calls += int(answer.get("calls") or 0)
         answers += answer["answers"]
         distinct += int(answer.get("distinct_tokens") or 0)
-        if repeat >= 0:
-            result.late_tokens += answer.get("late_tokens") or []
-    if repeat < 0:
-        return
-    result.seconds.append(seconds)
-    result.counts.append(spent)
-    result.answers.append(answers)
-    result.calls.append(calls)
-    result.distinct_tokens.append(distinct)
+        late += answer.get("late_tokens") or []
+    now = server.counts()
+    if repeat >= 0:
+        result.seconds.append(seconds)
+        result.counts.append(now.since(before))
+        result.answers.append(answers)
+        result.calls.append(calls)
+        result.distinct_tokens.append(distinct)
+        result.late_tokens += late
+    return now
 
 
 @dataclass(frozen=True, slots=True)
