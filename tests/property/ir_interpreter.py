@@ -189,8 +189,9 @@ class Interpreter:
                 number = _hash((_bare(said), sorted(asked.items()), node.model, node.schema, seed))
                 text = f"{said.text}{number % 3} \\boxed{{{number // 3 % 3}}}"
                 finish = ("eos", "length")[number // 9 % 2]
-                out.append(replace(_bare(said), text=text, tokens=said.tokens + number % 5, finish=finish, model=node.model,
-                                   finished=finish == "eos", truncated=finish == "length"))  # fmt: skip
+                said_next = replace(_bare(said), text=text, tokens=said.tokens + number % 5, finish=finish)
+                ended = {"finished": finish == "eos", "truncated": finish == "length"}
+                out.append(replace(said_next, model=node.model, **ended))
         return tuple(out)
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import strategies as st
+from ir_judgement import judged, rule_of_votes, verdict
 from ir_vocabulary import ANSWERS, EDGES, NUMBERS, OPTIONS, PURE, REPORT, TEMPLATES, TEXTS, shown
 
 from ttsc.compiler.ir import nodes as ir
@@ -82,7 +82,8 @@ class Builder:
             seen = (*scope, *_results(nodes))
             kinds: list[Callable[[tuple[Value, ...], int], list[Node]]] = [
                 self.generate, self.generate, self.turn, self.turn, self.pure, self.pure, self.pure, self.select,
-                self.force, self.extern, self.const, self.cut, self.score, self.score, self.draw_node, self.judged,
+                self.force, self.extern, self.const, self.cut, self.score, self.score, self.draw_node,
+                self.judged, self.judged,
             ]  # fmt: skip
             if depth < 2:
                 kinds += [self.map, self.map, self.branch, self.repeat, self.dag, self.offline]
@@ -224,7 +225,7 @@ class Builder:
             return [ir.Select(self.fresh(BOOL, op), op, over, ir.Quantified(op))]
         ties = self._draw(st.sampled_from(["first", "last", "random"]))
         if over.type != POOL:
-            rule = self._rule_of_votes(ties)
+            rule = rule_of_votes(self._draw, ties)
             otherwise = self.pick(scope, STR, OptionalOf(STR)) if self._draw(st.booleans()) else None
             type_ = STR if otherwise is None else otherwise.type
             return [ir.Select(self.fresh(type_, "vote"), "vote", over, rule, otherwise=otherwise)]
@@ -242,45 +243,9 @@ class Builder:
             self.fresh(POOL, "keep"), "keep", over, greatest, keys=keys.result, count=count.result
         )]  # fmt: skip
 
-    def _rule_of_votes(self, ties: Any) -> ir.Majority | ir.Sequential:
-        wave = self._draw(st.sampled_from([0, 0, 1, 2, 5]))
-        stop: Any = self._draw(st.sampled_from(["never", "never", "adaptive", "beta", "esc", "sprt"]))
-        match stop:
-            case "never":
-                return ir.Majority(ties, "drop", self._draw(st.sampled_from([None, 1.0])), wave)
-            case "esc":
-                return ir.Sequential(stop, ties, window=self._draw(st.sampled_from([2, 3])), wave=wave)
-            case "sprt":
-                return ir.Sequential(stop, ties, confidence=0.8, share=0.75, wave=wave)
-        return ir.Sequential(stop, ties, confidence=self._draw(st.sampled_from([0.7, 0.9])), wave=wave)
-
     def judged(self, scope: tuple[Value, ...], depth: int) -> list[Node]:
-        """Candidates with a score on each, which is read by a choice, or by nobody."""
         over = self.pick(scope, POOL)
-        if over is None:
-            return []
-        element, zero = self.fresh(CANDIDATE, "x"), ir.Const(self.fresh(FLOAT, "c"), 0.0)
-        rewards = ir.Score(self.fresh(NUMBERS, "score"), "reward", element, None, "judge")
-        reduction = self._draw(st.sampled_from(["min", "last", "mean"]))
-        key = ir.Pure(self.fresh(FLOAT, "p"), "reduce_scores", (rewards.result, zero.result), reduction)
-        written = ir.Pure(self.fresh(CANDIDATE, "p"), "with_score", (element, key.result))
-        body = Block((element,), (rewards, key, written), (written.result,))
-        pool = ir.Map(self.fresh(POOL, "map"), over, body)
-        if self._draw(st.booleans()):
-            return [zero, pool]
-        keys = self._keys(pool.result)
-        greatest = ir.Greatest("first", None)
-        best = ir.Select(self.fresh(CANDIDATE, "best"), "best", pool.result, greatest, keys=keys.result)
-        return [zero, pool, keys, best]
-
-    def verdict(self) -> list[Node]:
-        """A bool that has to be asked for, last."""
-        turn = ir.Turn(self.fresh(CONTEXT, "turn"), None, "user", "Right?", literal=True)
-        one, good = ir.Const(self.fresh(INT, "c"), 1), ir.Const(self.fresh(STR, "c"), "0 \\boxed{1}")
-        judge = ir.Generate(self.fresh(POOL, "judge"), "judge", turn.result, one.result, (), "judge")
-        first = ir.Pure(self.fresh(CANDIDATE, "p"), "one", (judge.result,))
-        text = ir.Pure(self.fresh(STR, "p"), "field", (first.result,), "text")
-        return [turn, one, good, judge, first, text, ir.Pure(self.fresh(BOOL, "p"), "le", (text.result, good.result))]
+        return judged(self._draw, self.fresh, over) if over is not None else []
 
     def _keys(self, over: Value, lists: bool = False) -> ir.Map:
         """The scores of candidates, each alone or in a list."""
@@ -346,7 +311,7 @@ class Builder:
     def branch(self, scope: tuple[Value, ...], depth: int) -> list[Node]:
         condition = self.pick(scope, BOOL)
         if self._draw(st.integers(0, 3)) == 0:
-            asked = self.verdict()
+            asked = verdict(self.fresh)
             return [*asked, self.sides((*scope, *_results(asked)), _results(asked)[-1], depth)]
         if condition is None or self._draw(st.booleans()):
             constant = self.constant(BOOL)
@@ -400,7 +365,7 @@ class Builder:
         if self._world is not None:
             yields[-1] = self._world
         if self._draw(st.integers(0, 3)) == 0:
-            nodes += self.verdict()
+            nodes += verdict(self.fresh)
             yields.append(_results(nodes)[-1])
         else:
             yields.append(self.made(nodes, inside, BOOL))
