@@ -201,6 +201,13 @@ class Attempt:
 
     async def _send(self) -> None:
         self._entered = True
+        try:
+            await self._ask()
+        except Exception as defect:  # a bug of ours or of a backend: whoever waits must hear of it
+            self._leave()
+            self._owner.broken(self, defect)
+
+    async def _ask(self) -> None:
         ticket = self._ticket
         self.started_s = self._session.now_s()
         self._begin()
@@ -214,16 +221,15 @@ class Attempt:
             refused = isinstance(error, RequestRefused)
             self._lost("abort" if self.aborted else "error", error.message, 0 if refused else None)
             self._owner.failed(self, error, final=False)
-        except asyncio.CancelledError:
-            if self._refusal is None:
-                self._lost("abort", "the engine did not confirm the abort", None)
-                self._owner.withdrawn(self)
-                raise
-            self._lost("error", self._refusal.message, None)
-            self._owner.failed(self, self._refusal, final=True)
-        except BaseException as defect:
+        except BaseException as error:
+            if self._refusal is not None and isinstance(error, asyncio.CancelledError):
+                self._lost("error", self._refusal.message, None)
+                self._owner.failed(self, self._refusal, final=True)
+                return
             self._lost("abort", "the engine did not confirm the abort", None)
-            self._owner.broken(self, defect)
+            if isinstance(error, asyncio.CancelledError):
+                self._owner.withdrawn(self)
+            raise
         else:
             self._answered(answer)
 

@@ -219,7 +219,8 @@ class Flight:
             self._fail(error)
 
     def broken(self, attempt: Attempt, defect: BaseException) -> None:
-        self._live.remove(attempt)
+        if attempt in self._live:
+            self._live.remove(attempt)
         self._fail(Broken(defect))
 
     def withdrawn(self, attempt: Attempt) -> None:

@@ -61,6 +61,8 @@ class PrefixGate:
         self._max_tokens = max_tokens
         self._trie = PrefixTrie()
         self._clock = 0
+        self._last: Node | None = None
+        self._last_ids: Ids = ()
 
     @property
     def tokens(self) -> int:
@@ -68,7 +70,10 @@ class PrefixGate:
 
     def keep(self, ids: Ids) -> Node:
         """The place of a prompt, which stays until it is dropped."""
-        node = self._trie.insert(ids)
+        node, last = self._last, self._last_ids
+        if node is None or ids is not last or not node.users:  # continuations of one source share their prompt
+            node = self._last = self._trie.insert(ids)
+            self._last_ids = ids
         node.users += 1
         return node
 
