@@ -11,7 +11,7 @@ import ast
 import builtins
 import keyword
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ttsc.standalone.modules import External, Symbol, module_named, origin
 from ttsc.standalone.scopes import Reading, read
@@ -40,7 +40,7 @@ class Bundle:
         self._names: dict[Symbol, str] = {}
         self._taken = set(reserved)
         self._attributes: set[str] = set()
-        self._externals: dict[str, External] = {}
+        self._externals: dict[External, str] = {}
 
     # --- finding ---
 
@@ -97,7 +97,17 @@ class Bundle:
             if isinstance(found, Symbol):
                 self._want(found)
             elif found is not None:
-                self._externals[found.alias] = found
+                self._import(found)
+
+    def _import(self, wanted: External) -> str:
+        """The name under which the file imports something: its own, unless that is taken."""
+        if wanted not in self._externals:
+            name = wanted.alias
+            while name in self._taken:
+                name += "_"
+            self._taken.add(name)
+            self._externals[wanted] = name
+        return self._externals[wanted]
 
     def _grow(self) -> None:
         """Take the methods whose names are used by now."""
@@ -129,11 +139,15 @@ class Bundle:
     @property
     def names(self) -> frozenset[str]:
         """Every global name of the bundle."""
-        return frozenset(self._names.values()) | frozenset(self._externals)
+        return frozenset(self._names.values()) | frozenset(self._externals.values())
 
     def imports(self) -> list[External]:
         """What it takes from other packages and from Python's library."""
-        return list(self._externals.values())
+        return [replace(found, alias=name) for found, name in self._externals.items()]
+
+    def external(self, module: str, name: str) -> str:
+        """Want a name of another package; what it is called in the file."""
+        return self._import(External(module, name, name))
 
     def text(self) -> str:
         """The definitions, each after those that must be there when it is made."""
@@ -195,7 +209,11 @@ class Bundle:
             edits.append((begin, 0, stop + 1, 0, ""))
         for name in reading.names:
             found = origin(local.get(name.id) or known.meaning(name.id))
-            new = self._names.get(found, name.id) if isinstance(found, Symbol) else name.id
+            new = name.id
+            if isinstance(found, Symbol):
+                new = self._names.get(found, new)
+            elif found is not None:
+                new = self._externals.get(found, new)
             if new != name.id:
                 edits.append(_replaced(name, new))
         own = self._names.get(Symbol(module, getattr(node, "name", "")))
@@ -205,8 +223,7 @@ class Bundle:
             edits.append((node.lineno, start, node.lineno, start + len(node.name), own or ""))
         for annotation in reading.annotations:
             if not all(self._is_known(known.meaning(each), each) for each in _words(annotation)):
-                self._externals.setdefault("Any", External("typing", "Any", "Any"))
-                edits.append(_replaced(annotation, "Any"))
+                edits.append(_replaced(annotation, self.external("typing", "Any")))
         return _apply(lines, (first, column, last, end), edits)
 
     def _is_known(self, found: Symbol | External | None, word: str) -> bool:
@@ -216,7 +233,7 @@ class Bundle:
         found = origin(found)
         if isinstance(found, Symbol):
             return self._names.get(found) == word
-        return found is not None and self._externals.get(word) == found
+        return found is not None and self._externals.get(found) == word
 
 
 def _when_made(node: ast.stmt) -> list[ast.Name]:

@@ -232,7 +232,7 @@ def _offline(writer: Writer, node: Offline) -> str:
     name = writer.fresh(f"compute_{writer.name(node.id)}")
     parameters = [f"{writer.name(param.id)}: Any" for param in body.params]
     writer.needed.external("typing", "Any")
-    writer.needed.support("job", "Path")
+    writer.needed.support("job", "Place")
     with writer.function(f"async def {name}({', '.join([*parameters, 'at: Path'])}) -> Any"):
         for param in body.params:
             writer.define(param, writer.name(param.id))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ttsc.compiler.ir.nodes import Parameter, Program
 from ttsc.compiler.plan.nodes import Plan
+from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import (
     CONTEXT,
     IMAGE,
@@ -27,6 +28,11 @@ from ttsc.standalone.writer import Writer
 _PLAIN = {"str": "str", "int": "int", "float": "float", "bool": "bool"}
 _SETTINGS = ("url", "seed", "tokenizer", "concurrency", "externs", "stores", "artifacts", "job")
 _OWN = ("run", "job", "at", *_SETTINGS)
+_CALLED = (
+    "whole arrived vote best keep stop_first quantified logprobs choices rewards vector consult act offline resample"
+    " select_nodes shuffle shown jinja plain result_of frozen perform"
+).split()
+"""Functions that the program part calls: no variable may have such a name."""
 _RULE = "# " + "-" * 118
 
 
@@ -94,9 +100,13 @@ class _File:
         return "\n".join(lines)
 
     def _imports(self) -> str:
-        found = {each.alias: each for each in [*self._needed.bundle.imports(), *self._needed.externals.values()]}
+        found = {each.alias: each for each in self._needed.bundle.imports()}
         found["sys"] = External("sys", None, "sys")
-        plain = sorted(f"import {each.module}" for each in found.values() if each.name is None)
+        plain = sorted(
+            f"import {each.module}" + (f" as {each.alias}" if each.alias != each.module.partition(".")[0] else "")
+            for each in found.values()
+            if each.name is None
+        )
         named: dict[str, list[str]] = {}
         for each in found.values():
             if each.name is not None:
@@ -108,7 +118,7 @@ class _File:
 
     def _body(self) -> str:
         program, needed = self._program, self._needed
-        taken = {*_OWN, "job", "at"}
+        taken = {*_OWN, *OPERATIONS, *_CALLED, "Any"}
         writer = Writer(self._plan, needed, taken)
         job = needed.support("job", "Job")
         parameters = [f"job: {job}"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ttsc.compiler.ir.nodes import Rule
+from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import RecordType, Type
 from ttsc.standalone.bundle import Bundle
-from ttsc.standalone.layout import Names, constant_name, record_expression, words_of
-from ttsc.standalone.modules import External
+from ttsc.standalone.layout import Names, constant_name, identifier, record_expression, words_of
 from ttsc.standalone.operators import row, state_machine
 
 _SUPPORT = "ttsc.standalone.support."
@@ -18,7 +18,7 @@ class Needed:
     """Collects while the program is written; `bundle` holds what was found for it."""
 
     def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self.bundle = Bundle(reserved)
+        self.bundle = Bundle([*reserved, *OPERATIONS])
         self.constants: dict[str, str] = {}
         """Texts by name, as expressions."""
         self.functions: list[str] = []
@@ -26,7 +26,6 @@ class Needed:
         self.operations: dict[str, str] = {}
         """Lines that define operations and state machines, by name."""
         self.records: dict[str, str] = {}
-        self.externals: dict[str, External] = {}
         self.words: set[str] = set()
         self._texts: dict[str, str] = {}
         self._names = Names(reserved)
@@ -41,8 +40,7 @@ class Needed:
 
     def external(self, module: str, name: str) -> str:
         """Something of Python's library."""
-        self.externals[name] = External(module, name, name)
-        return name
+        return self.bundle.external(module, name)
 
     def word(self, name: str) -> None:
         """A method that the program part calls."""
@@ -65,14 +63,11 @@ class Needed:
 
     def operation(self, op: str) -> str:
         """A pure operation; the name of its function."""
-        name = f"{op}_" if f"{op}_" in self.operations else op
+        name = identifier(op)
         if name not in self.operations:
             make = self.support("operations", "operation")
             module, expression = row(op)
             shown = self.bundle.expression(module, expression)
-            name = self._names.fresh(op)
-            if name in self.bundle.names:
-                name = self._names.fresh(f"{op}_of")
             self.operations[name] = f'{name} = {make}("{op}", {shown})'
         return name
 

@@ -341,10 +341,10 @@ class Writer:
         """A function of its own for a body that is run for each element; its name."""
         name = self.fresh(f"each_{self.name(result.id)}")
         waits = any(is_waiting(node) for node in body.nodes) or self._reads_unready(body)
-        parameters = [f"{self.name(param.id)}: Any" for param in params] + (["at: Path"] if placed else [])
+        parameters = [f"{self.name(param.id)}: Any" for param in params] + (["at: Place"] if placed else [])
         self.needed.external("typing", "Any")
         if placed:
-            self.needed.support("job", "Path")
+            self.needed.support("job", "Place")
         with self.function(f"{'async ' if waits else ''}def {name}({', '.join(parameters)}) -> Any"):
             for param in params:
                 self.define(param, self.name(param.id))
@@ -429,8 +429,8 @@ class Writer:
     def _round(self, node: Repeat, name: str, placed: bool, states: Sequence[State]) -> list[State]:
         """The function of one round, given how far what it is given may be; how far what it hands on may be."""
         body = node.body
-        parameters = [f"{self.name(param.id)}: Any" for param in body.params] + [f"{'at' if placed else '_'}: Path"]
-        self.needed.support("job", "Path")
+        parameters = [f"{self.name(param.id)}: Any" for param in body.params] + [f"{'at' if placed else '_'}: Place"]
+        self.needed.support("job", "Place")
         self.needed.external("typing", "Any")
         with self.function(f"async def {name}({', '.join(parameters)}) -> Any"):
             for param, state in zip(body.params, states, strict=True):

@@ -31,7 +31,7 @@ from ttsc.runtime.values import (
 from ttsc.standalone.support.coming import Coming, Task, Tasks, arrived, cause_of, release, slots_of, there, whole
 from ttsc.standalone.support.server import Server
 
-Path = tuple[int | str, ...]
+Place = tuple[int | str, ...]
 """Rounds and indices of the loops and maps around: what seeds depend on besides the name."""
 
 
@@ -56,7 +56,7 @@ class Job(Tasks):
 
     # --- seeds ---
 
-    def seed_of(self, name: str, at: Path, what: object, size: int) -> int:
+    def seed_of(self, name: str, at: Place, what: object, size: int) -> int:
         """A number that depends on where in the program it is used, never on timing."""
         offline = max((i for i, step in enumerate(at) if isinstance(step, str)), default=None)
         root: tuple[object, ...] = (self.seed, 0) if offline is None else (at[offline],)
@@ -64,7 +64,7 @@ class Job(Tasks):
         place = ":".join(map(str, (*root, name if offline is None else name.rpartition(".")[2], *inner, what)))
         return int.from_bytes(hashlib.blake2b(place.encode(), digest_size=size).digest(), "big")
 
-    def draw_seed(self, name: str, at: Path) -> int:
+    def draw_seed(self, name: str, at: Place) -> int:
         """For a node's own random numbers."""
         return self.seed_of(name, at, "draw", 8)
 
@@ -94,7 +94,7 @@ class Job(Tasks):
         count: object = 1,
         *,
         role: str,
-        at: Path = (),
+        at: Place = (),
         uses: int = 0,
         delimiter: str = "keep",
         finished: str = "continue",
@@ -221,7 +221,7 @@ class Job(Tasks):
     # --- lists ---
 
     def map(
-        self, over: object, body: Callable[..., Any], *, at: Path | None = None, uses: int = 0, keeps: bool = False
+        self, over: object, body: Callable[..., Any], *, at: Place | None = None, uses: int = 0, keeps: bool = False
     ) -> Coming:
         """What `body` gives for each element, each as soon as its element is there. With `at` the body gets its place.
 
@@ -230,7 +230,7 @@ class Job(Tasks):
         return self._each(over, body, at, uses, keeps, lambda element, value: value)
 
     def filter(
-        self, over: object, body: Callable[..., Any], *, at: Path | None = None, uses: int = 0, keeps: bool = False
+        self, over: object, body: Callable[..., Any], *, at: Place | None = None, uses: int = 0, keeps: bool = False
     ) -> Coming:
         """The elements for which `body` gives true."""
         coming = self._each(over, body, at, uses, keeps, lambda element, value: element if value is True else LEFT_OUT)
@@ -243,7 +243,7 @@ class Job(Tasks):
         self,
         over: object,
         body: Callable[..., Any],
-        at: Path | None,
+        at: Place | None,
         uses: int,
         keeps: bool,
         outcome: Callable[[object, object], object],
@@ -261,7 +261,7 @@ class Job(Tasks):
         return Coming(self, len(slots), produce, uses=uses, cause=cause_of(over), ended=ended)
 
     async def dag(
-        self, over: object, needs: object, body: Callable[..., Any], *, drop: bool = False, at: Path = ()
+        self, over: object, needs: object, body: Callable[..., Any], *, drop: bool = False, at: Place = ()
     ) -> Coming:
         """What `body` gives for each element, given what those it needs gave."""
         slots = slots_of(over)
@@ -297,7 +297,7 @@ class Job(Tasks):
         body: Callable[..., Coroutine[Any, Any, tuple[Sequence[Any], Any]]],
         carried: Sequence[Any],
         *,
-        at: Path = (),
+        at: Place = (),
     ) -> Sequence[Any]:
         """`body` at most `limit` times. It is given what is carried and its place, and gives what is carried on, and
         whether to stop. A round may begin before all that it is given is there.
