@@ -23,8 +23,9 @@ from ttsc.journals import open_journal, refusals
 from ttsc.run_errors import error_of
 from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, embedding_roles, refused
 from ttsc.runtime.events import Event, RunResult
-from ttsc.runtime.session import Session
+from ttsc.runtime.session import ENGINE_WAIT_S, Session
 from ttsc.stores import BoundStores, Store
+from ttsc.tracing import Tracing
 
 Stores = Mapping[str, Store]
 
@@ -40,7 +41,9 @@ class CompiledProgram:
     is launched); `models`: role to model name, for launched engines; `seed`; `externs`: the host's functions;
     `stores`: a `ttsc.Store` by name (one that is left out is empty and forgotten); `budget`: `"tokens<=20k,
     latency<=30s, calls<=100"`, in place of the program's own; `artifacts`: the folder of offline values (None: the
-    user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used.
+    user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used;
+    `engine_wait`: how many seconds an engine that went away is waited for; `hedge`: a request that takes so many times
+    as long as its siblings is sent once more (docs/scheduling.md).
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -120,6 +123,8 @@ class CompiledProgram:
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
         refresh_offline: bool = False,
+        engine_wait: float = ENGINE_WAIT_S,
+        hedge: float | None = None,
         evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
@@ -141,6 +146,8 @@ class CompiledProgram:
             budget=budget,
             artifacts=artifacts,
             refresh_offline=refresh_offline,
+            engine_wait=engine_wait,
+            hedge=hedge,
             evaluation=evaluation,
             on_event=on_event,
             on_progress=on_progress,
@@ -160,6 +167,8 @@ class CompiledProgram:
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
         refresh_offline: bool = False,
+        engine_wait: float = ENGINE_WAIT_S,
+        hedge: float | None = None,
         evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
@@ -176,6 +185,8 @@ class CompiledProgram:
             budget=budget,
             artifacts=artifacts,
             refresh_offline=refresh_offline,
+            engine_wait=engine_wait,
+            hedge=hedge,
             evaluation=evaluation,
             on_progress=on_progress,
         ) as runs:
@@ -196,6 +207,8 @@ class CompiledProgram:
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
         refresh_offline: bool = False,
+        engine_wait: float = ENGINE_WAIT_S,
+        hedge: float | None = None,
         evaluation: bool = False,
         on_progress: Progress | None = None,
         **parameters: Any,
@@ -214,6 +227,8 @@ class CompiledProgram:
             budget=budget,
             artifacts=artifacts,
             refresh_offline=refresh_offline,
+            engine_wait=engine_wait,
+            hedge=hedge,
             evaluation=evaluation,
             on_progress=on_progress,
         ) as runs:
@@ -234,8 +249,11 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        trace: str | Path | None = None,
         journal: str | Path | None = None,
         refresh_offline: bool = False,
+        engine_wait: float = ENGINE_WAIT_S,
+        hedge: float | None = None,
         evaluation: bool = False,
         on_event: OnEvent | None = None,
         on_progress: Progress | None = None,
@@ -247,6 +265,7 @@ class CompiledProgram:
         input is a result with an `error`, also one that doesn't fit the parameters; the others go on. Inputs are read
         as needed. Inputs of a program that adds to a store run one after the other.
 
+        `trace`: a file that every event is written to, from which `ttsc.replay` gives the same results.
         `journal`: a file that keeps what is done. If it is there, the run goes on from it: inputs that ended give their
         results again, and of those under way only what is missing is asked for (docs/journal.md). Raises `UsageError`
         (E0517) if it is the journal of another program, models or budget; an input that was another then is a failed
@@ -259,8 +278,11 @@ class CompiledProgram:
             stores=stores,
             budget=budget,
             artifacts=artifacts,
+            trace=trace,
             journal=journal,
             refresh_offline=refresh_offline,
+            engine_wait=engine_wait,
+            hedge=hedge,
             evaluation=evaluation,
             on_progress=on_progress,
         ) as runs:
@@ -286,15 +308,19 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        trace: str | Path | None = None,
         journal: str | Path | None = None,
         refresh_offline: bool = False,
+        engine_wait: float = ENGINE_WAIT_S,
+        hedge: float | None = None,
         evaluation: bool = False,
         on_progress: Progress | None = None,
     ) -> AsyncIterator[Runs]:
         """Engines and a session for any number of runs of this program on the running event loop. `arun` and `amap`
-        use it. `journal`: as for `amap`; runs are known by their `number`, values and seed.
+        use it. `journal`, `trace`: as for `amap`; runs are known by their `number`, values and seed.
         """
         self.check_evaluation(evaluation)
+        _check_patience(engine_wait, hedge)
         limits = budget_for(self.ir.budget, budget)
         functions = bind_externs(self.ir.externs, externs)
         bound = BoundStores(self.ir, stores)
@@ -309,14 +335,26 @@ class CompiledProgram:
             if book is not None:
                 with refusals():
                     book.bind({role: engine.info.model for role, engine in engines.items()})
-            session = Session(engines, artifacts=kept, records=book)
+            traced = None
+            if trace is not None:
+                traced = Tracing(trace, self._compiled, self.source_hash, engines, limits)
+                stack.callback(traced.close)
+                engines = traced.engines
+            session = Session(engines, artifacts=kept, records=book, engine_wait_s=engine_wait, hedge=hedge)
             stack.push_async_callback(session.close)
-            yield Runs(self.plan, session, engines, functions, bound, limits, book)
+            yield Runs(self.plan, session, engines, functions, bound, limits, book, traced)
 
     @property
     def _asks(self) -> bool:
         """Whether there is anything to ask of an engine."""
         return any(isinstance(node, Generate | Score) for node in walk(self.ir.body))
+
+
+def _check_patience(engine_wait: float, hedge: float | None) -> None:
+    if not engine_wait >= 0:
+        raise UsageError(Problem("E0510", f"engine_wait is {engine_wait}", "give seconds, 0 or more"))
+    if hedge is not None and not hedge > 1:
+        raise UsageError(Problem("E0510", f"hedge is {hedge}", "give a factor greater than 1, as in hedge=2"))
 
 
 def _merged(input: Given | None, parameters: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, aclosing, contextmanager
+from collections.abc import Mapping
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from ttsc.compiler.ir.nodes import Limit
     from ttsc.engines import Engines
     from ttsc.program import CompiledProgram
-    from ttsc.runs import Runs
     from ttsc.runtime.events import Event, RunResult
     from ttsc.stores import Store
 
@@ -127,7 +126,10 @@ async def _run(job: Job) -> int:
             budget=job.budget,
             artifacts=job.asked.artifacts,
             journal=job.asked.journal,
+            trace=job.asked.trace,
             refresh_offline=job.asked.refresh_offline,
+            engine_wait=job.asked.engine_wait,
+            hedge=job.asked.hedge,
             evaluation=job.asked.evaluation,
             on_progress=progress.update,
         )
@@ -143,14 +145,12 @@ async def _run(job: Job) -> int:
                 say(line)
             held = on_terminal and sys.stdout.isatty()
             results = stack.enter_context(Results(inputs, runs.seeds_honoured, job.asked.as_json, job.asked.out, held))
-            traced = stack.enter_context(_trace(job, runs))
             display = stack.enter_context(choose_display(inputs, quiet=job.asked.as_json and not on_terminal))
 
             offline: list[OfflineTaken] = []
 
             def on_event(event: Event) -> None:
                 display.feed(event)
-                traced(event)
                 if isinstance(event, OfflineTaken):
                     offline.append(event)
 
@@ -198,24 +198,3 @@ def _stop_on_sigterm() -> None:
     if task is not None:
         with contextlib.suppress(NotImplementedError, RuntimeError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
-
-@contextmanager
-def _trace(job: Job, runs: Runs) -> Iterator[Callable[[Event], None]]:
-    """Takes events and writes them to the file of `--trace`, if there is one."""
-    if job.asked.trace is None:
-        yield lambda _event: None
-        return
-    from ttsc.runtime.trace import TraceHeader, TraceWriter, engine_facts
-
-    plan = job.program.plan
-    header = TraceHeader(
-        program=job.program.name,
-        program_hash=job.program.source_hash,
-        level=plan.level,
-        passes=plan.passes,
-        seed=job.asked.seed,
-        engines=engine_facts({role: engine.info for role, engine in runs.engines.items()}),
-    )
-    with TraceWriter(job.asked.trace, header) as writer:
-        yield writer.write

@@ -37,6 +37,8 @@ class Asked:
     disabled: tuple[str, ...]
     enabled: tuple[str, ...]
     concurrency: int
+    engine_wait: float
+    hedge: float | None
     as_json: bool
     out: Path | None
     trace: Path | None
@@ -91,6 +93,20 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
     enable_option,
     click.option(
         "--concurrency", type=click.IntRange(1), default=16, show_default=True, help="Inputs in flight at once."
+    ),
+    click.option(
+        "--engine-wait",
+        type=click.FloatRange(0),
+        default=30.0,
+        show_default=True,
+        metavar="SECONDS",
+        help="How long to wait for an engine that went away.",
+    ),
+    click.option(
+        "--hedge",
+        type=click.FloatRange(1, min_open=True),
+        metavar="FACTOR",
+        help="Send a request again that takes FACTOR times as long as others of its kind.",
     ),
     click.option("--json", "as_json", is_flag=True, help="One JSON object per input on standard output."),
     click.option(
