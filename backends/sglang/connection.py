@@ -72,7 +72,8 @@ class Connection:
         self._control = HttpClient(route)
         self._silence = SilenceWatch(self._compute, self.url, silence_s, self._healthy)
         self._look: asyncio.Task[_Gone | None] | None = None
-        self._looked_at = 0.0
+        self._gone = False
+        self._gone_until_s = 0.0
         self._doubted = False
 
     @property
@@ -146,7 +147,7 @@ class Connection:
 
     async def probe(self) -> None:
         """Whether the server answers, and with the model that it was attached to for. Raises `EngineError`."""
-        gone = await self._autopsy(False)
+        gone = await self._autopsy(False, fresh=True)
         if gone is not None:
             raise self._error(gone)
 
@@ -168,14 +169,20 @@ class Connection:
         unavailable.retryable = not gone.explained
         return unavailable
 
-    async def _autopsy(self, refused: bool) -> _Gone | None:
-        """What to say of a server that has gone; None while it answers."""
+    async def _autopsy(self, refused: bool, *, fresh: bool = False) -> _Gone | None:
+        """What to say of a server that has gone; None while it answers. A look under way will do, and unless a `fresh`
+        one is wanted, a recent one that found it gone.
+        """
         loop = asyncio.get_running_loop()
         look = self._look
-        if look is None or (look.done() and loop.time() - self._looked_at > _LOOK_AGAIN_S):
+        if look is None or look.done() and (fresh or not self._gone or loop.time() > self._gone_until_s):
             look = self._look = loop.create_task(self._look_closer(refused))
-            self._looked_at = loop.time()
+            look.add_done_callback(self._looked)
         return await asyncio.shield(look)
+
+    def _looked(self, look: asyncio.Task[_Gone | None]) -> None:
+        self._gone = not look.cancelled() and look.exception() is None and look.result() is not None
+        self._gone_until_s = look.get_loop().time() + _LOOK_AGAIN_S
 
     async def _look_closer(self, refused: bool) -> _Gone | None:
         served = None if refused else await self._served_model()
