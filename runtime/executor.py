@@ -143,9 +143,18 @@ async def run_events(
     max_requests: int = MAX_REQUESTS,
     stores: Mapping[str, Sequence[object]] | None = None,
     budget: Sequence[Limit] | None = None,
+    emit: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[Event]:
-    """The same as a stream of events, the last of which is `RunEnded`. Closing it cancels the run."""
+    """The same as a stream of events, the last of which is `RunEnded`. Closing it cancels the run. `emit` is told of
+    each as it happens.
+    """
     events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def happened(event: Event) -> None:
+        if emit is not None:
+            emit(event)
+        events.put_nowait(event)
+
     task = asyncio.get_running_loop().create_task(
         run_plan(
             plan,
@@ -154,7 +163,7 @@ async def run_events(
             externs,
             seed=seed,
             input_index=input_index,
-            emit=events.put_nowait,
+            emit=happened,
             max_requests=max_requests,
             stores=stores,
             budget=budget,

@@ -58,12 +58,12 @@ async def execute_extern(job: Job, node: Extern) -> None:
             if records is not None:
                 await records.calling(run, site, node, arguments)
             await run.session.extern_limit.acquire(run.session.draw())
-            await _to_the_end(work.perform())
+            await to_the_end(work.perform())
     else:
         await run.in_time(work.queued())
 
 
-async def _to_the_end(call: Coroutine[Any, Any, None]) -> None:
+async def to_the_end(call: Coroutine[Any, Any, None]) -> None:
     """Wait for the call although the task is being cancelled, then be cancelled."""
     task = asyncio.ensure_future(call)
     cancelled = False

@@ -98,9 +98,13 @@ class Run:
         known = None if records is None else records.flight(self, lane, ticket)
         flight: Flying = known or self.session.submit(ticket.role, ticket)
         flight.outcome.on_done(lambda outcome: self._given_up(ticket, outcome))
+        self.join(flight)
+        return flight
+
+    def join(self, flight: Flying) -> None:
+        """The run does not end before this has."""
         self._flights.add(flight)
         flight.on_over(lambda: self._landing(flight))
-        return flight
 
     def _landing(self, flight: Flying) -> None:
         self._flights.discard(flight)

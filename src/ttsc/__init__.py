@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ttsc.externs import extern
     from ttsc.grammar.diagnostics import CompileError, Diagnostic
     from ttsc.grammar.source import Source
+    from ttsc.replays import replay
     from ttsc.runtime.events import (
         AnswerTaken,
         DeadlineReached,
@@ -91,6 +92,7 @@ _HOMES = {
         "TokensArrived",
         "Usage",
     ),
+    "ttsc.replays": ("replay",),
     "ttsc.stores": ("Store",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -138,6 +140,7 @@ __all__ = [
     "connect",
     "extern",
     "launch",
+    "replay",
 ]
 
 

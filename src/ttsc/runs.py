@@ -23,6 +23,7 @@ from ttsc.runtime.executor import run_events, run_plan
 from ttsc.runtime.journal import Journal
 from ttsc.runtime.session import Session
 from ttsc.stores import BoundStores
+from ttsc.tracing import Tracing
 
 Given = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
@@ -42,6 +43,7 @@ class Runs:
         stores: BoundStores,
         budget: Sequence[Limit] = (),
         journal: Journal | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._plan = plan
         self._session = session
@@ -50,6 +52,7 @@ class Runs:
         self._budget = tuple(budget)
         self._turn = asyncio.Lock()
         self.journal = journal
+        self._tracing = tracing
         self.engines = dict(engines)
 
     @property
@@ -77,9 +80,10 @@ class Runs:
         """
         async with self._turn if self.one_by_one else nullcontext():
             taken = self._ended_before(number, values, seed)
+            held = self._stores.read() if taken is None else {}
+            emit = self._observed(on_event, seed, number, held)
             if taken is not None:
-                if on_event is not None:
-                    on_event(RunEnded(taken, self._session.now_s(), number))
+                emit(RunEnded(taken, self._session.now_s(), number))
                 return taken
             result = await run_plan(
                 self._plan,
@@ -88,8 +92,8 @@ class Runs:
                 self._functions,
                 seed=seed,
                 input_index=number,
-                emit=on_event,
-                stores=self._stores.read(),
+                emit=emit,
+                stores=held,
                 budget=self._budget,
             )
             return await self._kept(result)
@@ -98,7 +102,10 @@ class Runs:
         """The events of one run; the last one is `RunEnded`. Closing it ends the run."""
         async with self._turn if self.one_by_one else nullcontext():
             taken = self._ended_before(number, values, seed)
+            held = self._stores.read() if taken is None else {}
+            trace = self._observed(None, seed, number, held)
             if taken is not None:
+                trace(RunEnded(taken, self._session.now_s(), number))
                 yield RunEnded(taken, self._session.now_s(), number)
                 return
             events = run_events(
@@ -108,8 +115,9 @@ class Runs:
                 self._functions,
                 seed=seed,
                 input_index=number,
-                stores=self._stores.read(),
+                stores=held,
                 budget=self._budget,
+                emit=trace,
             )
             try:
                 async for event in events:
@@ -118,6 +126,20 @@ class Runs:
                     yield event
             finally:
                 await cast(AsyncGenerator[Event, None], events).aclose()
+
+    def _observed(self, on_event: OnEvent | None, seed: int, number: int, held: Mapping[str, Sequence[Any]]) -> OnEvent:
+        """What takes the events of a run: the trace, if there is one, and whoever listens."""
+        tracing = self._tracing
+        if tracing is None:
+            return on_event or (lambda _: None)
+        tracing.begin(seed, number, held)
+
+        def observe(event: Event) -> None:
+            tracing.write(event)
+            if on_event is not None:
+                on_event(event)
+
+        return observe
 
     def _ended_before(self, number: int, values: Given, seed: int) -> RunResult | None:
         """The result that the journal has of an input, once what it appended is in the stores."""
