@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from hypothesis import strategies as st
 import ttsc
 from ttsc.backends.protocol import Sampling
 from ttsc.backends.scripted import ScriptedEngine, conforming
+from ttsc.compiler.passes.pipeline import PIPELINE
 from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Type
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 VALUES: dict[str, Any] = {"str": "How many?", "int": 3, "float": 0.5, "bool": True}
+ASKED_FOR = [each.name for each in PIPELINE if each.level is None]
 FILES = sorted(PROGRAMS.glob("*.tts"))
 
 
@@ -56,9 +59,9 @@ def value_of(kind: Type) -> Any:
     return VALUES[str(kind)]
 
 
-def run(path: Path, level: ttsc.Level, seed: int, jitter_seed: int) -> tuple[Any, str]:
+def run(path: Path, level: ttsc.Level, seed: int, jitter_seed: int, enabled: Sequence[str] = ()) -> tuple[Any, str]:
     engine = ScriptedEngine(conforming(reply, broken=0.2), jitter=0.4 if jitter_seed else 0.0, jitter_seed=jitter_seed)
-    program = ttsc.compile(path, level=level)
+    program = ttsc.compile(path, level=level, enabled=enabled)
     given = {each.name: value_of(each.value.type) for each in program.parameters if each.required}
     stores = {slot.name: ttsc.Store.memory(value_of(slot.value.type)) for slot in program.ir.stores}
     externs = {"run_python": run_python}
@@ -80,6 +83,7 @@ def test_every_level_gives_the_same_value(path: Path, seed: int, jitter_seed: in
     assert run(path, 0, seed, jitter_seed) == expected, "timing alone changed the value"
     assert run(path, 1, seed, jitter_seed) == expected
     assert run(path, 2, seed, jitter_seed) == expected
+    assert run(path, 2, seed, jitter_seed, ASKED_FOR) == expected
 
 
 def test_early_decision_saves_tokens() -> None:
