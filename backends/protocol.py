@@ -307,9 +307,12 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):
-    """Nothing answers, or it died. CLI exit code 5."""
+    """Nothing answers, or it died. CLI exit code 5. `retryable`: it may come back; False where it is known that it
+    won't.
+    """
 
     code = "R0401"
+    retryable = True
 
 
 class RequestFailed(EngineError):

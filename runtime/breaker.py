@@ -1,8 +1,8 @@
 """The circuit breaker of one engine: when nothing answers, nothing is sent until something does, or the time is over.
 
     closed --a request finds nobody--> open --a probe is answered--> closed
-                                        |  ^
-              nothing for `wait_s`      v  |  a request, after a pause
+                                       |  ^
+               nothing for `wait_s`    v  |   a request, after a pause
                                        dead
 
 The first request that finds the engine gone opens the breaker. From then on requests wait in the queue, those that
@@ -11,7 +11,8 @@ pauses. An engine that answers again may be another process: nothing counts as c
 for `wait_s` seconds, whatever waits for it, or is in flight, ends with its error. From then on a request ends with it
 at once, but for one probe now and then, so that a session outlives an engine's absence.
 
-An engine that answers and is not the one that the requests were made for (another model) ends them, too.
+An engine that is known not to come back ends them at once, and so does one that answers and is not the one that the
+requests were made for (another model).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import asyncio
 import random
 from typing import Literal
 
-from ttsc.backends.protocol import Engine, EngineError, EngineUnavailable, RequestFailed
+from ttsc.backends.protocol import Engine, EngineError, EngineUnavailable
 from ttsc.runtime.admission import Admission
 from ttsc.runtime.prefix import PrefixGate
 
@@ -48,8 +49,12 @@ class Breaker:
 
     def gone(self, error: EngineUnavailable) -> None:
         """A request found nobody there."""
-        if self.state == "closed":
+        if self.state != "closed":
+            return
+        if error.retryable:
             self._open(error, self._wait_s)
+        else:
+            self._end(error)
 
     async def close(self) -> None:
         probing, self._probing = self._probing, None
@@ -77,12 +82,13 @@ class Breaker:
         while True:
             try:
                 await asyncio.wait_for(self._engine.probe(), PROBE_S)
-            except (EngineUnavailable, RequestFailed, TimeoutError) as error:
-                if isinstance(error, EngineUnavailable):
-                    self._error = error  # the latest says most: why the process ended is known after a while
             except EngineError as error:
-                self._end(error)
-                return
+                if not error.retryable:
+                    self._end(error)
+                    return
+                self._error = error if isinstance(error, EngineUnavailable) else self._error
+            except TimeoutError:
+                pass
             else:
                 self._recover()
                 return

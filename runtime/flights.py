@@ -20,7 +20,7 @@ from ttsc.backends.protocol import EngineError, EngineUnavailable
 from ttsc.runtime.admission import Rank
 from ttsc.runtime.attempts import Attempt
 from ttsc.runtime.events import Event, RequestRetried
-from ttsc.runtime.failures import Broken, RunFailed, engine_failure
+from ttsc.runtime.failures import Broken, RunFailed, RunStopped, engine_failure
 from ttsc.runtime.leases import Promise
 from ttsc.runtime.ledger import Claim, Reservation
 from ttsc.runtime.records import Site
@@ -197,9 +197,14 @@ class Flight:
         if self._abandoned or self.outcome.done:
             self._fail(engine_failure(error))
             return
-        delay = None if final else self._session.retry.delay_s(error, self._tries)
+        if final:
+            self._fail(RunStopped(engine_failure(error).failure))
+            return
+        delay = self._session.retry.delay_s(error, self._tries)
         if delay is None:
             self._fail(engine_failure(error))
+            if isinstance(error, EngineUnavailable) and not error.retryable:
+                self._lane.breaker.gone(error)
             return
         ticket, now = self._ticket, self._session.now_s()
         ticket.emit(

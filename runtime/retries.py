@@ -31,10 +31,11 @@ class RetryPolicy:
 
     def delay_s(self, error: EngineError, attempt: int) -> float | None:
         """Seconds until attempt number `attempt + 1` (the first is 1), or None to give up."""
-        if isinstance(error, EngineUnavailable):
-            return 0.0 if attempt < self.unavailable_attempts else None
-        if not error.retryable or attempt >= self.attempts:
+        gone = isinstance(error, EngineUnavailable)
+        if not error.retryable or attempt >= (self.unavailable_attempts if gone else self.attempts):
             return None
+        if gone:
+            return 0.0
         asked = error.retry_after_s or 0.0
         if asked > self.longest_wait_s:
             return None
