@@ -25,8 +25,6 @@ class Arm:
     options: tuple[str, ...] = ()
     environment: str = ""
     workloads: frozenset[str] = frozenset(workloads.NAMES)
-    needs_chat: bool = False
-    """Whether its prompts make sense for a model with a chat template only."""
 
 
 _VOTE = frozenset({"self_consistency"})
@@ -36,7 +34,7 @@ ARMS: dict[str, Arm] = {
     "ttsc_default": Arm("ttsc_arm.py"),
     "ttsc_wait": Arm("ttsc_arm.py", ("--wait",)),
     "hand_wait": Arm("hand.py"),
-    "hand_early": Arm("hand.py", ("--early",)),
+    "hand_early": Arm("hand.py", ("--early",), workloads=workloads.DECIDABLE),
     "frontend": Arm("frontend_arm.py", workloads=_PORTS | {"self_consistency", "best_of_n"}),
     "frontend_warm": Arm("frontend_arm.py", ("--warm",), workloads=_PORTS | {"self_consistency", "best_of_n"}),
     "its_hub": Arm("its_hub_arm.py", (), "its-hub", frozenset({"self_consistency", "best_of_n", "particle_filter"})),

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.peers.measure import Counts, Measured, Mode, Spread, equal_answers, fastest, ratio
+from benchmarks.peers.measure import Measured, Mode, Spread, equal_answers, fastest, ratio
+from benchmarks.peers.server import Counts
+from benchmarks.peers.workloads import DECIDABLE
 
 HAND = ("hand_wait", "hand_early")
-DECIDABLE = frozenset({"self_consistency", "best_of_n", "tree_of_thought_deep"})
-"""Workloads whose result can be settled before every candidate has ended."""
 SEEDED = ("ttsc_default", "ttsc_wait", "hand_wait", "hand_early")
 """Arms that send the same seeds, so that their answers can be compared."""
 

@@ -63,7 +63,10 @@ def _measured(
     scratch: Path,
 ) -> list[Result]:
     made = workload(name, options.kind, options.sizes, server.reward_url)
-    content = data(made, tokenizer, max(mode.count for mode in options.modes))
+    content = {
+        **data(made, tokenizer, max(mode.count for mode in options.modes)),
+        "tokenizer": _tokenizer_folder(server),
+    }
     _check_prompts(server, about["model"], content)
     file = scratch / f"{name}.json"
     file.write_text(json.dumps(content), encoding="utf-8")
@@ -103,8 +106,12 @@ def _about(server: Server, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _tokenizer(server: Server) -> ModelTokenizer:
+    return load_tokenizer(_tokenizer_folder(server))
+
+
+def _tokenizer_folder(server: Server) -> str:
     facts = server.info()
-    return load_tokenizer(facts.get("tokenizer_path") or facts["model_path"])
+    return str(facts.get("tokenizer_path") or facts["model_path"])
 
 
 def _write(path: Path, result: Result) -> None:

@@ -119,11 +119,8 @@ def _chat(begin: str) -> Texts:
             "3 bags are 3 * 12 = 36 walnuts, and 36 - 5 = 31.\nAnswer: 31\n\nProblem: "
         ),
         grade=(
-            begin
-            + "Grade a solution with a whole number from 0 (wrong) to 10 (right). Reply with the number alone.\n\n"
-            "Problem: 2 boxes of 7 eggs, 3 broken. How many are whole?\n2 * 7 = 14, 14 - 3 = 11.\nAnswer: 11\n"
-            "Grade: 10\n\n"
-            "{question}\n{solution}\nGrade:"
+            "{question}\n{solution}\n\nGrade this solution with a whole number from 0 (wrong) to 10 (right). "
+            "Reply with the number alone."
         ),
         again="That is not right. Solve it again, step by step: {question}",
         leads=[
@@ -143,8 +140,8 @@ def _chat(begin: str) -> Texts:
         ],
         metrics=[{"name": name, "text": f"{name}: "} for name in names],
         judgement="{name}: {judgement}\n",
-        suggest="Give five short tips for " + "{topic}, one a line.",
-        expand="Write a paragraph on this tip for {topic}: {tip}",
+        suggest=begin + "Give five short tips for {topic}, one a line.",
+        expand=begin + "Write a paragraph on this tip for {topic}: {tip}",
     )
 
 

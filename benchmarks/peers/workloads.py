@@ -288,3 +288,5 @@ _MAKERS: dict[str, Callable[[texts.Texts, Sizes, str], Workload]] = {
     "tip_suggestion": _tips,
 }
 NAMES = tuple(_MAKERS)
+DECIDABLE = frozenset({"self_consistency", "best_of_n", "tree_of_thought_deep"})
+"""Those whose result can be settled before every candidate has ended."""

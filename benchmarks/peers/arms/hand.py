@@ -18,8 +18,7 @@ from hand_fanout import Warmth
 from hand_programs import Case
 from serve_arm import Outcome, arguments, serve
 
-from ttsc.backends.sglang.client import SGLangEngine
-from ttsc.backends.sglang.tokenizer import ModelTokenizer
+from ttsc.backends.sglang.tokenizer import load_tokenizer
 
 PROGRAMS = {
     each.__name__: each
@@ -43,10 +42,7 @@ async def main() -> None:
     data = json.loads(options.data.read_text())
     settings, nodes = data["settings"], data["nodes"]
     program = PROGRAMS[options.workload]
-    engine = await SGLangEngine.connect(options.url)  # for the model's tokenizer; nothing else is asked of it
-    tokenizer = engine.tokenizer
-    await engine.close()
-    assert isinstance(tokenizer, ModelTokenizer)
+    tokenizer = load_tokenizer(data["tokenizer"])
     client = Client(options.url, tuple(tokenizer.eos_ids))
     prm = Client(settings["reward"]["url"], ()) if "reward" in settings else None
     ids = [tuple(each["ids"]) for each in data["inputs"]]
