@@ -11,6 +11,7 @@ from ttsc.cli.exit_codes import EPILOG
 
 _COMMANDS = {
     "run": "ttsc.cli.run_command:run",
+    "build": "ttsc.cli.build_command:build",
     "check": "ttsc.cli.check_command:check",
     "fmt": "ttsc.cli.fmt_command:fmt",
     "test": "ttsc.cli.test_command:test",

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from ttsc.compiler.ir.nodes import (
     Block,
+    Const,
     Cut,
     Dag,
     Draw,
@@ -21,18 +22,16 @@ from ttsc.compiler.ir.nodes import (
     Map,
     Node,
     Offline,
-    Pure,
+    Program,
     Repeat,
     Score,
     Select,
-    Turn,
     Value,
 )
 from ttsc.compiler.ir.rewrite import blocks, free_values, operands, results, walk
-from ttsc.compiler.values.types import ListOf
+from ttsc.compiler.values.types import Interval, ListOf
 
 _WORK = Generate | Score | Extern | Offline | Dag
-_SEEDED = Generate | Draw | Select | Dag
 
 
 class Waiting:
@@ -61,7 +60,7 @@ class Waiting:
         for inner in blocks(node):
             for place, param in enumerate(inner.params):
                 given = self._wholes([node.init[place]]) if isinstance(node, Repeat) else start
-                self._whole[param.id] = self._first[param.id] = given
+                self._whole[param.id] = self._first[param.id] = given | {param.id}
             self._block(inner)
         inside = [self._before[id(each)] for inner in blocks(node) for each in inner.nodes if starts_work(each)]
         self._before[id(node)] = start | (frozenset.intersection(*inside) if inside else frozenset())
@@ -131,15 +130,24 @@ def _outside_offline(block: Block) -> Iterable[Node]:
                 yield from _outside_offline(inner)
 
 
-def strictly_needed(block: Block, wanted: Iterable[str]) -> frozenset[str]:
-    """Values of a block without which it can't give the `wanted` of its yields."""
+def strictly_needed(block: Block, wanted: Iterable[str], positive: frozenset[str]) -> frozenset[str]:
+    """Values of a block without which it can't give the `wanted` of its yields. `positive`: numbers of at least 1."""
     needed = set(wanted)
     for node in reversed(block.nodes):
         if not any(result.id in needed for result in results(node)):
             continue
         needed |= {value.id for value in _strict_operands(node)}
-        for inner, inner_wanted in _strict_blocks(node, needed):
-            needed |= strictly_needed(inner, inner_wanted)
+        match node:
+            case If(results=values, then=then, otherwise=other):
+                at = [place for place, value in enumerate(values) if value.id in needed]
+                both = [
+                    strictly_needed(each, [each.yields[place].id for place in at], positive) for each in (then, other)
+                ]
+                needed |= both[0] & both[1]
+            case Repeat(limit=limit, body=body, init=init) if limit.id in positive:
+                inside = strictly_needed(body, [body.yields[-1].id], positive)
+                needed |= inside
+                needed |= {value.id for value, param in zip(init, body.params, strict=True) if param.id in inside}
     return frozenset(needed)
 
 
@@ -152,17 +160,7 @@ def _strict_operands(node: Node) -> Sequence[Value]:
     return operands(node)
 
 
-def _strict_blocks(node: Node, needed: set[str]) -> list[tuple[Block, list[str]]]:
-    match node:
-        case If(results=values, then=then, otherwise=other):
-            at = [place for place, value in enumerate(values) if value.id in needed]
-            both = [strictly_needed(block, [block.yields[place].id for place in at]) for block in (then, other)]
-            # What either branch needs is needed in any case only if both need it.
-            return [(Block((), (), ()), sorted(both[0] & both[1]))]
-    return []
-
-
-def strict_yields(node: Repeat, needed: frozenset[str]) -> list[str]:
+def strict_yields(node: Repeat, needed: frozenset[str], positive: frozenset[str]) -> list[str]:
     """Yields of a loop's body that every round must give: the last one, which ends it, and carried values that are
     needed at the end and that each round needs of the one before.
     """
@@ -170,11 +168,24 @@ def strict_yields(node: Repeat, needed: frozenset[str]) -> list[str]:
     places = [place for place, value in enumerate(node.results) if value.id in needed]
     while True:
         wanted = [body.yields[-1].id, *(body.yields[place].id for place in places)]
-        inner = strictly_needed(body, wanted)
+        inner = strictly_needed(body, wanted, positive)
         kept = [place for place in places if body.params[place].id in inner]
         if kept == places:
             return wanted
         places = kept
+
+
+def positive_numbers(program: Program) -> frozenset[str]:
+    """Values that are known to be whole numbers of at least 1: constants, and parameters by their range."""
+    found = {
+        each.value.id
+        for each in program.parameters
+        if isinstance(each.tunable, Interval) and isinstance(each.tunable.low, int) and each.tunable.low >= 1
+    }
+    for node in walk(program.body):
+        if isinstance(node, Const) and isinstance(node.value, int) and node.value >= 1:
+            found.add(node.result.id)
+    return frozenset(found)
 
 
 def consumers(block: Block) -> dict[str, int]:
@@ -197,8 +208,3 @@ def consumers(block: Block) -> dict[str, int]:
             others.remove(value.id)
         held |= inside | set(others)
     return {name: count for name, count in counts.items() if name not in held}
-
-
-def is_instant(node: Node) -> bool:
-    """Whether a node is plain computing: no waiting in it."""
-    return isinstance(node, Pure | Draw | Turn) or not is_waiting(node)

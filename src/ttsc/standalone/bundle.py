@@ -151,8 +151,12 @@ class Bundle:
 
     def text(self) -> str:
         """The definitions, each after those that must be there when it is made."""
-        texts = [self._text(part) for part in self._ordered()]
-        return "\n".join(texts)
+        text, flat = "", False
+        for part in self._ordered():
+            now_flat = isinstance(part.node, ast.Assign | ast.AnnAssign)
+            text += ("" if not text else "\n" if flat and now_flat else "\n\n\n") + self._text(part)
+            flat = now_flat
+        return text
 
     def _ordered(self) -> list[Part]:
         done: dict[Symbol, Part] = {}
@@ -191,8 +195,7 @@ class Bundle:
         comment = module_named(part.symbol.module).comments.get(part.symbol.name)
         if comment is not None:
             text += "\n" + self._edited(part.symbol.module, comment, Reading())
-        gap = "" if isinstance(part.node, ast.Assign | ast.AnnAssign) else "\n"
-        return f"{gap}{text}\n"
+        return text
 
     def _edited(
         self, module: str, node: ast.stmt | ast.expr, reading: Reading, dropped: Iterable[Definition] = ()

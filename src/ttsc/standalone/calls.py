@@ -49,7 +49,7 @@ def computed(writer: Writer, node: Pure | Draw | Turn) -> str:
 
 def _pure(writer: Writer, node: Pure) -> str:
     arguments = [writer.whole(value) for value in node.args]
-    found = native(node, [f"({each})" if each.startswith("await ") else each for each in arguments])
+    found = native(node, arguments)
     if found is not None:
         return found
     if node.attr:
@@ -57,7 +57,7 @@ def _pure(writer: Writer, node: Pure) -> str:
         if len(attr) > _LONG and node.op in ("parse", "parse_failure", "checked"):
             attr = writer.needed.text("SCHEMA", attr)
         arguments.append(f"attr={attr}")
-    return call(f"{writer.needed.operation(node.op)}", arguments)
+    return call(writer.needed.operation(node.op), arguments)
 
 
 def _draw(writer: Writer, node: Draw) -> str:
@@ -201,7 +201,7 @@ def _select(writer: Writer, node: Select) -> str:
     if isinstance(rule, Majority | Greatest) and rule.ties == "random":
         writer.needed.word("draw_seed")
         arguments.append(f"seed=job.draw_seed({quoted(node.result.id)}, {writer.at or '()'})")
-    return call(f"{function}", arguments)
+    return call(function, arguments)
 
 
 def _score(writer: Writer, node: Score) -> str:
@@ -209,7 +209,7 @@ def _score(writer: Writer, node: Score) -> str:
     server = f"job.servers[{quoted(node.model)}]"
     arguments = ["job", server, writer.whole(node.source)]
     arguments += [] if node.given is None else [writer.whole(node.given)]
-    return call(f"{writer.needed.support('scores', function)}", arguments)
+    return call(writer.needed.support("scores", function), arguments)
 
 
 def _extern(writer: Writer, node: Extern) -> str:
@@ -221,9 +221,9 @@ def _extern(writer: Writer, node: Extern) -> str:
     if signature.kind == "environment":
         function = writer.needed.support("externs", "act")
         after = "None" if node.after is None else writer.whole(node.after)
-        return call(f"{function}", ["job", quoted(node.name), inner, kind, f"after={after}"])
+        return call(function, ["job", quoted(node.name), inner, kind, f"after={after}"])
     function = writer.needed.support("externs", "consult")
-    return call(f"{function}", ["job", quoted(node.name), inner, kind])
+    return call(function, ["job", quoted(node.name), inner, kind])
 
 
 def _offline(writer: Writer, node: Offline) -> str:
@@ -241,7 +241,7 @@ def _offline(writer: Writer, node: Offline) -> str:
         writer.line(f"return [{', '.join(writer.anyhow(value) for value in body.yields)}]")
     roles = sorted({inner.model for inner in walk(body) if isinstance(inner, Generate | Score)})
     inputs = ", ".join(writer.whole(value) for value in node.inputs)
-    return call(f"{function}", ["job", quoted(node.key), f"[{', '.join(map(quoted, roles))}]", f"[{inputs}]", name])
+    return call(function, ["job", quoted(node.key), f"[{', '.join(map(quoted, roles))}]", f"[{inputs}]", name])
 
 
 def _dag(writer: Writer, node: Dag) -> str:

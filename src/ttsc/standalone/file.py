@@ -57,7 +57,7 @@ class _File:
         bottom = self._bottom()
         needed.bundle.uses({*needed.words, "end", "unless_stopped", "close", "connect"})
         support = needed.bundle.text()
-        operations = "\n".join(needed.operations.values())
+        operations = "\n".join(sorted(needed.operations.values(), key=lambda each: each.startswith("\n")))
         records = "\n".join(f"{name} = {text}" for name, text in needed.records.items())
         prompts = [f"{name} = {text}" for name, text in needed.constants.items()]
         sections = [
@@ -209,11 +209,11 @@ class _File:
         if program.budget:
             limit = needed.own("ttsc.compiler.ir.nodes", "Limit")
             clauses = ", ".join(f'{limit}("{each.resource}", {each.amount!r})' for each in program.budget)
-            budgeted = needed.support("budget", "BudgetedJob")
-            return f"lambda servers, seed: {budgeted}(servers, seed, [{clauses}]{''.join(', ' + each for each in given)})"
-        if not given:
-            return ""
-        return f"lambda servers, seed: {needed.support('job', 'Job')}(servers, seed, {', '.join(given)})"
+            kind = needed.support("budget", "BudgetedJob")
+            given.insert(0, f"limits=[{clauses}]")
+        else:
+            kind = needed.support("job", "Job")
+        return call(needed.external("functools", "partial"), [kind, *given]) if given else ""
 
     @property
     def _has_offline(self) -> bool:

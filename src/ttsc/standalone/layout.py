@@ -118,9 +118,14 @@ def type_expression(type_: Type) -> str:
 
 def record_expression(record: RecordType) -> str:
     """What defines a record's constant."""
-    inner = "".join(f'({quoted(name)}, {type_expression(kind)}), ' for name, kind in record.fields)
-    allowed = "".join(f"({quoted(name)}, {_allowed(values)}), " for name, values in record.allowed)
-    return f"RecordType({quoted(record.name)}, ({inner}), ({allowed}))"
+    parts = _tuple(f"({quoted(name)}, {type_expression(kind)})" for name, kind in record.fields)
+    allowed = _tuple(f"({quoted(name)}, {_allowed(values)})" for name, values in record.allowed)
+    return call("RecordType", [quoted(record.name), parts, *([allowed] if record.allowed else [])])
+
+
+def _tuple(items: Iterable[str]) -> str:
+    found = list(items)
+    return f"({', '.join(found)}{',' if len(found) == 1 else ''})"
 
 
 def _allowed(values: Interval | tuple[object, ...]) -> str:

@@ -8,7 +8,7 @@ from ttsc.compiler.ir.nodes import Rule
 from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import RecordType, Type
 from ttsc.standalone.bundle import Bundle
-from ttsc.standalone.layout import Names, constant_name, identifier, record_expression, words_of
+from ttsc.standalone.layout import Names, constant_name, identifier, record_expression, words_of, wrapped
 from ttsc.standalone.operators import row, state_machine
 
 _SUPPORT = "ttsc.standalone.support."
@@ -68,7 +68,7 @@ class Needed:
             make = self.support("operations", "operation")
             module, expression = row(op)
             shown = self.bundle.expression(module, expression)
-            self.operations[name] = f'{name} = {make}("{op}", {shown})'
+            self.operations[name] = wrapped(f'{name} = {make}("{op}", {shown})', 0)
         return name
 
     def decide(self, rule: Rule) -> str:
@@ -79,7 +79,7 @@ class Needed:
             shown = self.bundle.expression(module, expression)
             external = self.external("typing", "Any")
             head = f"def {name}(rule: {external}, length: int, count: int, weighted: bool, seed: int) -> {external}:"
-            self.operations[name] = f"\n\n{head}\n    return {shown}\n"
+            self.operations[name] = f"\n\n{head}\n    return {shown}"
             self._names.fresh(name)
         return name
 

@@ -42,6 +42,7 @@ from ttsc.standalone.analysis import (
     consumers,
     is_waiting,
     needs_place,
+    positive_numbers,
     starts_work,
     strict_yields,
     strictly_needed,
@@ -85,6 +86,7 @@ class Writer:
         self._frame = 1
         self._frames = 1
         self._waiting = Waiting(plan.program.body)
+        self._positive = positive_numbers(plan.program)
         self._requests = {request.node: request for request in plan.requests}
         self._strict: frozenset[str] = frozenset()
         self._uses: dict[str, int] = {}
@@ -171,7 +173,7 @@ class Writer:
     def block(self, block: Block, wanted: Iterable[str]) -> None:
         """The nodes of a block. `wanted`: those of its yields without which what it is part of fails."""
         strict, uses, once = self._strict, self._uses, self._once
-        self._strict = strict | strictly_needed(block, wanted)
+        self._strict = strict | strictly_needed(block, wanted, self._positive)
         self._uses = consumers(block)
         self._once = _read_once(block)
         for place, node in enumerate(block.nodes):
@@ -266,7 +268,8 @@ class Writer:
             self._settle([value for value in waited if value not in listed])
             waited = []
         text = calls.started(self, node)
-        if waited or not strict:
+        fails = not (isinstance(node, Generate) and node.count.id in self._positive)
+        if waited or (fails and not strict):
             self._later(node.result, text)
         else:
             self._bind(node.result, text, coming)
@@ -437,7 +440,7 @@ class Writer:
                 self.define(param, self.name(param.id))
                 self._known[param.id] = Known(self.name(param.id), state, self._frame)
             self.at = "at" if placed else self.at
-            self.block(body, strict_yields(node, self._strict))
+            self.block(body, strict_yields(node, self._strict, self._positive))
             carried = ", ".join(self.anyhow(value) for value in body.yields[:-1])
             self.line(f"return [{carried}], {self.anyhow(body.yields[-1])}")
         return [max(state, self.state(value)) for state, value in zip(states, body.yields, strict=False)]
