@@ -120,9 +120,9 @@ class Decision(ABC):
         return []
 
     def need(self) -> int:
-        """How many elements, from the first on, are certainly needed: undecided, the rule cannot be settled before the
-        outstanding ones among them have arrived, whatever they turn out to be. It is more than the elements that have
-        arrived without a gap, so that whoever waits for the needed ones always waits for something.
+        """How many elements, from the first on, are certainly needed. Undecided, the rule cannot be settled before as
+        many have arrived as are outstanding among those. There is at least one, so whoever waits for the needed ones
+        waits for something.
         """
         return 0 if self.length is None else self.length
 

@@ -12,7 +12,7 @@ from itertools import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Majority, Quantified, Rule
+from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Leading, Majority, Quantified, Rule, Sequential
 from ttsc.runtime.decisions import NOTHING, Decision, Settled, decision_for
 
 Outcome = tuple[object, float | None]
@@ -47,7 +47,7 @@ def check_exact(rule: Rule, outcomes: Sequence[Outcome], order: Sequence[int], c
 
 
 def same(rule: Rule, one: Settled, other: Settled) -> bool:
-    return one.answer == other.answer if isinstance(rule, Majority) else one == other
+    return one.answer == other.answer if isinstance(rule, Majority | Sequential) else one == other
 
 
 @given(st.data())
@@ -122,6 +122,89 @@ def test_first_by_time_takes_the_order_of_arrival(order: list[int], count: int, 
     assert settled.winners == tuple(i for i in arrived if i != absent)[:count]
 
 
+sequential = st.one_of(
+    st.builds(
+        Sequential,
+        st.sampled_from(["adaptive", "beta"]),
+        ties,
+        st.sampled_from(["drop", "count"]),
+        confidence=st.sampled_from([0.6, 0.8, 0.95]),
+    ),
+    st.builds(Sequential, st.just("esc"), ties, st.sampled_from(["drop", "count"]), window=st.integers(2, 4)),
+    st.builds(Sequential, st.just("sprt"), ties, confidence=st.sampled_from([0.7, 0.9]), share=st.just(0.7)),
+)
+
+
+@given(sequential, st.lists(st.tuples(answers, st.none()), max_size=14), st.data())
+@settings(max_examples=200, deadline=None)
+def test_sequential(rule: Sequential, outcomes: list[Outcome], data: st.DataObject) -> None:
+    """In whatever order votes arrive, the result is that of the shortest prefix that is sure enough."""
+    check_exact(rule, outcomes, data.draw(st.permutations(range(len(outcomes)))), 1, False)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["x", NOTHING]), st.none()), max_size=9), st.data())
+@settings(max_examples=100, deadline=None)
+def test_leading(outcomes: list[Outcome], data: st.DataObject) -> None:
+    order = data.draw(st.permutations(range(len(outcomes))))
+    check_exact(Leading(), outcomes, order, data.draw(st.integers(0, 4)), False)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_greatest_of_lists(data: st.DataObject) -> None:
+    rule = Greatest(data.draw(ties), data.draw(st.sampled_from([None, (1.0, 2.0)])))
+    keys = st.one_of(st.just(NOTHING), st.tuples(st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 1.0, 2.0])))
+    outcomes = data.draw(st.lists(st.tuples(keys, st.none()), max_size=8))
+    order = data.draw(st.permutations(range(len(outcomes))))
+    check_exact(rule, outcomes, order, data.draw(st.integers(0, 4)), False)
+
+
+# --- what is surely needed -------------------------------------------------------------------------------------------
+
+OUTCOMES: dict[type, list[object]] = {
+    Majority: ["a", "a", "b", None, NOTHING],
+    Sequential: ["a", "a", "b", None, NOTHING],
+    Quantified: [True, False, NOTHING],
+    Leading: ["x", "x", NOTHING],
+    Greatest: [0.0, 2.0, 2.0, NOTHING],
+}
+
+
+@given(
+    st.one_of(
+        sequential,
+        st.builds(Majority, ties),
+        st.builds(Quantified, st.sampled_from(["any", "all"])),
+        st.just(Leading()),
+        st.builds(Greatest, ties, st.just(2.0)),
+    ),
+    st.integers(1, 9),
+    st.data(),
+)
+@settings(max_examples=300, deadline=None)
+def test_nothing_is_settled_before_what_is_needed(rule: Rule, length: int, data: st.DataObject) -> None:
+    """One outcome less than are outstanding among the needed ones, whichever and wherever they are, settles nothing.
+    Some of the needed ones are outstanding, so that there always is something to wait for.
+    """
+    count = data.draw(st.integers(1, 3))
+    values = st.sampled_from(OUTCOMES[type(rule)])
+    decision = decision_for(rule, length, count)
+    fed: list[tuple[int, object]] = []
+    for index in data.draw(st.permutations(range(length))):
+        if decision.result() is not None:
+            return
+        need = decision.need()
+        missing = [i for i in decision.outstanding_indices() if i < need]
+        assert missing and need <= length
+        others = data.draw(st.permutations(decision.outstanding_indices()))[: len(missing) - 1]
+        ahead = decision_for(rule, length, count)
+        for each in (*fed, *((other, data.draw(values)) for other in others)):
+            ahead.feed(*each)
+        assert ahead.result() is None
+        fed.append((index, data.draw(values)))
+        decision.feed(*fed[-1])
+
+
 # --- not later than needed ------------------------------------------------------------------------------------------
 
 
@@ -162,6 +245,11 @@ def test_greatest_decides_as_early_as_possible() -> None:
         for count in (1, 2):
             rule = Greatest(tie, 2.0)  # type: ignore[arg-type]
             check_tight(rule, 4, [0.0, 1.0, 2.0, NOTHING], count, lambda settled: settled.winners)
+
+
+def test_the_first_are_decided_as_early_as_possible() -> None:
+    for count in (1, 2):
+        check_tight(Leading(), 4, ["x", NOTHING], count, lambda settled: settled.winners)
 
 
 def test_quantifiers_decide_as_early_as_possible() -> None:
