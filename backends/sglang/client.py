@@ -192,6 +192,12 @@ class SGLangEngine:
         self._check_ids(request.input_ids)
         if request.images:
             require(self._info, self.url, "images")
+        if request.sampling.extra and self._connection.workers is not None:
+            names = ", ".join(name for name, _value in request.sampling.extra)
+            raise RequestRefused(
+                f"the router at {self.url} does not hand on options of the engine's own ({names})",
+                "leave them out, or name one server instead of a router",
+            )
         if request.sampling.schema is not None:
             require(self._info, self.url, "schema")
             if request.sampling.ignore_eos:

@@ -4,7 +4,7 @@ Facts of sglang-router 0.3.2 in HTTP mode, found by running it: it has no /abort
 /v1/loads; it takes a single `rid`, not a list; it does not describe its workers' settings, but /workers names their
 addresses. So aborts go to every worker (one that does not have the request ignores it), and so do questions about load
 and settings; rewards and embeddings go to the workers in turn. /generate is the router's own business: it chooses the
-worker, retries, and keeps dead ones out.
+worker, retries, and keeps dead ones out. It hands on every field that ttsc sends but `custom_params`.
 """
 
 from __future__ import annotations

@@ -205,6 +205,15 @@ async def test_rewards_go_to_the_workers_in_turn_and_one_by_one() -> None:
     assert [worker.batches for worker in workers] == [[], []]
 
 
+async def test_what_a_router_would_lose_is_refused() -> None:
+    with BatchingServer() as worker, StubRouter([worker]) as router:
+        engine = await attach(router)
+        with pytest.raises(RequestRefused, match="does not hand on options of the engine's own \\(experts\\)"):
+            await engine.generate(GenerateRequest("r0001", (5,), Sampling(max_tokens=1, extra=(("experts", 4),))))
+        assert worker.bodies == []
+        await engine.close()
+
+
 async def test_a_router_whose_workers_cannot_be_reached_says_too_little() -> None:
     with StubServer() as worker:
         pass
