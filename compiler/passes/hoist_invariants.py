@@ -1,8 +1,9 @@
 """Takes out of a loop what is the same in each of its rounds, or for each of its elements, so that it is done once.
 
 `each(d => { let rules = summary(q) |> sample(1, temperature=0); judge(d, rules) })` → the greedy `rules` before the
-loop, asked for once. Constants, operations, prompts and forced texts move if they cannot fail, and so does a `map` of
-these over a list from outside. Greedy generations and scores move out of a body that surely runs.
+loop, asked for once. Constants, operations, prompts and forced texts move, and a `map` of these over a list from
+outside; what may fail only out of a `repeat` that surely runs, since it would fail there as well. Greedy generations
+and scores move out of any body that surely runs.
 
 Preserves: value. A sampled generation stays: its seed tells the rounds apart. So do draws, selections, calls of host
 functions and offline regions, and what is inside of a branch. A request leaves only a body that runs at least once, so
@@ -74,19 +75,20 @@ class _Hoisting:
         leaving: list[Node] = []
         staying: list[Node] = []
         for node in loop.body.nodes:
-            if self._may_move(node, runs) and inner.isdisjoint(free_values(node)):
+            if self._may_move(node, runs, runs and isinstance(loop, Repeat)) and inner.isdisjoint(free_values(node)):
                 leaving.append(node)
             else:
                 staying.append(node)
                 inner.update(result.id for result in results(node))
         return (leaving, replace(loop, body=with_nodes(loop.body, staying))) if leaving else ([], loop)
 
-    def _may_move(self, node: Node, runs: bool, within_map: bool = False) -> bool:
+    def _may_move(self, node: Node, runs: bool, may_fail: bool) -> bool:
+        """`runs`: the body surely runs. `may_fail`: where it fails, it would have done so without moving as well."""
         match node:
             case Const():
                 return True
             case Pure() | Turn() | Force():
-                return within_map or not can_fail(node, self._nodes)
+                return may_fail or not can_fail(node, self._nodes)
             case Score():
                 return runs
             case Generate():
