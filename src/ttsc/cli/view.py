@@ -140,6 +140,10 @@ def decided_line(event: Decided) -> str:
     ]
     if event.early and event.outstanding:
         parts.append(f"{event.outstanding} outstanding no longer needed")
+    if event.confidence is not None:
+        parts.append(f"{event.rule} sure at {event.confidence:.3f} after {event.looked}")
+    elif event.rule == "esc":
+        parts.append(f"a unanimous window after {event.looked}")
     tally = tally_text(event)
     return ", ".join(parts) + (f" ({tally})" if tally else "")
 
