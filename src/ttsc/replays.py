@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,20 +35,44 @@ def replay(path: str | Path, on_event: Callable[[Event], None] | None = None) ->
     computed again. Raises `UsageError`: E0509 without a file, E0518 for what can't be replayed, R0515 if the replay
     goes another way than the run.
     """
+    return open_trace(path).replay(on_event)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayable:
+    """A trace that can be replayed."""
+
+    path: Path
+    trace: Trace
+    header: TraceHeader
+    plan: Plan
+
+    @property
+    def seeds_honoured(self) -> bool:
+        """Whether equal seeds give equal tokens on every engine that was used."""
+        return all(facts["seeds_honoured"] for facts in self.header.engines.values())
+
+    def replay(self, on_event: Callable[[Event], None] | None = None) -> list[RunResult]:
+        """As the function `replay`."""
+        engines = _engines(self.trace, self.header)
+        budget = tuple(Limit(cast(Any, resource), amount) for resource, amount in self.header.budget)
+
+        async def play() -> list[RunResult]:
+            return await Replay(self.trace, self.plan, engines, budget, on_event).play()
+
+        try:
+            return _aside(lambda: run_in_virtual_time(play()))
+        except ReplayMismatch as error:
+            hint = "the trace was changed, or this ttsc decides differently than the one that wrote it"
+            message = f"the replay of '{self.path}' goes another way: {error.message}"
+            raise UsageError(Problem("R0515", message, hint)) from error
+
+
+def open_trace(path: str | Path) -> Replayable:
+    """A trace, read and its program compiled. Raises `UsageError`: E0509 without a file, E0518."""
     trace = _readable(Path(path))
     header = _header(trace, path)
-    plan = _plan(header, path)
-    engines = _engines(trace, header)
-    budget = tuple(Limit(cast(Any, resource), amount) for resource, amount in header.budget)
-
-    async def play() -> list[RunResult]:
-        return await Replay(trace, plan, engines, budget, on_event).play()
-
-    try:
-        return _aside(lambda: run_in_virtual_time(play()))
-    except ReplayMismatch as error:
-        hint = "the trace was changed, or this ttsc decides differently than the one that wrote it"
-        raise UsageError(Problem("R0515", f"the replay of '{path}' goes another way: {error.message}", hint)) from error
+    return Replayable(Path(path), trace, header, _plan(header, path))
 
 
 def _readable(path: Path) -> Trace:

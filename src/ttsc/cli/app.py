@@ -12,6 +12,8 @@ from ttsc.cli.exit_codes import EPILOG
 _COMMANDS = {
     "run": "ttsc.cli.run_command:run",
     "build": "ttsc.cli.build_command:build",
+    "replay": "ttsc.cli.replay_command:replay",
+    "journal": "ttsc.cli.journal_command:journal",
     "check": "ttsc.cli.check_command:check",
     "fmt": "ttsc.cli.fmt_command:fmt",
     "test": "ttsc.cli.test_command:test",
