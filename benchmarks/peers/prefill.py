@@ -118,9 +118,8 @@ def main() -> int:
                 continue
             rows.append(asyncio.run(measured(server, name, sizes)))
             print(rows[-1], file=sys.stderr, flush=True)
-        model = server.info()["served_model_name"]
     options.out.parent.mkdir(parents=True, exist_ok=True)
-    content = {"model": model, "shared": options.shared, "rows": rows}
+    content = {"model": options.model, "shared": options.shared, "rows": rows}
     options.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     return int(any(row["ratio"] > 1.02 for row in rows))
 

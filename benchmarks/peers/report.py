@@ -57,9 +57,9 @@ TARGETS = (
 )
 
 
-def render(results: Sequence[Result]) -> str:
-    """The whole page."""
-    parts = [_HEAD, *_conditions(results), *_targets(results)]
+def render(results: Sequence[Result], prefill: Mapping[str, Any] | None = None) -> str:
+    """The whole page. `prefill`: what `prefill.py` measured."""
+    parts = [_HEAD, *_conditions(results), *_targets(results), *(_prefill(prefill) if prefill else [])]
     for result in results:
         parts += _table(result)
     return "\n".join(parts).rstrip() + "\n"
@@ -113,6 +113,20 @@ def _targets(results: Sequence[Result]) -> list[str]:
             f"| tokens decoded by a loser after the decision, greatest of {len(late)} | ≤ 2 | all | {max(late)} |"
             f" {'yes' if max(late) <= 2 else 'no'} |"
         )
+    return [*lines, ""]
+
+
+def _prefill(measured: Mapping[str, Any]) -> list[str]:
+    lines = [
+        *("## Prefill with long shared prompts", ""),
+        f"`benchmarks/peers/prefill.py --model {measured['model']} --shared {measured['shared']}`: all prompts of a workload",
+        "begin with the same text. Computed: by the server's counter; needed: distinct tokens of the prefix tree of all",
+        "prompts, without those that it decoded. Target: at most 1.02.",
+        *("", "| workload | requests | prompt | needed | computed | ratio |", "|---|---|---|---|---|---|"),
+    ]
+    for row in measured["rows"]:
+        cells = (row["workload"], row["requests"], row["prompt"], row["tree"], row["computed"], f"{row['ratio']:.3f}")
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
     return [*lines, ""]
 
 

@@ -31,6 +31,7 @@ from benchmarks.peers.measure import Mode, measure  # noqa: E402
 from benchmarks.peers.report import Result, render  # noqa: E402
 from benchmarks.peers.server import Server, serving  # noqa: E402
 from benchmarks.peers.workloads import NAMES, Kind, Sizes, data, workload  # noqa: E402
+from ttsc.backends.sglang.server_command import cuda_devices  # noqa: E402
 from ttsc.backends.sglang.tokenizer import ModelTokenizer, load_tokenizer  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
@@ -40,22 +41,26 @@ def main(argv: list[str] | None = None) -> int:
     """Entry point. 0: everything ran; 1: an arm failed (the page says which)."""
     options = _options(argv)
     with serving(options.model, options.engine, options.reward) as server, tempfile.TemporaryDirectory() as scratch:
-        about, tokenizer = _about(server, options), _tokenizer(server)
+        about, served = _about(server, options), str(server.info()["served_model_name"])
+        tokenizer = load_tokenizer(_tokenizer_folder(server))
         failed = False
         for name in options.workloads:
             if name == "particle_filter" and not server.reward_url:
                 _tell("particle_filter: left out, it needs a reward model's server (--reward URL)")
                 continue
-            for result in _measured(server, tokenizer, about, name, options, Path(scratch)):
+            for result in _measured(server, served, tokenizer, about, name, options, Path(scratch)):
                 failed |= any(each.error for each in result.arms.values())
                 _write(options.out / f"{options.model}.{name}.{result.mode.inputs}.json", result)
-    options.page.write_text(render(_results(options.out)), encoding="utf-8")
+    prefill = options.out / "prefill.json"
+    rows = json.loads(prefill.read_text(encoding="utf-8")) if prefill.is_file() else None
+    options.page.write_text(render(_results(options.out), rows), encoding="utf-8")
     _tell(f"{options.page} is written")
     return int(failed)
 
 
 def _measured(
     server: Server,
+    served: str,
     tokenizer: ModelTokenizer,
     about: dict[str, Any],
     name: str,
@@ -67,13 +72,13 @@ def _measured(
         **data(made, tokenizer, max(mode.count for mode in options.modes)),
         "tokenizer": _tokenizer_folder(server),
     }
-    _check_prompts(server, about["model"], content)
+    _check_prompts(server, served, content)
     file = scratch / f"{name}.json"
     file.write_text(json.dumps(content), encoding="utf-8")
     arms = [each for each in options.arms if name in ARMS[each].workloads]
     options.logs.mkdir(parents=True, exist_ok=True)
     repeats, modes = options.repeats, options.modes
-    measured = measure(server, about["model"], name, file, arms, modes, repeats, options.logs, _tell)
+    measured = measure(server, served, name, file, arms, modes, repeats, options.logs, _tell)
     sizes = ", ".join(f"{each.name} {getattr(options.sizes, each.name)}" for each in fields(options.sizes))
     return [Result(name, mode, {**about, "sizes": sizes}, each) for mode, each in zip(modes, measured, strict=True)]
 
@@ -93,20 +98,26 @@ def _check_prompts(server: Server, model: str, content: dict[str, Any]) -> None:
 
 def _about(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     facts = server.info()
+    devices = cuda_devices() if facts.get("device") == "cuda" else []
+    sglang = facts.get("version") or version("sglang")
     return {
         "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
         "date": date.today().isoformat(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, {facts.get('device') or 'device unknown'}",
-        "model": facts.get("served_model_name") if options.model != "testbed" else facts.get("served_model_name"),
-        "versions": f"SGLang {facts.get('version') or version('sglang')}, ttsc {version('ttsc')}, Python"
-        f" {platform.python_version()}",
-        "deterministic": bool(facts.get("enable_deterministic_inference")),
+        "machine": ", ".join([f"{os.cpu_count()} cores of {_processor()}", *devices]),
+        "model": options.model,
+        "versions": f"SGLang {sglang}, ttsc {version('ttsc')}, Python {platform.python_version()}",
+        "seeds honoured": "yes" if facts.get("enable_deterministic_inference") else "no, so answers can't be compared",
         "repeats": options.repeats,
     }
 
 
-def _tokenizer(server: Server) -> ModelTokenizer:
-    return load_tokenizer(_tokenizer_folder(server))
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
 
 
 def _tokenizer_folder(server: Server) -> str:
@@ -121,7 +132,9 @@ def _write(path: Path, result: Result) -> None:
 
 def _results(folder: Path) -> list[Result]:
     """All results there, in the order of the workloads."""
-    found = [Result.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.json"))]
+    found = [
+        Result.from_json(json.loads(path.read_text(encoding="utf-8"))) for path in sorted(folder.glob("*.*.*.json"))
+    ]
     return sorted(found, key=lambda each: (str(each.about["model"]), NAMES.index(each.workload), each.mode.inputs))
 
 
