@@ -119,9 +119,9 @@ def _targets(results: Sequence[Result]) -> list[str]:
 def _prefill(measured: Mapping[str, Any]) -> list[str]:
     lines = [
         *("## Prefill with long shared prompts", ""),
-        f"`benchmarks/peers/prefill.py --model {measured['model']} --shared {measured['shared']}`: all prompts of a workload",
-        "begin with the same text. Computed: by the server's counter; needed: distinct tokens of the prefix tree of all",
-        "prompts, without those that it decoded. Target: at most 1.02.",
+        f"`benchmarks/peers/prefill.py --model {measured['model']} --shared {measured['shared']}`: all prompts of a",
+        "workload begin with the same text. Computed: by the server's counter; needed: distinct tokens of the prefix",
+        "tree of all prompts, without those that it decoded. Target: at most 1.02.",
         *("", "| workload | requests | prompt | needed | computed | ratio |", "|---|---|---|---|---|---|"),
     ]
     for row in measured["rows"]:
