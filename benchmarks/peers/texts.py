@@ -45,6 +45,8 @@ class Texts:
     instruction: str
     grade: str
     again: str
+    final: str
+    """What only the last step of a solution says."""
     leads: list[str]
     join: str
     chain: str
@@ -96,6 +98,7 @@ def _testbed() -> Texts:
         instruction="",
         grade="{question}\n{solution}",
         again="{question}",
+        final="A:",
         leads=[f"V{i}\n" for i in range(1, 6)],
         join="\n",
         chain="W{number}:{chain}\n",
@@ -122,6 +125,7 @@ def _chat(begin: str) -> Texts:
             "{question}\n{solution}\n\nGrade this solution with a whole number from 0 (wrong) to 10 (right). "
             "Reply with the number alone."
         ),
+        final="Answer:",
         again="That is not right. Solve it again, step by step: {question}",
         leads=[
             "Let us write down what is known.",

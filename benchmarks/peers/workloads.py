@@ -173,7 +173,7 @@ def _particle_filter(said: texts.Texts, sizes: Sizes, reward_url: str) -> Worklo
         "particles": sizes.particles,
         "steps": sizes.steps,
         "until": "\n",
-        "final": "A:",
+        "final": said.final,
         "answer": ANSWER,
         "reward": {"url": reward_url, "user": "{question}"},
     }
