@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from typing import Any
 
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 import ttsc
 from ttsc.backends.protocol import Sampling
 from ttsc.backends.scripted import ScriptedEngine
+from ttsc.runtime.executor import run_plan
+from ttsc.runtime.session import Session
 
 HEAD = """
 prompt solve(q: str) { user "{{ q }}" }
@@ -91,18 +94,38 @@ def programs(draw: st.DrawFn) -> str:
     return f"{HEAD}\nprogram p(q: str, n: int = 7 in 0..9) -> str {{\n {body}\n}}"
 
 
-def value(text: str, level: ttsc.Level, seed: int, n: int, jitter_seed: int) -> Any:
-    """What a run gives, a failure by its code. Nothing may hang: the test has a time limit."""
-    engine = ScriptedEngine(reply, jitter=0.5 if jitter_seed else 0.0, jitter_seed=jitter_seed)
-    try:
-        return ttsc.compile(text, level=level).run(q="?", n=n, engine=engine, seed=seed).value
-    except ttsc.RunError as error:
-        return error.failure.code
+def value(
+    text: str, level: ttsc.Level, seed: int, n: int, jitter_seed: int = 0, slots: int | None = None, threshold: int = 0
+) -> Any:
+    """What a run gives, a failure by its code. It must end, and leave no task and no request behind."""
+
+    async def main() -> Any:
+        engine = ScriptedEngine(reply, jitter=0.5 if jitter_seed else 0.0, jitter_seed=jitter_seed, slots=slots)
+        session = Session({"policy": engine}, concurrency=slots, prefix_threshold=threshold)
+        async with asyncio.timeout(60):
+            result = await run_plan(ttsc.compile(text, level=level).plan, {"q": "?", "n": n}, session, {}, seed=seed)
+        await session.close()
+        assert engine.running == 0
+        left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        assert not left, left
+        return result.value if result.error is None else result.error.code
+
+    return asyncio.run(main())
 
 
-@given(programs(), st.integers(0, 1000), st.sampled_from([0, 1, 3, 7]), st.integers(1, 1000))
-@settings(max_examples=120, deadline=None)
-def test_values_do_not_depend_on_level_or_timing(text: str, seed: int, n: int, jitter_seed: int) -> None:
-    expected = value(text, 0, seed, n, 0)
-    assert value(text, 2, seed, n, 0) == expected
-    assert value(text, 2, seed, n, jitter_seed) == expected
+@given(
+    programs(),
+    st.integers(0, 1000),
+    st.sampled_from([0, 1, 3, 7]),
+    st.integers(1, 1000),
+    st.sampled_from([1, 2, 3, None]),
+    st.sampled_from([0, 8, 1000]),
+)
+@settings(max_examples=100, deadline=None)
+def test_values_do_not_depend_on_level_or_timing(
+    text: str, seed: int, n: int, jitter_seed: int, slots: int | None, threshold: int
+) -> None:
+    """Also where there is room for few requests at a time, and where each waits for another to warm its prefix."""
+    expected = value(text, 0, seed, n)
+    assert value(text, 2, seed, n) == expected
+    assert value(text, 2, seed, n, jitter_seed, slots, threshold) == expected
