@@ -39,6 +39,7 @@ from ttsc.compiler.plan.nodes import Plan
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import evaluate
 from ttsc.runtime.blocks import Job, start_block
+from ttsc.runtime.concatenation import concatenates, execute_concatenation
 from ttsc.runtime.dag import execute_dag
 from ttsc.runtime.draws import execute_draw
 from ttsc.runtime.editing import execute_cut, execute_force
@@ -56,7 +57,7 @@ from ttsc.runtime.run import MAX_REQUESTS, Run
 from ttsc.runtime.scoring import execute_score
 from ttsc.runtime.selection import execute_select
 from ttsc.runtime.session import Session
-from ttsc.runtime.streams import completed, computed
+from ttsc.runtime.streams import complete, completed, computed
 from ttsc.runtime.usage import UsageMeter
 from ttsc.runtime.values import frozen
 
@@ -314,5 +315,9 @@ async def _execute(job: Job) -> None:
 
 
 async def _execute_pure(job: Job, node: Pure) -> None:
-    args = [await job.complete(value) for value in node.args]
+    args = [await job.value(value) for value in node.args]
+    if concatenates(node, args):
+        await execute_concatenation(job, node, args)
+        return
+    args = [await complete(value) for value in args]
     job.cell.resolve(computed(args, lambda: evaluate(node.op, node.attr, args)))

@@ -24,7 +24,7 @@ from ttsc.runtime.failures import UNNEEDED, RunFailed
 
 
 class Cascade:
-    """Runs abandonments iteratively, in the order they arise."""
+    """Runs abandonments, and what else goes on from stream to stream, iteratively and in the order they arise."""
 
     def __init__(self, enabled: bool = True) -> None:
         self.enabled = enabled
@@ -32,9 +32,12 @@ class Cascade:
         self._running = False
 
     def push(self, abandon: Callable[[], None]) -> None:
-        if not self.enabled:
-            return
-        self._waiting.append(abandon)
+        if self.enabled:
+            self.run(abandon)
+
+    def run(self, act: Callable[[], None]) -> None:
+        """Do it now, or after what is being done, whether anything may be abandoned or not."""
+        self._waiting.append(act)
         if self._running:
             return
         self._running = True

@@ -62,8 +62,9 @@ class Stream(Leasable):
         upto = self.length if upto is None else min(upto, self.length)
         if upto > self.demanded:
             self.demanded = upto
-            if self._on_demand is not None:
-                self._on_demand(upto)
+            on_demand = self._on_demand
+            if on_demand is not None:
+                self._cascade.run(lambda: on_demand(upto))
 
     def publish(self, cell: Cell) -> None:
         """Resolve `cell` to this stream and give up the producer's own lease."""
