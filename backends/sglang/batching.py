@@ -6,7 +6,7 @@ server computes in one prefill step: what is in one step is done at the same tim
 wanted together.) A batch of scores is streamed: each answer comes as soon as it is there.
 
 Each request keeps its own id, by which it is aborted alone. A batch that the server refuses is sent again one by one,
-so that only the wrong one fails; so is one of which no answer came. Through a router nothing is batched: it takes no
+so that only the wrong one fails. Through a router nothing is batched: it takes no
 list of ids.
 """
 
@@ -116,6 +116,9 @@ class Batches:
                 self._spawn([entry])
         except EngineError as error:
             _fail(batch, error)
+        except asyncio.CancelledError:
+            _fail(batch, RequestFailed(f"the connection to {self._connection.url} was closed"))
+            raise
         except Exception as error:
             _fail(batch, RequestFailed(f"the server's answer lacks what SGLang sends: {error!r}"))
 

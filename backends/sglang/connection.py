@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from ttsc.backends.protocol import EngineError, EngineUnavailable, RequestFailed, RequestRefused
 from ttsc.backends.sglang.answers import Asked, error_text, refusal
 from ttsc.backends.sglang.death import Death
-from ttsc.backends.sglang.http1 import HttpError, OnBody, Reply
+from ttsc.backends.sglang.http1 import HttpConnection, HttpError, OnBody, Reply
 from ttsc.backends.sglang.http_client import HttpClient
 from ttsc.backends.sglang.router import Workers, workers_of
 from ttsc.backends.sglang.routes import Route, base_url
@@ -70,7 +70,7 @@ class Connection:
         self._explain = explain
         self._compute = HttpClient(route)
         self._control = HttpClient(route)
-        self._silence = SilenceWatch(self._compute, self.url, silence_s, self._healthy)
+        self._silence = SilenceWatch(self._busy, self.url, silence_s, self._healthy)
         self._look: asyncio.Task[_Gone | None] | None = None
         self._gone = False
         self._gone_until_s = 0.0
@@ -91,6 +91,11 @@ class Connection:
         await self._control.close()
         if self.workers is not None:
             await self.workers.close()
+
+    def _busy(self) -> Iterator[HttpConnection]:
+        yield from self._compute.busy
+        if self.workers is not None:
+            yield from self.workers.busy()
 
     async def look_behind(self) -> None:
         """Find the workers, if this is a router. Raises `EngineError`."""

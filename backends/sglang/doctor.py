@@ -59,13 +59,14 @@ async def diagnose_server(url: str, tokenizer_path: str | None = None) -> list[C
     from ttsc.backends.sglang.connection import Connection
     from ttsc.backends.sglang.serverinfo import engine_info
 
-    connection = Connection(url)
     try:
-        info = (await engine_info(connection)).info
+        connection = Connection(url)
+        try:
+            info = (await engine_info(connection)).info
+        finally:
+            await connection.close()
     except EngineError as error:
         return [Check("server", "missing", error.message, error.hint or "check the address")]
-    finally:
-        await connection.close()
     version = info.details.get("sglang", "unknown")
     detail = f"{url} serves {info.model}, {info.context_tokens} tokens of context, on {info.device or 'unknown'}"
     checks = [Check("server", "ok", detail), _server_version(version)]

@@ -92,6 +92,9 @@ class HttpClient:
             raise HttpError(f"{self._route.shown} refuses connections", refused=True) from error
         except (OSError, ValueError) as error:
             raise HttpError(f"no connection to {self._route.shown}: {error}", refused=True) from error
+        if self._closed:
+            connection.close()
+            raise HttpError("the connection was closed")
         return connection
 
     async def _connected(self) -> HttpConnection:

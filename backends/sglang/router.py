@@ -10,11 +10,11 @@ worker, retries, and keeps dead ones out. It hands on every field that ttsc send
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from ttsc.backends.protocol import EngineError
-from ttsc.backends.sglang.http1 import HttpError, Reply
+from ttsc.backends.sglang.http1 import HttpConnection, HttpError, Reply
 from ttsc.backends.sglang.http_client import HttpClient
 from ttsc.backends.sglang.routes import Route
 from ttsc.backends.sglang.wire import json_object
@@ -80,6 +80,11 @@ class Workers:
         """What each worker that can be reached answers to a question, as a JSON object."""
         replies = await self._each("GET", path, None)
         return [json_object(reply.body) for reply in replies if reply is not None and reply.status == 200]
+
+    def busy(self) -> Iterator[HttpConnection]:
+        """Connections to workers whose answer has not ended."""
+        for client in self._clients.values():
+            yield from client.busy
 
     async def close(self) -> None:
         """Close the connections to workers."""

@@ -36,6 +36,8 @@ class Route:
         named = f"[{self.host}]" if ":" in self.host else self.host
         place = named if _port(server) == _PORTS[server.scheme] else f"{named}:{_port(server)}"
         fields = [f"Host: {place}", "Accept: */*", "Accept-Encoding: identity", "User-Agent: ttsc"]
+        if api_key and not (api_key.isascii() and api_key.isprintable()):
+            raise RequestRefused("the API key has characters that a key cannot have", "look for a line break in it")
         if api_key or server.username is not None:
             fields.append("Authorization: " + (f"Bearer {api_key}" if api_key else _basic(server)))
         passes = [f"Proxy-Authorization: {_basic(proxy)}"] if proxy is not None and proxy.username is not None else []

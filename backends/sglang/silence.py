@@ -8,23 +8,29 @@ aside: as long as that is answered, waiting goes on.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from ttsc.backends.protocol import EngineError, EngineUnavailable
-from ttsc.backends.sglang.http_client import HttpClient
+from ttsc.backends.sglang.http1 import HttpConnection
 
 DEFAULT_SILENCE_S = 60.0
 _FAILED_CHECKS = 3
 
 
 class SilenceWatch:
-    """Watches the requests of one client. It costs a timer as long as any is under way."""
+    """Watches the requests that compute. It costs a timer as long as any is under way."""
 
     def __init__(
-        self, client: HttpClient, url: str, silence_s: float, healthy: Callable[[float], Awaitable[bool]]
+        self,
+        busy: Callable[[], Iterable[HttpConnection]],
+        url: str,
+        silence_s: float,
+        healthy: Callable[[float], Awaitable[bool]],
     ) -> None:
-        """`healthy(timeout_s)`: whether the server answers a question about its health."""
-        self._client = client
+        """`busy()`: the connections whose answer has not ended. `healthy(timeout_s)`: whether the server answers a
+        question about its health.
+        """
+        self._busy = busy
         self._url = url
         self._silence_s = silence_s
         self._healthy = healthy
@@ -46,11 +52,11 @@ class SilenceWatch:
 
     def _look(self) -> None:
         self._timer = None
-        busy = self._client.busy
-        if not busy:
+        heard_s = min((connection.heard_s for connection in self._busy()), default=None)
+        if heard_s is None:
             return
         loop = asyncio.get_running_loop()
-        due = max(min(connection.heard_s for connection in busy), self._well_s) + self._silence_s
+        due = max(heard_s, self._well_s) + self._silence_s
         if due > loop.time():
             self._timer = loop.call_at(due, self._look)
             return
@@ -59,7 +65,7 @@ class SilenceWatch:
 
     def _asked(self, _task: asyncio.Task[None]) -> None:
         self._check = None
-        if self._client.busy:
+        if any(True for _ in self._busy()):
             self.begin()
 
     async def _ask(self) -> None:
@@ -77,7 +83,7 @@ class SilenceWatch:
                 return
             # One that fails at once gets as much time as one that does not answer.
             await asyncio.sleep(max(0.0, asked + self._silence_s / 4 - loop.time()))
-        for connection in tuple(self._client.busy):
+        for connection in tuple(self._busy()):
             if connection.heard_s <= began:
                 connection.give_up(self._hung(loop.time() - connection.heard_s))
 

@@ -254,6 +254,11 @@ def test_what_is_no_address_is_refused(url: str) -> None:
         Route(url)
 
 
+def test_a_key_that_would_break_a_request_is_refused() -> None:
+    with pytest.raises(RequestRefused, match="API key"):
+        Route("http://127.0.0.1:30000", "key\r\nX: y")
+
+
 def test_a_proxy_that_cannot_be_used_is_named(proxies: Callable[..., None]) -> None:
     proxies(HTTP_PROXY="socks5://proxy.test:1080")
     with pytest.raises(RequestRefused, match="socks5://proxy.test:1080"):

@@ -138,6 +138,17 @@ async def test_a_cancelled_one_leaves_the_others_and_the_last_closes_the_connect
     assert rewarding.aborted == 4
 
 
+async def test_closing_ends_what_is_waited_for(rewarding: BatchingServer) -> None:
+    rewarding.behaviour.pool_delay_s = 3600.0
+    engine = await attach(rewarding)
+    tasks = [asyncio.create_task(engine.reward(request)) for request in rewards(3)]
+    while len(rewarding.running) < 3:
+        await asyncio.sleep(0.01)
+    await engine.close()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(each) for each in found] == [RequestFailed] * 3
+
+
 async def test_a_server_error_is_every_ones(rewarding: BatchingServer) -> None:
     engine = await attach(rewarding)
     rewarding.faults.append(Fault("status", status=503, message="busy"))
