@@ -50,6 +50,8 @@ class Measured:
     counts: list[Counts] = field(default_factory=list)
     answers: list[list[Any]] = field(default_factory=list)
     calls: list[int] = field(default_factory=list)
+    cpu_seconds: list[float] = field(default_factory=list)
+    """Of the client's own process; optillm's proxy is another one."""
     late_tokens: list[int] = field(default_factory=list)
     distinct_tokens: list[int] = field(default_factory=list)
     error: str = ""
@@ -141,12 +143,13 @@ def _run(
     """One run: its commands, each from an empty cache. Repeat -1 warms up, by a seed of its own. `before`: the
     server's counters now; what they are afterwards comes back.
     """
-    seconds, calls, distinct, answers, late = 0.0, 0, 0, list[Any](), list[int]()
+    seconds, cpu, calls, distinct, answers, late = 0.0, 0.0, 0, 0, list[Any](), list[int]()
     for inputs in mode.commands:
         server.empty()
         answer = process.run(repeat + 1, inputs, mode.inputs, timeout_s)
         server.idle()
         seconds += float(answer["seconds"])
+        cpu += float(answer.get("cpu_seconds") or 0.0)
         calls += int(answer.get("calls") or 0)
         answers += answer["answers"]
         distinct += int(answer.get("distinct_tokens") or 0)
@@ -157,6 +160,7 @@ def _run(
         result.counts.append(now.since(before))
         result.answers.append(answers)
         result.calls.append(calls)
+        result.cpu_seconds.append(cpu)
         result.distinct_tokens.append(distinct)
         result.late_tokens += late
     return now

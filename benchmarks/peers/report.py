@@ -140,9 +140,9 @@ def _table(result: Result) -> list[str]:
     per = f" ({result.mode.count} runs of one, summed)" if result.mode.inputs == 1 and result.mode.alone > 1 else ""
     lines = [
         *(title + per, ""),
-        "| arm | seconds | / best by hand | ttsc default / it | prompt | computed | decoded | requests | aborted | "
+        "| arm | seconds | / best by hand | ttsc default / it | client CPU s | prompt | computed | decoded | requests | aborted | "
         "equal answers | late tokens |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(result, name, best) for name in result.arms]
     versions = ", ".join(f"{name}: {each.version}" for name, each in result.arms.items() if each.version)
@@ -154,12 +154,13 @@ def _row(result: Result, name: str, best: str | None) -> str:
     arm = result.arms[name]
     spread = Spread.of(arm.seconds)
     if spread is None:
-        return f"| {name} | failed | | | | | | | | | |"
+        return f"| {name} | failed | | | | | | | | | | |"
     default = result.arms.get("ttsc_default")
     cells = [
         f"{spread.median:.3f} ({spread.low:.3f}..{spread.high:.3f})",
         _ratio(None if best is None else ratio(arm, result.arms[best])),
         _ratio(None if default is None else ratio(default, arm)),
+        _ratio(cpu.median if (cpu := Spread.of(arm.cpu_seconds)) else None),
         *(_tokens(arm.counts, field) for field in ("prompt", "computed", "decoded", "requests", "aborted")),
         _equal(result, name),
         f"{sum(arm.late_tokens) / len(arm.late_tokens):.1f}, at most {max(arm.late_tokens)}" if arm.late_tokens else "",

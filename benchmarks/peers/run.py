@@ -51,10 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             for result in _measured(server, served, tokenizer, about, name, options, Path(scratch)):
                 failed |= any(each.error for each in result.arms.values())
                 _write(options.out / f"{options.model}.{name}.{result.mode.inputs}.json", result)
-    prefill = options.out / "prefill.json"
-    rows = json.loads(prefill.read_text(encoding="utf-8")) if prefill.is_file() else None
-    options.page.write_text(render(_results(options.out), rows), encoding="utf-8")
-    _tell(f"{options.page} is written")
+            _write_page(options)
     return int(failed)
 
 
@@ -128,6 +125,14 @@ def _tokenizer_folder(server: Server) -> str:
 def _write(path: Path, result: Result) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+
+
+def _write_page(options: argparse.Namespace) -> None:
+    """From all results there, so that a run that is interrupted leaves a page of what it did."""
+    prefill = options.out / "prefill.json"
+    rows = json.loads(prefill.read_text(encoding="utf-8")) if prefill.is_file() else None
+    options.page.write_text(render(_results(options.out), rows), encoding="utf-8")
+    _tell(f"{options.page} is written")
 
 
 def _results(folder: Path) -> list[Result]:

@@ -43,7 +43,7 @@ async def serve(name: str, version: str, run: Run) -> None:
     say({"ready": True, "name": name, "version": version})
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         command = json.loads(line)
-        started = time.perf_counter()
+        cpu, started = time.process_time(), time.perf_counter()
         try:
             outcome = await run(int(command["seed"]), list(command["inputs"]), int(command["concurrency"]))
         except Exception as error:
@@ -58,6 +58,7 @@ async def serve(name: str, version: str, run: Run) -> None:
                 "answers": outcome.answers,
                 "error": None,
                 "calls": outcome.calls,
+                "cpu_seconds": time.process_time() - cpu,
                 **outcome.details,
             }
         )
