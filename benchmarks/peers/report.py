@@ -140,8 +140,8 @@ def _table(result: Result) -> list[str]:
     per = f" ({result.mode.count} runs of one, summed)" if result.mode.inputs == 1 and result.mode.alone > 1 else ""
     lines = [
         *(title + per, ""),
-        "| arm | seconds | / best by hand | ttsc default / it | client CPU s | prompt | computed | decoded | requests | aborted | "
-        "equal answers | late tokens |",
+        "| arm | seconds | / best by hand | ttsc default / it | client CPU s | prompt | computed | decoded | " 
+        "requests | aborted | equal answers | late tokens |",
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(result, name, best) for name in result.arms]

@@ -256,7 +256,8 @@ def test_the_page_shows_what_prefill_cost(load: Any) -> None:
 
 def test_results_survive_their_file(load: Any) -> None:
     measure, counts = load("measure"), load("server").Counts
-    made = result(load, a=measure.Measured("v", [1.0, 2.0], [counts(3, 2, 1)], [[None, ["x"]]], [4], [0.5], [1], [9], "no"))
+    measured = measure.Measured("v", [1.0, 2.0], [counts(3, 2, 1)], [[None, ["x"]]], [4], [0.5], [1], [9], "no")
+    made = result(load, a=measured)
     again = load("report").Result.from_json(json.loads(json.dumps(made.to_json())))
     assert again == made
     assert load("report").render([again]) == load("report").render([made])
