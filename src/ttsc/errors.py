@@ -4,7 +4,8 @@ Errors *in a program* are `CompileError`s; errors of an engine are `EngineError`
 used. Codes: E0501 missing parameter, E0502 unknown parameter, E0503 wrong type, E0504 outside its range, E0505
 unreadable input, E0506 missing extern, E0507 extern with another signature, E0508 no such program, E0509 no such
 file, E0510 wrong option, E0511 used in the wrong place, E0512 an oracle outside of evaluation, E0514 no picture, E0515
-a store that can't be used, E0516 a budget that can't be kept, E0519 a package that isn't installed.
+a store that can't be used, E0516 a budget that can't be kept, E0517 a journal and E0518 a trace that can't be used,
+E0519 a package that isn't installed.
 """
 
 from __future__ import annotations
