@@ -25,10 +25,10 @@ class Ahead:
 
     def confirm(self) -> None:
         """The condition has decided for this block."""
-        if self._outer is None:
-            self.certain.resolve(None)
-        else:
-            self._outer.certain.on_done(lambda _: self.certain.resolve(None))
+        when_certain(self._outer, self._resolve)
+
+    def _resolve(self) -> None:
+        self.certain.resolve(None)
 
 
 def when_certain(ahead: Ahead | None, act: Callable[[], None]) -> None:

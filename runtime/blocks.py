@@ -51,7 +51,7 @@ class Scope:
         self.cells: dict[str, Cell] = {}
         self.outer = outer
         self.path = path
-        self.ahead = outer.ahead if ahead is None and outer is not None else ahead
+        self.ahead: Ahead | None = outer.ahead if ahead is None and outer is not None else ahead
 
     def cell(self, name: str) -> Cell:
         scope: Scope | None = self

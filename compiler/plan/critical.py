@@ -120,8 +120,8 @@ class _Paths:
                 _read(after, (node.limit,), left)
                 return left
             case Offline():
-                for result, given in zip(node.results, node.body.yields, strict=True):
-                    _read(after, (given,), after.get(result.id, 0))
+                for result, value in zip(node.results, node.body.yields, strict=True):
+                    _read(after, (value,), after.get(result.id, 0))
                 left = max(self.block(node.body, after), left)
         _read(after, operands(node), left)
         return left
