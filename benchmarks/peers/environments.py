@@ -26,6 +26,7 @@ PEERS = tuple(sorted(path.stem for path in REQUIREMENTS.glob("*.txt")))
 
 # Written when everything is installed: a folder without it is what an interrupted installation left.
 _COMPLETE = "complete"
+_PYTHON = Path("bin", "python")
 
 
 class InstallationFailed(Exception):
@@ -37,17 +38,25 @@ def interpreter(peer: str) -> Path:
 
     Raises `InstallationFailed`.
     """
-    requirements = REQUIREMENTS / f"{peer}.txt"
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    digest = hashlib.sha256(requirements.read_bytes() + version.encode()).hexdigest()[:10]
-    folder = platformdirs.user_cache_path("ttsc") / "peers" / f"{peer}-{digest}"
-    python = folder / "bin" / "python"
+    folder = _folder(peer)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / _COMPLETE).exists():
-            _install(folder, python, requirements)
-    return python
+        if not is_made(peer):
+            _install(folder, folder / _PYTHON, REQUIREMENTS / f"{peer}.txt")
+    return folder / _PYTHON
+
+
+def is_made(peer: str) -> bool:
+    """Whether a peer's environment is there, so that `interpreter` returns at once."""
+    return (_folder(peer) / _COMPLETE).exists()
+
+
+def _folder(peer: str) -> Path:
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    listed = (REQUIREMENTS / f"{peer}.txt").read_bytes()
+    digest = hashlib.sha256(listed + version.encode()).hexdigest()[:10]
+    return platformdirs.user_cache_path("ttsc") / "peers" / f"{peer}-{digest}"
 
 
 def _install(folder: Path, python: Path, requirements: Path) -> None:

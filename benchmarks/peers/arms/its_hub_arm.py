@@ -162,8 +162,11 @@ class ItsHub:
                 return self._answer(await one(item))
 
         # A group: where one input fails the others end with it, and no request of theirs runs into the next command.
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(placed(self._task.inputs[index])) for index in indices]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(placed(self._task.inputs[index])) for index in indices]
+        except BaseExceptionGroup as failed:
+            raise _first(failed) from failed
         calls = sum(each.calls for each in {self._model, self._judge_model, *self._others})
         return Outcome([task.result() for task in tasks], calls)
 
@@ -210,6 +213,15 @@ class ItsHub:
         await self._model.close()
         await self._judge_model.close()
         await self._session.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    """What went wrong first, out of groups and of its-hub's summaries of groups."""
+    while True:
+        group = error if isinstance(error, BaseExceptionGroup) else error.__cause__
+        if not isinstance(group, BaseExceptionGroup):
+            return error
+        error = group.exceptions[0]
 
 
 def _messages(item: Input) -> list[ChatMessage]:
