@@ -33,15 +33,13 @@ from ttsc.compiler.ir.nodes import (
 from ttsc.compiler.ir.rewrite import operands, results, rewrite
 from ttsc.compiler.passes.pass_ import Context
 
-Slow = frozenset[str]
-"""Ids of requests and calls that a value waits for."""
-_NOTHING: Slow = frozenset()
-_PREVIOUS = "the round before"
+Slow = int
+"""The requests and calls that a value waits for: a bit for each, since these sets are many and large."""
 
 
 def speculate(program: Program, context: Context) -> Program:
     waits = _Waits()
-    waits.block(program.body, _NOTHING)
+    waits.block(program.body, 0)
 
     def mark(node: Node) -> tuple[Node, ...] | None:
         if isinstance(node, If) and node.ahead != waits.sides.get(node.id, node.ahead):
@@ -65,6 +63,10 @@ class _Waits:
         self.sides: dict[str, Literal["then", "otherwise", "both"]] = {}
         self.loops: set[str] = set()
         self._of: dict[str, Slow] = {}
+        self._bits: dict[str, int] = {}
+        self._rounds: dict[str, tuple[int, int]] = {}
+        """For each loop the first bit of what is in it, and how many there are. As many follow: the round before."""
+        self._next = 0
 
     def block(self, block: Block, conditions: Slow) -> list[Slow]:
         """Follow a block; what each request in it waits for before it can be made."""
@@ -77,12 +79,12 @@ class _Waits:
         before = self._all(operands(node))
         match node:
             case Generate() | Score():
-                self._set(results(node), before | {node.result.id})
+                self._set(results(node), before | self._bit(node.result.id))
                 return [before]
             case Extern():
-                self._set(results(node), before | {node.result.id} | conditions)
+                self._set(results(node), before | self._bit(node.result.id) | conditions)
             case Offline():
-                self._set(results(node), before | {node.id} | conditions)
+                self._set(results(node), before | self._bit(node.id) | conditions)
             case Map(body=body) | Dag(body=body):
                 self._set(body.params, before)
                 asked = self.block(body, conditions)
@@ -101,7 +103,7 @@ class _Waits:
         gains: list[bool] = []
         for block in (node.then, node.otherwise):
             inside = self.block(block, conditions | condition)
-            gains.append(any(not condition <= each for each in inside))
+            gains.append(any(condition & ~each for each in inside))
             asked.extend(each | condition for each in inside)
         if any(gains):
             self.sides[node.id] = "both" if all(gains) else "then" if gains[0] else "otherwise"
@@ -112,21 +114,42 @@ class _Waits:
     def _loop(self, node: Repeat, before: Slow, conditions: Slow) -> list[Slow]:
         """A round is followed twice: as one, then as the next one, after what the first has carried on."""
         params, yields = node.body.params, node.body.yields
-        self._set(params, _NOTHING)
+        self._set(params, 0)
+        begin = self._next
         first = self.block(node.body, conditions)
-        stop = frozenset(f"{_PREVIOUS}: {each}" for each in self._all(yields[-1:]))
-        carried = [self._of.get(value.id, _NOTHING) for value in yields[:-1]]
-        for param, slow in zip(params, carried, strict=True):
-            self._set((param,), frozenset(f"{_PREVIOUS}: {each}" for each in slow))
-        following = self.block(node.body, conditions | stop)
-        if any(not stop <= each for each in following):
-            self.loops.add(node.id)
-        around = before.union(*carried, self._all(yields[-1:]))
+        carried = [self._of.get(value.id, 0) for value in yields[:-1]]
+        stop = self._all(yields[-1:])
+        if node.id not in self._rounds:  # once: loops in loops are met again and again
+            self._rounds[node.id] = begin, self._next - begin
+            self._next += self._next - begin
+            for param, slow in zip(params, carried, strict=True):
+                self._set((param,), self._before(node, slow))
+            following = self.block(node.body, conditions | self._before(node, stop))
+            if any(self._before(node, stop) & ~each for each in following):
+                self.loops.add(node.id)
+        around = before | stop
+        for slow in carried:
+            around |= slow
         self._set((*params, *node.results), around)
         return [each | before for each in first]
 
+    def _before(self, loop: Repeat, slow: Slow) -> Slow:
+        """The same one round earlier: what is in the loop is told apart from what the next round asks."""
+        first, count = self._rounds[loop.id]
+        inside = slow & (((1 << count) - 1) << first)
+        return slow ^ inside | inside << count
+
+    def _bit(self, name: str) -> Slow:
+        if name not in self._bits:
+            self._bits[name] = self._next
+            self._next += 1
+        return 1 << self._bits[name]
+
     def _all(self, values: Iterable[Value]) -> Slow:
-        return _NOTHING.union(*(self._of.get(value.id, _NOTHING) for value in values))
+        slow = 0
+        for value in values:
+            slow |= self._of.get(value.id, 0)
+        return slow
 
     def _set(self, values: Iterable[Value], slow: Slow) -> None:
         for value in values:
