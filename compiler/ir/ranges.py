@@ -317,8 +317,8 @@ def _summed(each: Known) -> Known:
     return Range(0.0 if each.low >= 0 else -math.inf, 0.0 if each.high <= 0 else math.inf)
 
 
-def _exponential(args: list[Range]) -> Range:
-    return Range(0.0, 1.0 if args[0].high <= 0 else math.inf)
+def _exponential(args: list[Known]) -> Known:
+    return _UNIT if isinstance(args[0], Range) and args[0].high <= 0 else _SOME
 
 
 def _multiplied(args: list[Range]) -> Range:
@@ -348,9 +348,6 @@ _ARITHMETIC: dict[str, Callable[[list[Range]], Range]] = {
     "mul": _multiplied,
     "div": _divided,
     "abs": _absolute,
-    "exp": _exponential,
-    "clamp": lambda a: Range(a[1].low, a[2].high),
-    "or_else": lambda a: Range(min(a[0].low, a[1].low), max(a[0].high, a[1].high)),
 }
 """Of numbers. Each bound is what the operation itself makes of bounds, so it rounds as the operation does."""
 
@@ -359,7 +356,9 @@ def _joined(args: list[Known]) -> Known:
     """The sum of two numbers, or two lists one after the other."""
     if all(isinstance(arg, Range) for arg in args):
         return _sound(_ARITHMETIC["add"]([arg for arg in args if isinstance(arg, Range)]))
-    return hull(Items(element(args[0])), Items(element(args[1])))
+    if not all(isinstance(arg, Items | Row) for arg in args):
+        return UNKNOWN
+    return Items(_hulled([element(arg) for arg in args if arg != Row(())]))
 
 
 _OPERATIONS: dict[str, Callable[[list[Known]], Known]] = {
@@ -369,7 +368,7 @@ _OPERATIONS: dict[str, Callable[[list[Known]], Known]] = {
     "conformal_p": lambda _: _UNIT,
     "variance": lambda _: _SOME,
     "clamp": lambda a: Range(a[1].low, a[2].high) if isinstance(a[1], Range) and isinstance(a[2], Range) else UNKNOWN,
-    "exp": lambda a: _exponential([a[0]]) if isinstance(a[0], Range) else _SOME,
+    "exp": _exponential,
     "sqrt": lambda _: _SOME,
     "add": _joined,
     "or_else": lambda a: hull(a[0], a[1]),

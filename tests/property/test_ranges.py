@@ -45,7 +45,7 @@ def expressions(draw: st.DrawFn) -> tuple[list[Node], list[Value], dict[str, Any
         return draw(st.sampled_from([*parameters, *(v for v in values if v.type == FLOAT)]))
 
     for _ in range(draw(st.integers(1, 8))):
-        kind = draw(st.sampled_from(["const", "unary", "binary", "clamp", "list", "of", "reduce"]))
+        kind = draw(st.sampled_from(["const", "unary", "binary", "clamp", "list", "of", "reduce", "join"]))
         lists = [v for v in values if v.type == ListOf(FLOAT)]
         match kind:
             case "const":
@@ -60,6 +60,9 @@ def expressions(draw: st.DrawFn) -> tuple[list[Node], list[Value], dict[str, Any
                 emit(Pure(name(ListOf(FLOAT)), "list", tuple(number() for _ in range(draw(st.integers(0, 5))))))
             case "of" if lists:
                 emit(Pure(name(FLOAT), draw(st.sampled_from(OF_LISTS)), (draw(st.sampled_from(lists)),)))
+            case "join" if lists:
+                both = (draw(st.sampled_from(lists)), draw(st.sampled_from(lists)))
+                emit(Pure(name(ListOf(FLOAT)), "add", both))
             case "reduce" if lists:
                 attr = draw(st.sampled_from(["last", "min", "mean", "prod", "max", "sum"]))
                 emit(Pure(name(FLOAT), "reduce_scores", (draw(st.sampled_from(lists)), number()), attr))
