@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Protocol, assert_never
 
@@ -103,9 +104,15 @@ def prompt_digest(ids: Sequence[int], work: Work) -> str:
             what = ("score", start)
         case _:
             pass
-    state = blake2b(repr(what).encode(), digest_size=16)
-    state.update(array("q", ids).tobytes())
+    state = _digested(tuple(ids)).copy()
+    state.update(repr(what).encode())
     return state.hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _digested(ids: tuple[int, ...]) -> blake2b:
+    """Siblings have the same prompt."""
+    return blake2b(array("q", ids).tobytes(), digest_size=16)
 
 
 def answer_of(

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 sys.path.insert(0, str(Path(__file__).parent))
-from test_levels import FILES, reply, run_python, value_of  # noqa: E402
+from test_levels import ASKED_FOR, FILES, reply, run_python, value_of  # noqa: E402
 
 import ttsc  # noqa: E402
 from ttsc.backends.protocol import EngineError, RequestFailed  # noqa: E402
@@ -30,7 +30,7 @@ async def traced(
         return RequestFailed("boom", retry_after_s=0.001) if faulty and number % 5 == 3 else None
 
     engine = ScriptedEngine(conforming(reply, broken=0.2), jitter=0.4, jitter_seed=seed, fault=fault, step_s=0.0)
-    program = ttsc.compile(path, level=level)
+    program = ttsc.compile(path, level=level, enabled=ASKED_FOR if level else ())
     values = {each.name: value_of(each.value.type) for each in program.parameters if each.required}
     stores = {slot.name: ttsc.Store.memory(value_of(slot.value.type)) for slot in program.ir.stores}
     events: list[Event] = []
