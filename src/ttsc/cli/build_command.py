@@ -19,11 +19,17 @@ from ttsc.cli.options import (
 @click.command(short_help="Write a program as a standalone Python file.")
 @click.argument("file", metavar="FILE")
 @click.option(
-    "--target", type=click.Choice(["sglang"]), default="sglang", show_default=True, help="What the file asks for answers."
+    "--target",
+    type=click.Choice(["sglang"]),
+    default="sglang",
+    show_default=True,
+    help="What the file asks for answers.",
 )
 @click.option("-o", "--out", metavar="OUT.py", help="Where to write it (default: standard output).")
 @program_option
-@settings_option("Compile this value of a parameter in; the file has no such parameter then. May be given several times.")
+@settings_option(
+    "Compile this value of a parameter in; the file has no such parameter then. May be given several times."
+)
 @level_option
 @disable_option
 @enable_option
@@ -43,8 +49,8 @@ def build(
 ) -> None:
     """Write a program of FILE (or std:NAME) as one Python file.
 
-    It runs without ttsc, against any SGLang server, and gives the same value as `ttsc run` under the same seed. It needs
-    the packages httpx, jinja2, tokenizers, and regex or pydantic where the program uses patterns or records.
+    It runs without ttsc, against any SGLang server, and gives the same value as `ttsc run` under the same seed. It
+    needs the packages httpx, jinja2, tokenizers, and regex or pydantic where the program uses patterns or records.
 
     \b
       ttsc build programs/self_consistency.tts -o vote.py
@@ -59,7 +65,9 @@ def build(
     try:
         Path(out).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise UsageError(Problem("E0510", f"--out: can't write '{out}': {error.strerror}", "name another file")) from None
+        raise UsageError(
+            Problem("E0510", f"--out: can't write '{out}': {error.strerror}", "name another file")
+        ) from None
 
 
 def _text(
@@ -74,10 +82,10 @@ def _text(
 ) -> str:
     from dataclasses import replace
 
+    from ttsc.api import compile as compile_program
     from ttsc.budgets import budget_for, read_budget
     from ttsc.cli.run_inputs import settings_given
     from ttsc.library import PREFIX
-    from ttsc.api import compile as compile_program
     from ttsc.standalone.file import standalone
 
     path = file if file.startswith(PREFIX) else Path(file)

@@ -117,7 +117,8 @@ def is_waiting(node: Node) -> bool:
 def needs_place(block: Block) -> bool:
     """Whether seeds within a block depend on where it stands."""
     return any(
-        isinstance(node, Generate | Draw | Dag) or (isinstance(node, Select) and getattr(node.rule, "ties", "") == "random")
+        isinstance(node, Generate | Draw | Dag)
+        or (isinstance(node, Select) and getattr(node.rule, "ties", "") == "random")
         for node in _outside_offline(block)
     )
 

@@ -12,8 +12,6 @@ from ttsc.compiler.ir.nodes import (
     Extern,
     Force,
     Generate,
-    Majority,
-    Greatest,
     Offline,
     Pure,
     Score,
@@ -61,7 +59,9 @@ def _pure(writer: Writer, node: Pure) -> str:
 
 
 def _draw(writer: Writer, node: Draw) -> str:
-    function = writer.needed.support("draws", {"resample": "resample", "select": "select_nodes", "shuffle": "shuffle"}[node.op])
+    function = writer.needed.support(
+        "draws", {"resample": "resample", "select": "select_nodes", "shuffle": "shuffle"}[node.op]
+    )
     values = [writer.whole(value) for value in node.args]
     settings = [quoted(node.attr)] if node.attr else []
     writer.needed.word("draw_seed")
@@ -150,6 +150,7 @@ def _generate(writer: Writer, node: Generate, source: str) -> str:
     arguments += ["logprobs=True"] if node.logprobs else []
     arguments += ["stream=True"] if (node.stream if request is None else request.stream) else []
     arguments += ["warm=True"] if (node.share_prefix if request is None else request.share_prefix) else []
+    arguments += ["gated=True"] if node.waves == "gated" and writer.plan.level > 0 else []
     arguments += [f"at={writer.at}"] if writer.at else []
     uses = writer.releases(node.result) if request is None or request.abortable else 0
     arguments += [f"uses={uses}"] if uses else []
@@ -198,7 +199,7 @@ def _select(writer: Writer, node: Select) -> str:
     if node.otherwise is not None:
         arguments.append(f"otherwise={writer.anyhow(node.otherwise)}")
     arguments += ["early=True"] if node.early else []
-    if isinstance(rule, Majority | Greatest) and rule.ties == "random":
+    if getattr(rule, "ties", "") == "random":
         writer.needed.word("draw_seed")
         arguments.append(f"seed=job.draw_seed({quoted(node.result.id)}, {writer.at or '()'})")
     return call(function, arguments)
@@ -246,7 +247,7 @@ def _offline(writer: Writer, node: Offline) -> str:
 
 def _dag(writer: Writer, node: Dag) -> str:
     writer.needed.word("dag")
-    body = writer._body_function(node.result, node.body, node.body.params, True)
+    body = writer.body_function(node.result, node.body, node.body.params, True)
     arguments = [writer.listed(node.over), writer.listed(node.needs), body]
     arguments += ["drop=True"] if node.invalid == "drop" else []
     return call("job.dag", [*arguments, f"at={writer.at or '()'}"])

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from ttsc.compiler.ir.nodes import Parameter, Program
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import (
     CONTEXT,
-    IMAGE,
     Interval,
     ListOf,
     OptionalOf,
@@ -18,7 +15,6 @@ from ttsc.compiler.values.types import (
     Scalar,
     Type,
 )
-from ttsc.compiler.ir.rewrite import all_values
 from ttsc.standalone.calls import _holds_image
 from ttsc.standalone.layout import Names, call, identifier, literal, quoted, wrapped
 from ttsc.standalone.modules import External
@@ -29,11 +25,15 @@ _PLAIN = {"str": "str", "int": "int", "float": "float", "bool": "bool"}
 _SETTINGS = ("url", "seed", "tokenizer", "concurrency", "externs", "stores", "artifacts", "job")
 _OWN = ("run", "job", "at", *_SETTINGS)
 _CALLED = (
-    "whole arrived vote best keep stop_first quantified logprobs choices rewards vector consult act offline resample"
-    " select_nodes shuffle shown jinja plain result_of frozen perform"
+    "whole arrived vote best keep stop_first leading quantified logprobs choices rewards vector consult act offline"
+    " resample select_nodes shuffle shown jinja plain result_of frozen perform"
 ).split()
 """Functions that the program part calls: no variable may have such a name."""
 _RULE = "# " + "-" * 118
+SUPPORT = (
+    f"{_RULE}\n# Support: what the program above needs of ttsc's executor, its values and its SGLang client.\n{_RULE}"
+)
+"""What divides a program from the parts of ttsc that it needs."""
 
 
 def standalone(plan: Plan, source: str, source_hash: str) -> str:
@@ -67,7 +67,7 @@ class _File:
             "\n\n".join(needed.functions),
             program,
             entry,
-            f"{_RULE}\n# Support: what the program above needs of ttsc's executor, its values and its SGLang client.\n{_RULE}",
+            SUPPORT,
             support,
             operations,
             records,
@@ -88,7 +88,9 @@ class _File:
             "",
             "It runs without ttsc, and gives the same value under the same seed on the same engine:",
             "",
-            f"    python {self._program.name}.py --url http://127.0.0.1:30000 {settings} --seed 0 [--json]".replace("  ", " " * 2),
+            f"    python {self._program.name}.py --url http://127.0.0.1:30000 {settings} --seed 0 [--json]".replace(
+                "  ", " " * 2
+            ),
             "",
             "or from Python: `await run(…, url=…, seed=0)`.",
             '"""',
@@ -112,7 +114,9 @@ class _File:
             if each.name is not None:
                 shown = each.name if each.alias == each.name else f"{each.name} as {each.alias}"
                 named.setdefault(each.module, []).append(shown)
-        return "\n".join([*plain, *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(named.items()))])
+        return "\n".join(
+            [*plain, *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(named.items()))]
+        )
 
     # --- the program ---
 
@@ -169,7 +173,9 @@ class _File:
             given.append(f"{called[each.name]}: {_annotation(each.value.type)}{default}")
         for each in program.parameters:
             arguments.append(called[each.name] if not each.known else self._default(each))
-        frozen = any(not (isinstance(each.value.type, Scalar) and each.value.type.name in _PLAIN) for each in self._open)
+        frozen = any(
+            not (isinstance(each.value.type, Scalar) and each.value.type.name in _PLAIN) for each in self._open
+        )
         if frozen:
             freeze = needed.own("ttsc.runtime.values", "frozen")
             arguments = [
@@ -180,10 +186,15 @@ class _File:
         extras = self._extras()
         settings += [f"{name}: {kind}" for name, kind, _, _ in extras]
         lines = [wrapped(f"async def run({', '.join([*given, *settings])}) -> Any:", 0)]
-        lines.append('    """The value of the program. `url`: the server, or one for each model role. Raises `RunFailed`."""')
+        lines.append(
+            '    """The value of the program. `url`: the server, or one for each model role. Raises `RunFailed`."""'
+        )
         lines += [line for _, _, before, _ in extras for line in before]
         stores = [identifier(f"held_{slot.name}") for slot in program.stores]
-        passed = [f"[{', '.join([*arguments, *stores])}]", f"[{', '.join(quoted(role.name) for role in program.models)}]"]
+        passed = [
+            f"[{', '.join([*arguments, *stores])}]",
+            f"[{', '.join(quoted(role.name) for role in program.models)}]",
+        ]
         passed += ["url=url", "seed=seed", "tokenizer=tokenizer", "concurrency=concurrency"]
         make = self._make()
         passed += [f"job={make}"] if make else []
@@ -232,7 +243,14 @@ class _File:
             needed.external("collections.abc", "Callable")
             names = ", ".join(quoted(each.name) for each in program.externs)
             kind = "dict[str, Callable[..., Any]] | None = None"
-            found.append(("externs", kind, [f"    {check}(externs, [{names}])"], f'("a Python file with the functions {names.replace(chr(34), "")}", {load})'))
+            found.append(
+                (
+                    "externs",
+                    kind,
+                    [f"    {check}(externs, [{names}])"],
+                    f'("a Python file with the functions {names.replace(chr(34), "")}", {load})',
+                )
+            )
         if program.stores:
             read = needed.support("stores", "read_store")
             named = needed.support("stores", "named_files")
@@ -244,7 +262,9 @@ class _File:
             found.append(("stores", "dict[str, str] | None = None", lines, f'("NAME=FILE.jsonl of a store", {named})'))
         if self._has_offline:
             folder = needed.support("offline", "folder_of")
-            found.append(("artifacts", "str | None = None", [], f'("a folder in which offline values are kept", {folder})'))
+            found.append(
+                ("artifacts", "str | None = None", [], f'("a folder in which offline values are kept", {folder})')
+            )
         return found
 
     def _bottom(self) -> str:
@@ -276,8 +296,8 @@ class _File:
         if extras:
             passed.append("options={" + ", ".join(f'"{name}": {text}' for name, _, _, text in extras) + "}")
         table = "".join(f"    {row},\n" for row in rows)
-        return (
-            f"PARAMETERS = [\n{table}]\n\n\nif __name__ == \"__main__\":\n    " + wrapped(f"sys.exit({call(main, passed)})", 4)
+        return f'PARAMETERS = [\n{table}]\n\n\nif __name__ == "__main__":\n    ' + wrapped(
+            f"sys.exit({call(main, passed)})", 4
         )
 
 

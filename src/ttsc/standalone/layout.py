@@ -141,7 +141,9 @@ def words_of(type_: Type) -> set[str]:
             return {"PairOf"} | words_of(first) | words_of(second)
         case RecordType(fields=parts, allowed=allowed):
             inner = set().union(*(words_of(kind) for _, kind in parts)) if parts else set()
-            return {"RecordType"} | inner | ({"Interval"} if any(isinstance(v, Interval) for _, v in allowed) else set())
+            return (
+                {"RecordType"} | inner | ({"Interval"} if any(isinstance(v, Interval) for _, v in allowed) else set())
+            )
         case Scalar():
             return {"Scalar"}
 

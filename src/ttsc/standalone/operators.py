@@ -21,9 +21,7 @@ from ttsc.compiler.values.types import (
 )
 from ttsc.standalone.modules import Symbol, module_named, origin
 
-_THEMES = (
-    "arithmetic mathematics texts lists rounds candidates schema clusters similarity dependencies trees".split()
-)
+_THEMES = "arithmetic mathematics texts lists rounds candidates schema clusters similarity dependencies trees".split()
 _ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _EQUALITY = {"eq": "==", "ne": "!="}
 _NUMBERS = (INT, FLOAT)
@@ -36,7 +34,11 @@ def row(op: str) -> tuple[str, ast.expr]:
         for node in module_named(name).definitions.values():
             if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple):
                 for each in node.value.elts:
-                    if isinstance(each, ast.Call) and isinstance(each.args[0], ast.Constant) and each.args[0].value == op:
+                    if (
+                        isinstance(each, ast.Call)
+                        and isinstance(each.args[0], ast.Constant)
+                        and each.args[0].value == op
+                    ):
                         return name, each.args[1]
     raise LookupError(op)
 

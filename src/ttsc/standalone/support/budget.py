@@ -19,7 +19,7 @@ from ttsc.standalone.support.server import Server
 
 
 class BudgetedJob(Job):
-    """Asks for nothing that could break the budget. What a cancelled request cost is unknown, so all it could counts."""
+    """Asks for nothing that could break the budget. What a cancelled request cost is unknown: all it could counts."""
 
     def __init__(
         self,
@@ -88,10 +88,24 @@ class BudgetedJob(Job):
         return await self._paid(tokens, server.ask(path, body, reading), lambda _: spent[0])
 
     async def _paid(self, most: int, work: Coroutine[Any, Any, Any], cost: Callable[[Any], int]) -> Any:
+        granted: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def refused(error: RunFailed) -> None:
+            if not granted.done():
+                granted.set_exception(error)
+
+        def begun(reservation: Any) -> None:
+            if granted.done():
+                reservation.withdraw()
+            else:
+                granted.set_result(reservation)
+
+        claim = self._ledger.claim(next(self._numbers), most, begun, refused)
         try:
-            reservation = await self._ledger.reserve(next(self._numbers), most)
+            reservation = await granted
         except BaseException:
             work.close()
+            claim.withdraw()
             raise
         try:
             answer = await self.in_time(work)
@@ -113,14 +127,16 @@ class BudgetedJob(Job):
         error: RunFailed | None = None
         try:
             for number in rounds(limit):
-                carried, stop = await body(*carried, (*at, number))
+                found: tuple[Sequence[Any], Any] = await body(*carried, (*at, number))
+                carried = found[0]
                 history.append(carried)
-                if await whole(stop) is True:
+                if await whole(found[1]) is True:
                     break
         except RunFailed as failure:
             if failure.failure.code != BUDGET_SPENT:
                 raise
             error = failure
+        values: Sequence[Any]
         for values in reversed(history):
             if not [value for value in values if await self._taken(value)]:
                 return values

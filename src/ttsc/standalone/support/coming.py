@@ -75,7 +75,8 @@ class Coming:
     """A list in the making: a task for each element. An element that fails is left out; the others are not held up.
 
     `uses`: how many consumers there are. An element that all of them have released before it is there is cancelled.
-    0: it is never cancelled. `ended(i)` is told when element i needs nothing any more.
+    0: it is never cancelled. `ended(i)` is told when element i needs nothing any more. `gated`: an element is begun
+    only when somebody demands it. `source`: the list of which elements are demanded along with these.
     """
 
     def __init__(
@@ -87,12 +88,16 @@ class Coming:
         uses: int = 0,
         cause: RunFailure | None = None,
         ended: Callable[[int], object] | None = None,
+        gated: bool = False,
+        source: object = None,
     ) -> None:
         loop = asyncio.get_running_loop()
         self.cause = cause
         self.slots: list[asyncio.Future[object]] = [loop.create_future() for _ in range(length)]
         self.tokens = [0] * length
         self.watchers: list[Callable[[int, int], None]] = []
+        self._source = source
+        self._gates = [asyncio.Event() for _ in range(length)] if gated else []
         self._uses = [uses] * length
         self._tasks: list[Task] = []
         for index in range(length):
@@ -102,6 +107,8 @@ class Coming:
 
     async def _element(self, index: int, produce: Callable[[int], Awaitable[object]]) -> None:
         try:
+            if self._gates:
+                await self._gates[index].wait()
             with scope():
                 self.set(index, await produce(index))
         except RunFailed as error:
@@ -125,6 +132,13 @@ class Coming:
         for watcher in self.watchers:
             watcher(index, tokens)
 
+    def demand(self, upto: int) -> None:
+        """The first `upto` elements are wanted for sure."""
+        for gate in self._gates[:upto]:
+            gate.set()
+        if isinstance(self._source, Coming):
+            self._source.demand(upto)
+
     def release(self, index: int) -> None:
         """One consumer needs this element no more."""
         self._uses[index] -= 1
@@ -134,6 +148,7 @@ class Coming:
 
     async def whole(self) -> Elements:
         """All elements that are present, once each is there or missing."""
+        self.demand(len(self.slots))
         return gathered([await there(slot) for slot in self.slots], self.cause)
 
 
@@ -156,9 +171,11 @@ async def whole(value: Any) -> Any:
     return await value.whole() if isinstance(value, Coming) else value
 
 
-def slots_of(values: object) -> list[asyncio.Future[object]]:
-    """The elements of a list, whether it is there or still coming."""
+def slots_of(values: object, demand: bool = True) -> list[asyncio.Future[object]]:
+    """The elements of a list, whether it is there or still coming. Without `demand` the caller says which it wants."""
     if isinstance(values, Coming):
+        if demand:
+            values.demand(len(values.slots))
         return values.slots
     assert isinstance(values, list | tuple), values
     return [_known(value) for value in values]

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import json
-import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from ttsc.compiler.values.types import ListOf, OptionalOf, RecordType, Scalar, Type
@@ -16,9 +11,8 @@ from ttsc.runtime.externs import _mismatch, _shaped
 
 def conforming(value: Any, kind: type | Type, name: str) -> Any:
     """A parameter's value as the program sees it. Raises `ValueError`."""
-    declared: Any = {str: Scalar("str"), int: Scalar("int"), float: Scalar("float"), bool: Scalar("bool")}.get(
-        kind, kind  # type: ignore[call-overload]
-    )
+    scalars: dict[Any, Any] = {str: Scalar("str"), int: Scalar("int"), float: Scalar("float"), bool: Scalar("bool")}
+    declared = scalars.get(kind, kind)
     wrong = _mismatch(value, declared, "")
     if wrong:
         raise ValueError(f"parameter '{name}' should be {declared}{wrong.replace('it returned', 'it is')}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import inspect
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -102,12 +103,14 @@ class Job(Tasks):
         logprobs: bool = False,
         stream: bool = False,
         warm: bool = False,
+        gated: bool = False,
         **options: object,
     ) -> Coming:
         """`count` continuations of each source, in order. An option that is a list gives continuation i its element i.
 
         `delimiter`: whether `until` stays in the text. `finished`: what becomes of a source that has ended by itself.
         `stream`: somebody watches the tokens. `warm`: wait for a request that warms a prefix they share.
+        `gated`: a continuation is begun only when a selection demands it.
         """
         each = whole_number(count, "the number of candidates")
         server = self.servers[role]
@@ -141,7 +144,7 @@ class Job(Tasks):
             if left[index // each] == 0:
                 release(sources, index // each)
 
-        coming = Coming(self, len(slots) * each, produce, uses=uses, cause=cause_of(source), ended=ended)
+        coming = Coming(self, len(slots) * each, produce, uses=uses, cause=cause_of(source), ended=ended, gated=gated)
         return coming
 
     async def ask(
@@ -214,9 +217,7 @@ class Job(Tasks):
             candidate = await there(slots[index])
             return candidate if isinstance(candidate, Absent) else edit(as_candidate(candidate))
 
-        return Coming(
-            self, len(slots), produce, uses=uses, cause=cause_of(source), ended=lambda i: release(source, i)
-        )
+        return Coming(self, len(slots), produce, uses=uses, cause=cause_of(source), ended=lambda i: release(source, i))
 
     # --- lists ---
 
@@ -248,7 +249,7 @@ class Job(Tasks):
         keeps: bool,
         outcome: Callable[[object, object], object],
     ) -> Coming:
-        slots = slots_of(over)
+        slots = slots_of(over, demand=False)
 
         async def produce(index: int) -> object:
             element = await there(slots[index])
@@ -258,7 +259,7 @@ class Job(Tasks):
             return outcome(element, await whole(await value if inspect.isawaitable(value) else value))
 
         ended = (lambda index: None) if keeps else lambda index: release(over, index)
-        return Coming(self, len(slots), produce, uses=uses, cause=cause_of(over), ended=ended)
+        return Coming(self, len(slots), produce, uses=uses, cause=cause_of(over), ended=ended, source=over)
 
     async def dag(
         self, over: object, needs: object, body: Callable[..., Any], *, drop: bool = False, at: Place = ()

@@ -31,4 +31,3 @@ def operation(name: str, run: Callable[..., object]) -> Callable[..., Any]:
         return Elements(value, first_cause(args)) if isinstance(value, tuple) else value
 
     return call
-

@@ -59,9 +59,7 @@ async def vector(job: Job, server: Server, text: object) -> tuple[float, ...]:
         raise failed(INVALID_ARGUMENT, f"only a text can be embedded, not {text!r}")
     request = EmbedRequest("", tuple(server.tokenizer.encode(text)))
     read = [lambda answer: embedded(request, answer).vector]
-    found: tuple[float, ...] = (
-        await _all(job, server, "/encode", [request.input_ids], [_pooled(request)], read)
-    )[0]
+    found: tuple[float, ...] = (await _all(job, server, "/encode", [request.input_ids], [_pooled(request)], read))[0]
     return found
 
 

@@ -22,8 +22,10 @@ Decide = Callable[..., Decision]
 class Selection:
     """One selection while it runs. The lists are columns of a table; a row has arrived once all of its cells have."""
 
-    def __init__(self, lists: Sequence[object], early: bool) -> None:
+    def __init__(self, lists: Sequence[object], early: bool, wave: int = 0) -> None:
+        """`wave`: of how many elements those that are demanded at once are a multiple; 0: of any."""
         self._lists = lists
+        self._wave = wave or 1
         self._early = early
         self._columns: list[list[asyncio.Future[object]]] = []
         self._arrived: deque[int] = deque()
@@ -56,6 +58,10 @@ class Selection:
             if self._early:
                 for index in self.decision.losers():
                     self._release(index)
+            need = self.decision.need() if self._early else len(self.rows)
+            for each in self._lists:
+                if isinstance(each, Coming):
+                    each.demand(-(-need // self._wave) * self._wave)
             await self._changed.wait()
         if isinstance(first, Coming) and watcher in first.watchers:
             first.watchers.remove(watcher)
@@ -64,7 +70,7 @@ class Selection:
         return found
 
     async def _connect(self) -> None:
-        columns = [slots_of(each) for each in self._lists]
+        columns = [slots_of(each, demand=False) for each in self._lists]
         if len({len(column) for column in columns}) > 1:
             lists = [await whole(each) for each in self._lists]
             columns = [slots_of(each) for each in lists]
@@ -160,7 +166,7 @@ async def vote(
     """The answer with most votes, or the greatest weight; `otherwise` where nobody votes."""
     lists = [await arrived(over)] + ([] if weights is None else [await arrived(weights)])
     weighted = weights is not None
-    selection = Selection(lists, early)
+    selection = Selection(lists, early, rule.wave)
     settled = await selection.settled(lambda n: decide(rule, n, 1, weighted, seed), _answer, weighted)
     if settled.answer is not None:
         return settled.answer
@@ -186,9 +192,7 @@ async def keep(
     return selection.chosen(settled, selection.cause())
 
 
-async def best(
-    rule: Any, decide: Decide, over: object, keys: object, *, early: bool = False, seed: int = 0
-) -> object:
+async def best(rule: Any, decide: Decide, over: object, keys: object, *, early: bool = False, seed: int = 0) -> object:
     """The element of the greatest key."""
     selection = Selection([await arrived(over), await arrived(keys)], early)
     settled = await selection.settled(lambda n: decide(rule, n, 1, False, seed), _key)
@@ -199,9 +203,7 @@ async def best(
     return chosen[0]
 
 
-async def stop_first(
-    rule: FirstFinished, decide: Decide, over: object, count: int, *, early: bool = False
-) -> Elements:
+async def stop_first(rule: FirstFinished, decide: Decide, over: object, count: int, *, early: bool = False) -> Elements:
     """The `count` candidates that finish first."""
     selection = Selection([await arrived(over)], early)
 
@@ -215,6 +217,13 @@ async def stop_first(
         hint = "raise max_tokens, or let truncated candidates count (truncated=include)"
         cause = failed(NOTHING_LEFT, "no candidate finished: all were cut by max_tokens", hint).failure
     return selection.chosen(settled, cause)
+
+
+async def leading(rule: Any, decide: Decide, over: object, count: int, *, early: bool = False) -> Elements:
+    """The first `count` elements that are there, in order."""
+    selection = Selection([await arrived(over)], early)
+    settled = await selection.settled(lambda n: decide(rule, n, count, False, 0), _answer)
+    return selection.chosen(settled, selection.cause())
 
 
 async def quantified(rule: Any, decide: Decide, over: object, *, early: bool = False) -> object:

@@ -71,7 +71,7 @@ class Server:
             raise engine_failure(error) from error
 
     def _folder(self, served: str) -> str:
-        """The folder with the served model's tokenizer: as given, as the server names it, or of the Hugging Face hub."""
+        """The folder with the served model's tokenizer: given, as the server says, or of the Hugging Face hub."""
         if self._tokenizer_path is not None:
             return self._tokenizer_path
         if os.path.isdir(served):
@@ -81,7 +81,9 @@ class Server:
 
             return str(snapshot_download(served, allow_patterns=["*.json", "*.jinja"]))
         except Exception as error:  # no such package, no network, no such model: all the same here
-            raise ModelNotFound(f"no tokenizer of {served} was found ({error})", "name its folder: --tokenizer") from error
+            raise ModelNotFound(
+                f"no tokenizer of {served} was found ({error})", "name its folder: --tokenizer"
+            ) from error
 
     async def close(self) -> None:
         """Wait for aborts under way, then close the connections."""
@@ -115,7 +117,7 @@ class Server:
             return completion(request, decoded, eos_ids, aborted=False)
 
         try:
-            answer = await self._tried(once)
+            answer: Completion = await self._tried(once)
             self._warm.known((*ids, *answer.output_ids))
             return answer
         finally:
@@ -249,4 +251,3 @@ class WarmPrefixes:
         self._known[ids] = None
         if len(self._known) > self._most:
             del self._known[next(iter(self._known))]
-
