@@ -52,7 +52,6 @@ class Measured:
     calls: list[int] = field(default_factory=list)
     cpu_seconds: list[float] = field(default_factory=list)
     """Of the client's own process; optillm's proxy is another one."""
-    late_tokens: list[int] = field(default_factory=list)
     distinct_tokens: list[int] = field(default_factory=list)
     error: str = ""
 
@@ -143,7 +142,7 @@ def _run(
     """One run: its commands, each from an empty cache. Repeat -1 warms up, by a seed of its own. `before`: the
     server's counters now; what they are afterwards comes back.
     """
-    seconds, cpu, calls, distinct, answers, late = 0.0, 0.0, 0, 0, list[Any](), list[int]()
+    seconds, cpu, calls, distinct, answers = 0.0, 0.0, 0, 0, list[Any]()
     for inputs in mode.commands:
         server.empty()
         answer = process.run(repeat + 1, inputs, mode.inputs, timeout_s)
@@ -153,7 +152,6 @@ def _run(
         calls += int(answer.get("calls") or 0)
         answers += answer["answers"]
         distinct += int(answer.get("distinct_tokens") or 0)
-        late += answer.get("late_tokens") or []
     now = server.counts()
     if repeat >= 0:
         result.seconds.append(seconds)
@@ -162,7 +160,6 @@ def _run(
         result.calls.append(calls)
         result.cpu_seconds.append(cpu)
         result.distinct_tokens.append(distinct)
-        result.late_tokens += late
     return now
 
 

@@ -57,9 +57,12 @@ TARGETS = (
 )
 
 
-def render(results: Sequence[Result], prefill: Mapping[str, Any] | None = None) -> str:
-    """The whole page. `prefill`: what `prefill.py` measured."""
-    parts = [_HEAD, *_conditions(results), *_targets(results), *(_prefill(prefill) if prefill else [])]
+def render(
+    results: Sequence[Result], prefill: Mapping[str, Any] | None = None, losers: Mapping[str, Any] | None = None
+) -> str:
+    """The whole page. `prefill`, `losers`: what the scripts of that name measured."""
+    parts = [_HEAD, *_conditions(results), *_targets(results)]
+    parts += [*(_prefill(prefill) if prefill else []), *(_losers(losers) if losers else [])]
     for result in results:
         parts += _table(result)
     return "\n".join(parts).rstrip() + "\n"
@@ -107,12 +110,6 @@ def _targets(results: Sequence[Result]) -> list[str]:
                 lines.append(
                     f"| {which} | ≤ {target.most} | {result.workload}, {result.mode.title} | {reached} | {met} |"
                 )
-    late = [tokens for result in results for arm in _ours(result) for tokens in result.arms[arm].late_tokens]
-    if late:
-        lines.append(
-            f"| tokens decoded by a loser after the decision, greatest of {len(late)} | ≤ 2 | all | {max(late)} |"
-            f" {'yes' if max(late) <= 2 else 'no'} |"
-        )
     return [*lines, ""]
 
 
@@ -130,8 +127,18 @@ def _prefill(measured: Mapping[str, Any]) -> list[str]:
     return [*lines, ""]
 
 
-def _ours(result: Result) -> list[str]:
-    return [name for name in ("ttsc_default", "ttsc_wait") if name in result.arms]
+def _losers(measured: Mapping[str, Any]) -> list[str]:
+    lines = [
+        *("## Tokens decoded by losers after the decision", ""),
+        f"`benchmarks/peers/losers.py --model {measured['model']} --inputs {measured['inputs']}`: what a request",
+        "decoded after its abort was sent, in tokens. Target: at most 2 each.",
+        *("", "| workload | losers | median | most |", "|---|---|---|---|"),
+    ]
+    for row in measured["rows"]:
+        spread = Spread.of(row["late"])
+        most = "| " if spread is None else f"{spread.median:.0f} | {spread.high:.0f}"
+        lines.append(f"| {row['workload']} | {len(row['late'])} | {most} |")
+    return [*lines, ""]
 
 
 def _table(result: Result) -> list[str]:
@@ -140,9 +147,9 @@ def _table(result: Result) -> list[str]:
     per = f" ({result.mode.count} runs of one, summed)" if result.mode.inputs == 1 and result.mode.alone > 1 else ""
     lines = [
         *(title + per, ""),
-        "| arm | seconds | / best by hand | ttsc default / it | client CPU s | prompt | computed | decoded | " 
-        "requests | aborted | equal answers | late tokens |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| arm | seconds | / best by hand | ttsc default / it | client CPU s | prompt | computed | decoded | "
+        "requests | aborted | equal answers |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(result, name, best) for name in result.arms]
     versions = ", ".join(f"{name}: {each.version}" for name, each in result.arms.items() if each.version)
@@ -154,7 +161,7 @@ def _row(result: Result, name: str, best: str | None) -> str:
     arm = result.arms[name]
     spread = Spread.of(arm.seconds)
     if spread is None:
-        return f"| {name} | failed | | | | | | | | | | |"
+        return f"| {name} | failed | | | | | | | | | |"
     default = result.arms.get("ttsc_default")
     cells = [
         f"{spread.median:.3f} ({spread.low:.3f}..{spread.high:.3f})",
@@ -163,7 +170,6 @@ def _row(result: Result, name: str, best: str | None) -> str:
         _ratio(cpu.median if (cpu := Spread.of(arm.cpu_seconds)) else None),
         *(_tokens(arm.counts, field) for field in ("prompt", "computed", "decoded", "requests", "aborted")),
         _equal(result, name),
-        f"{sum(arm.late_tokens) / len(arm.late_tokens):.1f}, at most {max(arm.late_tokens)}" if arm.late_tokens else "",
     ]
     return f"| {name} | " + " | ".join(cells) + " |"
 

@@ -129,9 +129,9 @@ def _write(path: Path, result: Result) -> None:
 
 def _write_page(options: argparse.Namespace) -> None:
     """From all results there, so that a run that is interrupted leaves a page of what it did."""
-    prefill = options.out / "prefill.json"
-    rows = json.loads(prefill.read_text(encoding="utf-8")) if prefill.is_file() else None
-    options.page.write_text(render(_results(options.out), rows), encoding="utf-8")
+    more = [options.out / f"{name}.json" for name in ("prefill", "losers")]
+    read = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None for path in more]
+    options.page.write_text(render(_results(options.out), *read), encoding="utf-8")
     _tell(f"{options.page} is written")
 
 
