@@ -239,16 +239,16 @@ def test_addresses_of_workers() -> None:
 # -- nothing is left ------------------------------------------------------------------------------------------------
 
 
-async def test_thousands_of_cancelled_requests_leave_nothing_behind() -> None:
+async def test_a_thousand_cancelled_requests_leave_nothing_behind() -> None:
     with BatchingServer(Behaviour(token_delay_s=0.05)) as stub:
         engine = await attach(stub)
         before = asyncio.all_tasks()
-        for part in range(4):
+        for part in range(2):
             names = [f"r{part * 500 + number:05}" for number in range(500)]
             sampling = Sampling(max_tokens=1000)
             requests = [GenerateRequest(name, (5, 6, 7), sampling, stream=part % 2 == 0) for name in names]
             tasks = [asyncio.create_task(engine.generate(each)) for each in requests]
-            await asyncio.sleep(0.02 * (part % 5))
+            await asyncio.sleep(0.1 * part)
             for task in tasks:
                 task.cancel()
             found = await asyncio.gather(*tasks, return_exceptions=True)
