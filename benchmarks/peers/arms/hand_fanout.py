@@ -33,9 +33,25 @@ class Warmth:
         await self._computed.wait()
         return max(0, shared - self._shared)
 
+    @property
+    def known(self) -> bool:
+        """Whether there is nothing that inputs share, or it is in the cache."""
+        return not self._shared or self._computed.is_set()
+
     def computed(self) -> None:
         """The beginning is in the cache."""
         self._computed.set()
+
+
+async def one_of_many(client: Client, request: Request, warmth: Warmth) -> Reply:
+    """One request, whose prompt begins as those of the other inputs do: the first input's is computed, then theirs."""
+    if await warmth.missing(len(request.ids)) < WORTH_LEADING or warmth.known:
+        return await client.one(request)
+    first = asyncio.Event()
+    leader = asyncio.ensure_future(client.lead(request, client.rid(), first))
+    await first.wait()
+    warmth.computed()
+    return await leader
 
 
 async def fan_out(client: Client, requests: Sequence[Request], warmth: Warmth) -> list[Reply]:

@@ -7,7 +7,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from hand_fanout import fan_out
+from hand_client import WORTH_LEADING
+from hand_fanout import fan_out, one_of_many
 from hand_programs import Case, Ids, _last, cut
 
 
@@ -70,7 +71,7 @@ async def tree_of_thought_deep(case: Case) -> str:
         await asyncio.gather(*(node(prompt, level + 1, index * branches + j) for j in range(branches)))
 
     roots = [case.request(case.ids, settings, "sample", (), j) for j in range(branches)]
-    if len(case.ids) >= 33:
+    if len(case.ids) >= WORTH_LEADING:
         replies = await fan_out(client, roots, case.warmth)
         work = [asyncio.ensure_future(after(case.ids, reply.ids, reply.text, 0, j)) for j, reply in enumerate(replies)]
     else:
@@ -118,7 +119,7 @@ async def tip_suggestion(case: Case) -> list[str]:
     ids = (*case.ids, *case.tokenizer.encode(item.replace("{number}", "1")))
     writing: list[asyncio.Task[Any]] = []
     for i in range(settings["number"]):
-        reply = await case.client.one(case.request(ids, tip, "branch", (i,)))
+        reply = await one_of_many(case.client, case.request(ids, tip, "branch", (i,)), case.warmth)
         text = cut(reply.text, (tip.get("stop") or [None])[0])
         writing.append(asyncio.ensure_future(written(i, text)))
         more = settings["after"] + item.replace("{number}", str(i + 2))

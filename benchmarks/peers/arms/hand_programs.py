@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-from hand_client import Client, Reply, Request
-from hand_fanout import Warmth, fan_out, fan_out_until
+from hand_client import WORTH_LEADING, Client, Reply, Request
+from hand_fanout import Warmth, fan_out, fan_out_until, one_of_many
 from seeds import numbers_of, request_seed
 
 from ttsc.backends.protocol import Turn
@@ -86,7 +86,7 @@ async def best_of_n(case: Case) -> str | None:
     requests = [case.request(case.ids, settings, "sample", (), i) for i in range(n)]
     grading: dict[int, asyncio.Task[float]] = {}
     rids = [client.rid() for _ in range(2 * n)]
-    leading = await case.warmth.missing(len(case.ids)) >= 33
+    leading = await case.warmth.missing(len(case.ids)) >= WORTH_LEADING
 
     async def graded(i: int, sampling: Any) -> tuple[float, str]:
         reply = await sampling
@@ -129,7 +129,7 @@ async def verify_refine(case: Case) -> str:
     pattern = re.compile(settings["answer"])
     ids, node, path = case.ids, "sample", ()
     for number in range(settings["rounds"] + 1):
-        reply = await case.client.one(case.request(ids, settings, node, path))
+        reply = await one_of_many(case.client, case.request(ids, settings, node, path), case.warmth)
         answer = _last(pattern, reply.text) or ""
         if answer == values["expected"] or number == settings["rounds"]:
             return answer
@@ -154,13 +154,21 @@ async def particle_filter(case: Case) -> str | None:
     assert prm is not None
     closing = _closing(case.tokenizer)
     cloud = [Particle(())] * settings["particles"]
+    first = asyncio.Event()
+    leading = await case.warmth.missing(len(case.ids)) >= WORTH_LEADING
     for step in range(settings["steps"]):
 
         async def grown(i: int, particle: Particle, step: int = step) -> Particle:
             if particle.ended:
                 return particle
             request = case.request((*case.ids, *particle.ids), settings, "branch", (step,), i)
-            reply = await case.client.one(request)
+            if leading and step == 0 and i == 0:
+                reply = await case.client.lead(request, case.client.rid(), first)
+            else:
+                if leading and step == 0:
+                    await first.wait()
+                case.warmth.computed()
+                reply = await case.client.one(request)
             ids = (*particle.ids, *reply.ids)
             spoken = ids
             while spoken and spoken[-1] in case.tokenizer.eos_ids:
