@@ -81,8 +81,7 @@ class HttpClient:
             self._idle.popleft().close()
 
     async def _connect(self) -> HttpConnection:
-        if self._closed:
-            raise HttpError("the connection was closed")
+        self._check_open()
         try:
             async with asyncio.timeout(_CONNECT_S):
                 connection = await self._connected()
@@ -92,10 +91,16 @@ class HttpClient:
             raise HttpError(f"{self._route.shown} refuses connections", refused=True) from error
         except (OSError, ValueError) as error:
             raise HttpError(f"no connection to {self._route.shown}: {error}", refused=True) from error
-        if self._closed:
+        try:
+            self._check_open()
+        except HttpError:
             connection.close()
-            raise HttpError("the connection was closed")
+            raise
         return connection
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise HttpError("the connection was closed")
 
     async def _connected(self) -> HttpConnection:
         loop = asyncio.get_running_loop()
