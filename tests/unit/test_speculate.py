@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -181,3 +182,16 @@ def test_nothing_is_ahead_under_a_budget() -> None:
 def test_only_where_it_is_asked_for() -> None:
     assert "speculate" not in ttsc.compile(REFINE).plan.passes
     assert "speculate" in plan_of(REFINE).passes
+
+
+@pytest.mark.parametrize("text", [REFINE, ROUNDS, NESTED, CHECKED])
+@pytest.mark.parametrize("good", [(), ("judge",)])
+async def test_a_trace_replays(text: str, good: tuple[str, ...], tmp_path: Path) -> None:
+    """What ran ahead for nothing had been asked for as well, and comes to the same end."""
+    program = ttsc.compile(text, enabled=["speculate"])
+    inputs = [{"question": f"question {number}"} for number in range(2)]
+    engine = ScriptedEngine(Judged(*good), jitter=0.3, jitter_seed=1)
+    path = tmp_path / "run.jsonl"
+    externs = {"look": lambda text: f"seen {len(text)}"} if text == CHECKED else {}
+    results = [each async for each in program.amap(inputs, engine=engine, trace=path, seed=3, externs=externs)]
+    assert ttsc.replay(path) == results
