@@ -99,6 +99,11 @@ class Journal:
     def path(self) -> Path:
         return self._file.path
 
+    @property
+    def problem(self) -> JournalRefused | None:
+        """Why nothing can be written any more, if so."""
+        return self._file.error
+
     # --- what it belongs to ---
 
     def _identify(self, identity: Identity) -> None:
@@ -171,7 +176,7 @@ class Journal:
 
     async def end(self, number: int, result: RunResult, stores: Mapping[str, int] | None = None) -> None:
         """An input has ended. With `stores` its items are about to be written there: wait until that is on record, and
-        call `settled` once they are.
+        call `settled` once they are. Raises `JournalRefused` if they must not be written, since it can't be.
         """
         self._open.pop(number, None)
         digest, seed, _ = self._inputs[number]
@@ -187,7 +192,6 @@ class Journal:
             await self._file.flush()
         elif state == "ended":
             self._file.hand(*_forget(number))
-        self._file.check()
 
     def settled(self, number: int) -> None:
         """What the input adds to stores stands there."""
@@ -289,7 +293,10 @@ class Journal:
         number, asked = SHARED if site.shared else run.input_index, _arguments_digest(arguments)
         insert = "INSERT OR REPLACE INTO calls (input, site, name, arguments) VALUES (?, ?, ?, ?)"
         self._file.hand((insert, (number, str(site), node.name, asked)))
-        await self._file.flush()
+        try:
+            await self._file.flush()
+        except JournalRefused as error:
+            raise RunFailed(RunFailure("E0517", error.message, error.hint)) from error
 
     def called(
         self, run: Run, site: Site, node: Extern, arguments: Sequence[object], value: object, error: RunFailure | None

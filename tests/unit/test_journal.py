@@ -248,6 +248,28 @@ async def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
     assert "can't be used" in await refusal(program, tmp_path / "nowhere" / "journal")
 
 
+async def test_a_journal_that_can_not_be_written_any_more_loses_no_result(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, path = ttsc.compile(PROGRAM), tmp_path / "journal"
+    async with program.open(engine=engine(), journal=path) as runs:
+        assert runs.journal is not None
+        await runs.journal.flush()
+
+        def full(*_: Any) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        monkeypatch.setattr("ttsc.runtime.journal_file.JournalFile._commit", full)
+        result = await runs.run(program.check_input(inputs(1)[0]))
+        assert result.error is None and result.value
+        with pytest.raises(ttsc.UsageError) as caught:
+            while runs.journal.problem is None:
+                await asyncio.sleep(0.001)
+            await runs.run(program.check_input(inputs(2)[1]), number=1)
+        assert caught.value.problems[0].code == "E0517" and "disk is full" in caught.value.problems[0].message
+        assert runs.journal.problem is not None
+
+
 # --- what programs do to the world ---
 
 

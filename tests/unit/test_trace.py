@@ -27,6 +27,18 @@ def program() -> Program:
     return b.program(b.vote(b.texts(pool)))
 
 
+class Written(list[Event]):
+    """Events, each written when it is appended."""
+
+    def __init__(self, writer: TraceWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def append(self, event: Event) -> None:
+        super().append(event)
+        self._writer.write(event)
+
+
 def events_of_a_run() -> list[Event]:
     events: list[Event] = []
     engine = ScriptedEngine(
@@ -120,6 +132,30 @@ def test_what_is_no_trace_is_refused(text: str, line: int, tmp_path: Path) -> No
     with pytest.raises(TraceUnreadable) as caught:
         read_trace(path)
     assert caught.value.line == line
+
+
+def test_format_1_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    path.write_text(
+        '{"type":"Header","program":"p","program_hash":"","level":2,"passes":[],"seed":0,"engines":{},"format":1}\n'
+        '{"type":"RequestEnded","request_id":"r","node":"%a","finish":"eos","prompt_tokens":3,"cached_tokens":0,'
+        '"completion_tokens":2,"text":"a","time_s":1.0,"duration_s":0.5,"seen_tokens":null,"error":"","input":0}\n'
+    )
+    trace = read_trace(path)
+    (ended,) = trace.events
+    assert trace.header is not None and trace.header.format == 1
+    assert isinstance(ended, RequestEnded) and ended.completion_tokens == 2 and ended.output_ids == ()
+
+
+def test_lines_leave_out_defaults_and_tell_turns(tmp_path: Path) -> None:
+    path = tmp_path / "run.jsonl"
+    with TraceWriter(path) as writer:
+        events = Written(writer)
+        run(program(), ScriptedEngine(lengths("a", "a", "a", "b")), events=events)
+    first, *rest = [json.loads(line) for line in path.read_text().splitlines()]
+    assert "after" not in first and any(line.get("after", 0) > 0 for line in rest)
+    assert all("error" not in line and "hedge_of" not in line for line in rest)
+    assert list(read_trace(path).events) == events
 
 
 def test_usage_adds_up() -> None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ttsc.cli.engine_options import engines_given, models_given
-from ttsc.cli.exit_codes import TERMINATED, say
+from ttsc.cli.exit_codes import TERMINATED, complain, say
 from ttsc.cli.options import as_level
 from ttsc.cli.run_inputs import inputs_given, specialized, stores_given
 from ttsc.cli.run_options import Asked, run_options
@@ -167,6 +167,10 @@ async def _run(job: Job) -> int:
                     display.result(result, _label(job.inputs[result.input]))
             stack.close()
             offline_lines(offline)
+            if runs.journal is not None and runs.journal.problem is not None:
+                complain(
+                    "E0517", f"{runs.journal.problem.message}: it ends before this run did", runs.journal.problem.hint
+                )
             summary(results.in_order(), runs.seeds_honoured, time.monotonic() - start)
     return exit_code(results.in_order())
 
