@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ttsc.backends.protocol import EngineError
-from ttsc.compiler.ir.nodes import Block, Node, Value
+from ttsc.compiler.ir.nodes import Block, Const, Node, Pure, Turn, Value
 from ttsc.compiler.values.pure import EvaluationFailed
 from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid
 from ttsc.runtime.ahead import Ahead, when_certain
@@ -85,8 +85,21 @@ class Job:
         self.uses = {name: self.scope.cell(name).use() for name in self.run.operands.of(self.node)}
 
     def start(self) -> None:
+        """Run it in a task, or at once if it has nothing to wait for: most nodes of most maps are such."""
+        if isinstance(self.node, Const | Pure | Turn) and all(use.cell.whole for use in self.uses.values()):
+            self._at_once()
+            return
         self._task = self.run.spawn(self._work(), results(self.node)[0].id if results(self.node) else "node")
         self._task.add_done_callback(lambda _: self.release())
+
+    def _at_once(self) -> None:
+        """Operands that are there are not waited for, so the work ends in its first step."""
+        try:
+            self._work().send(None)
+        except StopIteration:
+            self.release()
+        else:
+            raise RuntimeError(f"{type(self.node).__name__} waited although its operands are there")
 
     def use(self, value: Value) -> Use:
         return self.uses[value.id]

@@ -166,6 +166,11 @@ class Cell:
     def needed(self) -> bool:
         return self._held or bool(self._uses)
 
+    @property
+    def whole(self) -> bool:
+        """Whether the outcome is there, with nothing outstanding: reading it does not wait."""
+        return self.promise.done and not isinstance(self.promise.value, Leasable)
+
     def use(self) -> Use:
         """One more need. Only while someone else has one, or the cell's own hold lasts."""
         use = Use(self)
