@@ -7,6 +7,7 @@ the same before and after, under a small reference interpreter.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,6 +78,22 @@ def test_each_pass_is_idempotent(program: Program) -> None:
         once = each.run(program, Context())
         assert each.run(once, Context()) is once, each.name
         program = once
+
+
+def test_every_pass_finds_something_to_do() -> None:
+    """Or the properties above would say nothing of it."""
+    changed: Counter[str] = Counter()
+
+    @settings(CHECKED, max_examples=150, derandomize=True, database=None)
+    @given(programs())
+    def run(program: Program) -> None:
+        for each in PIPELINE:
+            after = each.run(program, Context())
+            changed[each.name] += after is not program
+            program = after
+
+    run()
+    assert all(changed[name] for name in NAMES), changed
 
 
 @CHECKED
