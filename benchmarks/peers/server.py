@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -130,17 +131,27 @@ def serving(model: str, url: str | None, reward_url: str | None) -> Iterator[Ser
     seeds, on a GPU, too.
     """
     with ExitStack() as stack:
-        if url is None:
-            arguments = ["--max-total-tokens", "131072"] if model == "testbed" else []
-            policy = TESTBED / "policy" if model == "testbed" else model
-            url = stack.enter_context(
-                launch(str(policy), deterministic=True, on_progress=print, extra_args=arguments)
-            ).url
-            if model == "testbed" and reward_url is None:
-                reward = stack.enter_context(
-                    launch(str(TESTBED / "reward"), deterministic=True, on_progress=print, extra_args=arguments)
-                )
-                reward_url = reward.url
+        if url is None and model == "testbed":
+            url = stack.enter_context(_started(TESTBED / "policy"))
+            if reward_url is None and (TESTBED / "reward").is_dir():
+                reward_url = stack.enter_context(_started(TESTBED / "reward"))
+        elif url is None:
+            process = launch(model, deterministic=True, on_progress=_tell)
+            url = stack.enter_context(process).url
         server = Server(url, reward_url or "")
         stack.callback(server.close)
         yield server
+
+
+@contextmanager
+def _started(folder: Path) -> Iterator[str]:
+    """The address of a server of one of the test bed's models, with room for all that 64 inputs have in flight."""
+    if not folder.is_dir():
+        raise SystemExit(f"there is no {folder}: train the test bed's models first (`make testbed`)")
+    room = ["--max-total-tokens", "131072"]
+    with launch(str(folder), deterministic=True, on_progress=_tell, extra_args=room) as process:
+        yield process.url
+
+
+def _tell(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)

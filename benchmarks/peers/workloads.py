@@ -33,15 +33,15 @@ class Sizes:
     samples: int = 8
     solution_tokens: int = 80
     judge_tokens: int = 2
-    particles: int = 8
+    particles: int = 6
     steps: int = 10
     step_tokens: int = 12
-    chain_tokens: int = 64
+    chain_tokens: int = 56
     final_tokens: int = 8
-    tree_tokens: int = 48
+    tree_tokens: int = 40
     judgement_tokens: int = 24
     tip_tokens: int = 12
-    paragraph_tokens: int = 64
+    paragraph_tokens: int = 48
     alone: int = 4
     shared_tokens: int = 0
     """Tokens of a text that all prompts of a workload begin with, about; 0: none."""
