@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from ttsc.compiler.ir.nodes import Parameter, Program
+import sys
+
+from ttsc.compiler.ir.nodes import Offline, Parameter, Program, Pure
+from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import (
@@ -16,7 +19,7 @@ from ttsc.compiler.values.types import (
     Type,
 )
 from ttsc.standalone.calls import _holds_image
-from ttsc.standalone.layout import Names, call, identifier, literal, quoted, wrapped
+from ttsc.standalone.layout import WIDTH, Names, call, identifier, literal, quoted, wrapped
 from ttsc.standalone.modules import External
 from ttsc.standalone.needed import Needed
 from ttsc.standalone.writer import Writer
@@ -47,7 +50,8 @@ class _File:
         self._program: Program = plan.program
         self._source = source
         self._hash = source_hash
-        self._needed = Needed(_OWN)
+        operations = {node.op for node in walk(plan.program.body) if isinstance(node, Pure)}
+        self._needed = Needed(_OWN, operations)
         self._name = Names((*_OWN, *_SETTINGS)).fresh(plan.program.name)
 
     def text(self) -> str:
@@ -61,9 +65,7 @@ class _File:
         records = "\n".join(f"{name} = {text}" for name, text in needed.records.items())
         prompts = [f"{name} = {text}" for name, text in needed.constants.items()]
         sections = [
-            self._head(),
-            self._imports(),
-            "\n".join(prompts),
+            "\n\n".join([self._head(), self._imports(), *(["\n".join(prompts)] if prompts else [])]),
             "\n\n".join(needed.functions),
             program,
             entry,
@@ -95,28 +97,36 @@ class _File:
             "or from Python: `await run(…, url=…, seed=0)`.",
             '"""',
             "",
-            "# ruff: noqa",
+            "# ruff: noqa: E501",
             "",
             "from __future__ import annotations",
         ]
         return "\n".join(lines)
 
     def _imports(self) -> str:
-        found = {each.alias: each for each in self._needed.bundle.imports()}
-        found["sys"] = External("sys", None, "sys")
-        plain = sorted(
-            f"import {each.module}" + (f" as {each.alias}" if each.alias != each.module.partition(".")[0] else "")
-            for each in found.values()
-            if each.name is None
-        )
-        named: dict[str, list[str]] = {}
-        for each in found.values():
-            if each.name is not None:
-                shown = each.name if each.alias == each.name else f"{each.name} as {each.alias}"
-                named.setdefault(each.module, []).append(shown)
-        return "\n".join(
-            [*plain, *(f"from {module} import {', '.join(sorted(names))}" for module, names in sorted(named.items()))]
-        )
+        """Python's library, then other packages, in the order that tools keep."""
+        found = [*self._needed.bundle.imports(), External("sys", None, "sys")]
+        groups = []
+        for library in (True, False):
+            part = [each for each in found if (each.module.partition(".")[0] in sys.stdlib_module_names) is library]
+            named: dict[str, list[str]] = {}
+            for each in part:
+                if each.name is not None and each.alias == each.name:
+                    named.setdefault(each.module, []).append(each.name)
+            others = sorted(
+                f"from {each.module} import {each.name} as {each.alias}"
+                for each in part
+                if each.name not in (None, each.alias)
+            )
+            lines = sorted(
+                f"import {each.module}" + ("" if each.alias == each.module.partition(".")[0] else f" as {each.alias}")
+                for each in set(part)
+                if each.name is None
+            )
+            whole = [_from(module, sorted(names, key=_import_order)) for module, names in sorted(named.items())]
+            lines += sorted([*whole, *others], key=lambda line: line.split()[1])
+            groups += ["\n".join(lines)] if lines else []
+        return "\n\n".join(groups)
 
     # --- the program ---
 
@@ -228,9 +238,6 @@ class _File:
 
     @property
     def _has_offline(self) -> bool:
-        from ttsc.compiler.ir.nodes import Offline
-        from ttsc.compiler.ir.rewrite import walk
-
         return any(isinstance(node, Offline) for node in walk(self._program.body))
 
     def _extras(self) -> list[tuple[str, str, list[str], str]]:
@@ -248,7 +255,7 @@ class _File:
                     "externs",
                     kind,
                     [f"    {check}(externs, [{names}])"],
-                    f'("a Python file with the functions {names.replace(chr(34), "")}", {load})',
+                    f'("--externs", "a Python file with the functions {names.replace(chr(34), "")}", {load})',
                 )
             )
         if program.stores:
@@ -259,11 +266,18 @@ class _File:
                 f"{needed.type(_item(slot.value.type))}, {quoted(slot.name)})"
                 for slot in program.stores
             ]
-            found.append(("stores", "dict[str, str] | None = None", lines, f'("NAME=FILE.jsonl of a store", {named})'))
+            found.append(
+                ("stores", "dict[str, str] | None = None", lines, f'("--store", "NAME=FILE.jsonl of a store", {named})')
+            )
         if self._has_offline:
             folder = needed.support("offline", "folder_of")
             found.append(
-                ("artifacts", "str | None = None", [], f'("a folder in which offline values are kept", {folder})')
+                (
+                    "artifacts",
+                    "str | None = None",
+                    [],
+                    f'("--artifacts", "a folder in which offline values are kept", {folder})',
+                )
             )
         return found
 
@@ -299,6 +313,18 @@ class _File:
         return f'PARAMETERS = [\n{table}]\n\n\nif __name__ == "__main__":\n    ' + wrapped(
             f"sys.exit({call(main, passed)})", 4
         )
+
+
+def _from(module: str, names: list[str]) -> str:
+    line = f"from {module} import {', '.join(names)}"
+    if len(line) <= WIDTH:
+        return line
+    return f"from {module} import (\n" + "".join(f"    {name},\n" for name in names) + ")"
+
+
+def _import_order(name: str) -> tuple[int, str]:
+    """Constants, then classes, then the others."""
+    return (0 if name.isupper() and len(name) > 1 else 1 if name[:1].isupper() else 2), name
 
 
 def _item(type_: Type) -> Type:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ttsc.compiler.ir.nodes import Rule
-from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.types import RecordType, Type
 from ttsc.standalone.bundle import Bundle
 from ttsc.standalone.layout import Names, constant_name, identifier, record_expression, words_of, wrapped
@@ -17,8 +16,9 @@ _SUPPORT = "ttsc.standalone.support."
 class Needed:
     """Collects while the program is written; `bundle` holds what was found for it."""
 
-    def __init__(self, reserved: Iterable[str] = ()) -> None:
-        self.bundle = Bundle([*reserved, *OPERATIONS])
+    def __init__(self, reserved: Iterable[str], operations: Iterable[str]) -> None:
+        """`reserved`: the file's own names. `operations`: the pure operations that will be asked for."""
+        self.bundle = Bundle([*reserved, *map(identifier, operations)])
         self.constants: dict[str, str] = {}
         """Texts by name, as expressions."""
         self.functions: list[str] = []

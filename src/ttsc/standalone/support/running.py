@@ -70,9 +70,9 @@ def main(
     parameters: Sequence[Parameter],
     *,
     conform: Callable[[Any, Any, str], Any] | None = None,
-    options: Mapping[str, tuple[str, Callable[[list[str]], Any]]] | None = None,
+    options: Mapping[str, tuple[str, str, Callable[[list[str]], Any]]] | None = None,
 ) -> int:
-    """The command line; the exit code is 0, 1 for a run that failed, 2 for wrong usage, 5 if no engine answers."""
+    """The command line. `options`: by setting its flag, what it means, and how its texts are read. The exit code is 0, 1 for a run that failed, 2 for wrong usage, 5 if no engine answers."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", action="append", required=True, metavar="[ROLE=]URL", help="the SGLang server")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter", dest="given")
@@ -81,12 +81,12 @@ def main(
     parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
     parser.add_argument("--tokenizer", metavar="FOLDER", help="with the model's tokenizer.json, if it is not at hand")
     parser.add_argument("--concurrency", type=int, default=64, help="requests in flight")
-    for name, (text, _) in (options or {}).items():
-        parser.add_argument(f"--{name}", action="append", default=[], help=text)
+    for name, (flag, text, _) in (options or {}).items():
+        parser.add_argument(flag, action="append", default=[], dest=name, help=text)
     asked = parser.parse_args()
     try:
         values = read_parameters(parameters, asked.given, json.loads(asked.input), conform or plainly)
-        extra = {name: read(getattr(asked, name)) for name, (_, read) in (options or {}).items()}
+        extra = {name: read(getattr(asked, name)) for name, (_, _, read) in (options or {}).items()}
     except (ValueError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
