@@ -9,7 +9,7 @@ from typing import Any
 
 from hand_client import WORTH_LEADING
 from hand_fanout import fan_out, one_of_many
-from hand_programs import Case, Ids, _last, cut
+from hand_programs import Case, Ids, cut, last
 
 
 async def multi_chain_reasoning(case: Case) -> str | None:
@@ -26,7 +26,7 @@ async def multi_chain_reasoning(case: Case) -> str | None:
     )
     joined = settings["join"] + shown + settings["conclude"]
     final = case.request(case.chat(("user", question), ("assistant", joined)), settings["final"], "sample.2")
-    return _last(re.compile(settings["answer"]), (await case.client.one(final)).text)
+    return last(re.compile(settings["answer"]), (await case.client.one(final)).text)
 
 
 async def tree_of_thought_deep(case: Case) -> str:
@@ -44,7 +44,7 @@ async def tree_of_thought_deep(case: Case) -> str:
     decided = asyncio.Event()
 
     def leaf(index: int, text: str) -> None:
-        leaves[index] = _last(pattern, text)
+        leaves[index] = last(pattern, text)
         votes = Counter(found for i in sorted(leaves) if (found := leaves[i]) is not None).most_common(2)
         second = votes[1][1] if len(votes) > 1 else 0
         if len(leaves) == total or (case.early and votes and votes[0][1] > second + total - len(leaves)):

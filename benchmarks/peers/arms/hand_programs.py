@@ -68,7 +68,7 @@ def _majority(settings: dict[str, Any]) -> Any:
     pattern, n = re.compile(settings["answer"]), settings["n"]
 
     def decide(replies: dict[int, Reply]) -> str | None:
-        votes = Counter(found for i in sorted(replies) if (found := _last(pattern, replies[i].text)) is not None)
+        votes = Counter(found for i in sorted(replies) if (found := last(pattern, replies[i].text)) is not None)
         ranked = votes.most_common(2)
         if not ranked:
             return None
@@ -84,7 +84,6 @@ async def best_of_n(case: Case) -> str | None:
     settings, client = case.settings, case.client
     n, judge = settings["n"], settings["judge"]
     requests = [case.request(case.ids, settings, "sample", (), i) for i in range(n)]
-    grading: dict[int, asyncio.Task[float]] = {}
     rids = [client.rid() for _ in range(2 * n)]
     leading = await case.warmth.missing(len(case.ids)) >= WORTH_LEADING
 
@@ -96,7 +95,7 @@ async def best_of_n(case: Case) -> str | None:
         text = form.replace("{question}", case.values["question"]).replace("{solution}", reply.text)
         request = case.request(case.chat(("user", text)), judge, "judge", (i,))
         verdict = await client.one(request, rids[n + i])
-        found = _last(re.compile(judge["score"]), verdict.text)
+        found = last(re.compile(judge["score"]), verdict.text)
         return min(max(float(found or 0.0), 0.0), judge["maximum"]), reply.text
 
     first = asyncio.Event()
@@ -107,7 +106,6 @@ async def best_of_n(case: Case) -> str | None:
     case.warmth.computed()
     for i in range(len(tasks), n):
         tasks.append(asyncio.ensure_future(graded(i, client.one(requests[i], rids[i]))))
-    grading.clear()
     pattern = re.compile(settings["answer"])
     pending = set(tasks)
     while pending:
@@ -120,7 +118,7 @@ async def best_of_n(case: Case) -> str | None:
         await asyncio.wait(pending)
     grades = [task.result() for task in tasks[:complete]] if pending else [task.result() for task in tasks]
     best = max(range(len(grades)), key=lambda i: (grades[i][0], -i))
-    return _last(pattern, grades[best][1])
+    return last(pattern, grades[best][1])
 
 
 async def verify_refine(case: Case) -> str:
@@ -130,7 +128,7 @@ async def verify_refine(case: Case) -> str:
     ids, node, path = case.ids, "sample", ()
     for number in range(settings["rounds"] + 1):
         reply = await one_of_many(case.client, case.request(ids, settings, node, path), case.warmth)
-        answer = _last(pattern, reply.text) or ""
+        answer = last(pattern, reply.text) or ""
         if answer == values["expected"] or number == settings["rounds"]:
             return answer
         ids = (*ids, *reply.ids)
@@ -181,7 +179,7 @@ async def particle_filter(case: Case) -> str | None:
         if all(each.ended for each in cloud):
             break
     best = max(range(len(cloud)), key=lambda i: (cloud[i].score, -i))
-    return _last(re.compile(settings["answer"]), cloud[best].text)
+    return last(re.compile(settings["answer"]), cloud[best].text)
 
 
 def _resampled(cloud: list[Particle], numbers: Any) -> list[Particle]:
@@ -207,7 +205,7 @@ def _sigmoid(x: float) -> float:
     return power / (1 + power)
 
 
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
+def last(pattern: re.Pattern[str], text: str) -> str | None:
     """The last match's first group."""
     found = None
     for match in pattern.finditer(text):
