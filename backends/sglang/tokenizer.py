@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,8 @@ MODEL_FILES = (
     "generation_config.json",
     "config.json",
 )
+_TEXTS = 256
+"""Decoded texts that are remembered."""
 _HUB_NAME = re.compile(r"^[\w.-]+/[\w.-]+$")
 _WAY_OUT = "name a folder that holds the model's tokenizer.json: --tokenizer PATH"
 
@@ -57,6 +60,7 @@ class ModelTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._text = lru_cache(_TEXTS)(self._decoded)
         self._template = ChatTemplate(template or PLAIN, special_tokens)
         self._starts_documents = template is None
         special = {token.content: number for number, token in tokenizer.get_added_tokens_decoder().items()}
@@ -85,7 +89,12 @@ class ModelTokenizer:
         return ids
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, special tokens left out."""
+        """Text of ids, special tokens left out. What was just decoded is remembered: an answer's text is asked for
+        where it arrives, and where it becomes a candidate.
+        """
+        return self._text(tuple(ids))
+
+    def _decoded(self, ids: tuple[int, ...]) -> str:
         text: str = self._tokenizer.decode(list(ids), skip_special_tokens=True)
         return text
 
