@@ -36,7 +36,7 @@ from ttsc.runtime.decision import MAX_TALLY, NOTHING, Decision, Settled, Tally
 
 @dataclass(slots=True)
 class _Votes:
-    total: Fraction
+    total: int | Fraction
     rank: tuple[int, int]
     """The best rank among those that voted for it, and its index."""
 
@@ -48,7 +48,10 @@ class MajorityDecision(Decision):
         super().__init__("majority", length, rule.ties, seed)
         self._rule = rule
         self._votes: dict[Hashable, _Votes] = {}
-        self._most: Fraction | None = Fraction(1)
+        self._leader: Hashable = None
+        self._second: int | Fraction = 0
+        """The votes of the answer behind the leader."""
+        self._most: int | Fraction | None = 1
         if weighted:
             self._most = None if rule.max_weight is None else Fraction(rule.max_weight)
 
@@ -57,19 +60,36 @@ class MajorityDecision(Decision):
             return
         if weight is not None and not math.isfinite(weight):
             return
-        worth = Fraction(1 if weight is None else weight)
+        worth = 1 if weight is None else Fraction(weight)
         if self._most is not None and not 0 <= worth <= self._most:
             self._most = None
         assert isinstance(value, Hashable)
         rank = self.ranks.of(index)
-        votes = self._votes.setdefault(value, _Votes(Fraction(0), rank))
+        led = bool(self._votes)
+        votes = self._votes.setdefault(value, _Votes(0, rank))
         votes.total += worth
         votes.rank = min(votes.rank, rank)
+        if worth < 0:
+            self._count_again()
+        elif not led:
+            self._leader = value
+        elif value != self._leader:
+            before = self._votes[self._leader].total
+            if self._rank(value) > self._rank(self._leader):
+                self._leader, self._second = value, before
+            else:
+                self._second = max(self._second, votes.total)
+
+    def _count_again(self) -> None:
+        """A weight below zero may have taken the lead from an answer."""
+        self._leader = max(self._votes, key=self._rank)
+        others = (votes.total for answer, votes in self._votes.items() if answer != self._leader)
+        self._second = max(others, default=0)
 
     def result(self) -> Settled | None:
         if not self._votes:
             return Settled() if self.complete else None
-        leader = max(self._votes, key=self._rank)
+        leader = self._leader
         if not self.complete and not self._safe(leader):
             return None
         return Settled((self._votes[leader].rank[1],), leader if isinstance(leader, str | bool) else None)
@@ -78,21 +98,19 @@ class MajorityDecision(Decision):
         """If all votes among those went to the leader, it would draw level with a rival that gets the others."""
         if self.length is None or self._most is None or self.complete:
             return super().need()
-        totals = sorted((votes.total for votes in self._votes.values()), reverse=True)
-        lead, second = (*totals, Fraction(0), Fraction(0))[:2]
+        lead = self._votes[self._leader].total if self._votes else 0
         outstanding = self.length - len(self.arrived)
-        missing = math.ceil((second - lead + outstanding * self._most) / (2 * self._most)) if self._most else 1
+        missing = -((lead - self._second - outstanding * self._most) // (2 * self._most)) if self._most else 1
         return self._first_outstanding(missing)
 
     def standing(self) -> tuple[Hashable, int, int, int]:
         """The leading answer, the index of its best placed vote, and the votes of the first and second answer. Call
         only if there is a vote.
         """
-        first, *others = sorted(self._votes, key=self._rank, reverse=True)
-        votes = self._votes[first]
-        return first, votes.rank[1], int(votes.total), int(self._votes[others[0]].total) if others else 0
+        votes = self._votes[self._leader]
+        return self._leader, votes.rank[1], int(votes.total), int(self._second)
 
-    def _rank(self, answer: Hashable) -> tuple[Fraction, int, int]:
+    def _rank(self, answer: Hashable) -> tuple[int | Fraction, int, int]:
         votes = self._votes[answer]
         return votes.total, -votes.rank[0], -votes.rank[1]
 
@@ -103,15 +121,17 @@ class MajorityDecision(Decision):
         swing = self._most * outstanding
         mine = self._votes[leader]
         coming = self.ranks.lowest(self.arrived)
-        rivals = [v for a, v in self._votes.items() if a != leader]
-        return all(_ahead(mine, v.total + swing, min(v.rank, coming)) for v in rivals) and _ahead(mine, swing, coming)
+        if mine.total != self._second + swing:
+            return mine.total > self._second + swing and _ahead(mine, swing, coming)
+        level = [v.rank for a, v in self._votes.items() if a != leader and v.total == self._second]
+        return all(mine.rank < min(rank, coming) for rank in level) and _ahead(mine, swing, coming)
 
     def tally(self) -> Tally:
         ranked = sorted(self._votes, key=self._rank, reverse=True)
         return tuple((_shown(answer), float(self._votes[answer].total)) for answer in ranked[:MAX_TALLY])
 
 
-def _ahead(mine: _Votes, total: Fraction, rank: tuple[int, int]) -> bool:
+def _ahead(mine: _Votes, total: int | Fraction, rank: tuple[int, int]) -> bool:
     """Whether the leader beats a rival that gets every outstanding vote: so many votes, and this rank."""
     return mine.total > total or (mine.total == total and mine.rank < rank)
 
