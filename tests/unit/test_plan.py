@@ -104,7 +104,7 @@ def test_a_request_says_what_is_known() -> None:
          "list[Candidate]\n  %c = one(%f) : Candidate\n  %t = field[text](%c) : str\n  %a = add(%t, %vote1) : str\n"
          "  yield %a\n", "str", {"sample1": True}),
         # one of two waits for all
-        (VOTE + "  %w = map %sample1 as %x9: Candidate {\n    %s9 = field[score](%x9) : float\n    yield %s9\n  } : "
+        (VOTE + "  %w = map %sample1 as %x9: Candidate {\n    %s9 = field[logprob](%x9) : float\n    yield %s9\n  } : "
          "list[float]\n  %b = select best %sample1 keys=%w rule greatest(ties=first) : Candidate\n"
          "  %t = field[text](%b) : str\n  %a = add(%t, %vote1) : str\n  yield %a\n", "str", {"sample1": False}),
         # judges inside a map, verdicts decided early
@@ -112,7 +112,7 @@ def test_a_request_says_what_is_known() -> None:
          {"sample1": True, "judge1": True}),
         (JUDGED + "  yield %map1\n", "list[bool]", {"sample1": False, "judge1": False}),
         # an extern outside of a map has effects and needs its argument
-        (VOTE + "  %p = one(%texts) : str\n  %e = extern check(%p) : Report\n  yield %vote1\n", "str",
+        (VOTE + "  %p = join(%texts) : str\n  %e = extern check(%p) : Report\n  yield %vote1\n", "str",
          {"sample1": False}),
         # through branches and loops
         (VOTE + "  %i = if @i %flag {\n    yield %sample1\n  } else {\n    yield %sample1\n  } : list[Candidate]\n"
