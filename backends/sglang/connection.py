@@ -136,7 +136,7 @@ class Connection:
 
         Raises `EngineError`, and what `on_body` raises.
         """
-        if self._doubted:
+        if self._doubted or self._silence.hung:
             await self.probe()
         self._silence.begin()
         try:
@@ -151,10 +151,16 @@ class Connection:
         return reply.body
 
     async def probe(self) -> None:
-        """Whether the server answers, and with the model that it was attached to for. Raises `EngineError`."""
+        """Whether the server answers, with the model that it was attached to for, and, if it had hung, is well again.
+
+        Raises `EngineError`.
+        """
+        self._doubted = bool(self.model)
         gone = await self._autopsy(False, fresh=True)
         if gone is not None:
             raise self._error(gone)
+        await self._silence.recovered(_PROBE_S)
+        self._doubted = False
 
     async def broken(self, error: HttpError) -> EngineError:
         """The error for a connection that failed: has the server gone, or only this connection?"""
@@ -199,7 +205,6 @@ class Connection:
                     explained=True,
                     final=True,
                 )
-            self._doubted = False
             return None
         end = await asyncio.to_thread(self._explain) if self._explain is not None else None
         if end is not None:

@@ -37,6 +37,16 @@ class SilenceWatch:
         self._timer: asyncio.TimerHandle | None = None
         self._check: asyncio.Task[None] | None = None
         self._well_s = 0.0
+        self.hung = False
+        """Whether requests were given up, and the server has not said since that it is well."""
+
+    async def recovered(self, timeout_s: float) -> None:
+        """Whether a server that has hung is well again. Raises `EngineUnavailable`."""
+        if not self.hung:
+            return
+        if not await self._healthy(timeout_s):
+            raise self._unavailable("it does not answer when asked how it is")
+        self.hung = False
 
     def begin(self) -> None:
         """A request has been sent."""
@@ -85,13 +95,13 @@ class SilenceWatch:
             await asyncio.sleep(max(0.0, asked + self._silence_s / 4 - loop.time()))
         for connection in tuple(self._busy()):
             if connection.heard_s <= began:
-                connection.give_up(self._hung(loop.time() - connection.heard_s))
+                self.hung = True
+                silent_s = loop.time() - connection.heard_s
+                why = f"it has been silent for {silent_s:.0f} s, and does not answer when asked how it is"
+                connection.give_up(self._unavailable(why))
 
-    def _hung(self, silent_s: float) -> EngineUnavailable:
-        error = EngineUnavailable(
-            f"the engine at {self._url} has hung: it has been silent for {silent_s:.0f} s, and does not answer when "
-            "asked how it is",
-            "restart it; `ttsc engine logs` says what it was doing",
-        )
+    def _unavailable(self, why: str) -> EngineUnavailable:
+        hint = "restart it; `ttsc engine logs` says what it was doing"
+        error = EngineUnavailable(f"the engine at {self._url} has hung: {why}", hint)
         error.retryable = True
         return error

@@ -69,6 +69,23 @@ async def test_a_server_that_says_it_is_unwell_has_hung(stub: BatchingServer) ->
     await engine.close()
 
 
+async def test_what_has_hung_is_asked_nothing_until_it_is_well(stub: BatchingServer) -> None:
+    engine = await impatient(stub)
+    stub.faults.append(Fault("hang"))
+    stub.healthy = False
+    with pytest.raises(EngineUnavailable, match="has hung"):
+        await engine.generate(request())
+    with pytest.raises(EngineUnavailable, match="has hung"):
+        await engine.probe()
+    with pytest.raises(EngineUnavailable, match="has hung"):
+        await engine.generate(request("r0002"))
+    assert len(stub.bodies) == 1
+    stub.healthy = True
+    assert (await engine.generate(request("r0003"))).completion_tokens == 5
+    await engine.probe()
+    await engine.close()
+
+
 async def test_a_long_silence_of_a_server_that_is_well_is_waited_for(stub: BatchingServer) -> None:
     stub.behaviour.token_delay_s = 0.5
     engine = await impatient(stub, 0.1)
