@@ -43,7 +43,9 @@ class CompiledProgram:
     latency<=30s, calls<=100"`, in place of the program's own; `artifacts`: the folder of offline values (None: the
     user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used;
     `engine_wait`: how many seconds an engine that went away is waited for; `hedge`: a request that takes so many times
-    as long as its siblings is sent once more (docs/scheduling.md).
+    as long as its siblings is sent once more (docs/scheduling.md); `trace`: a file that every event is written to, from
+    which `ttsc.replay` gives the same results; `journal`: a file that keeps what is done; if it is there, the run goes
+    on from it (docs/journal.md; E0517 if it is another run's).
     """
 
     def __init__(self, compiled: Compiled) -> None:
@@ -122,6 +124,8 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        trace: str | Path | None = None,
+        journal: str | Path | None = None,
         refresh_offline: bool = False,
         engine_wait: float = ENGINE_WAIT_S,
         hedge: float | None = None,
@@ -145,6 +149,8 @@ class CompiledProgram:
             stores=stores,
             budget=budget,
             artifacts=artifacts,
+            trace=trace,
+            journal=journal,
             refresh_offline=refresh_offline,
             engine_wait=engine_wait,
             hedge=hedge,
@@ -166,6 +172,8 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        trace: str | Path | None = None,
+        journal: str | Path | None = None,
         refresh_offline: bool = False,
         engine_wait: float = ENGINE_WAIT_S,
         hedge: float | None = None,
@@ -184,6 +192,8 @@ class CompiledProgram:
             stores=stores,
             budget=budget,
             artifacts=artifacts,
+            trace=trace,
+            journal=journal,
             refresh_offline=refresh_offline,
             engine_wait=engine_wait,
             hedge=hedge,
@@ -206,6 +216,8 @@ class CompiledProgram:
         stores: Stores | None = None,
         budget: Budget | None = None,
         artifacts: str | Path | None = None,
+        trace: str | Path | None = None,
+        journal: str | Path | None = None,
         refresh_offline: bool = False,
         engine_wait: float = ENGINE_WAIT_S,
         hedge: float | None = None,
@@ -226,6 +238,8 @@ class CompiledProgram:
             stores=stores,
             budget=budget,
             artifacts=artifacts,
+            trace=trace,
+            journal=journal,
             refresh_offline=refresh_offline,
             engine_wait=engine_wait,
             hedge=hedge,
@@ -263,13 +277,8 @@ class CompiledProgram:
 
         In the order of the inputs, or as they end if not `ordered`; `result.input` is the input's number. A failed
         input is a result with an `error`, also one that doesn't fit the parameters; the others go on. Inputs are read
-        as needed. Inputs of a program that adds to a store run one after the other.
-
-        `trace`: a file that every event is written to, from which `ttsc.replay` gives the same results.
-        `journal`: a file that keeps what is done. If it is there, the run goes on from it: inputs that ended give their
-        results again, and of those under way only what is missing is asked for (docs/journal.md). Raises `UsageError`
-        (E0517) if it is the journal of another program, models or budget; an input that was another then is a failed
-        result.
+        as needed. Inputs of a program that adds to a store run one after the other. An input that was another when
+        `journal` was begun is a failed result.
         """
         async with self.open(
             engine=engine,
@@ -317,7 +326,7 @@ class CompiledProgram:
         on_progress: Progress | None = None,
     ) -> AsyncIterator[Runs]:
         """Engines and a session for any number of runs of this program on the running event loop. `arun` and `amap`
-        use it. `journal`, `trace`: as for `amap`; runs are known by their `number`, values and seed.
+        use it. In a `journal` runs are known by their `number`, values and seed.
         """
         self.check_evaluation(evaluation)
         _check_patience(engine_wait, hedge)

@@ -371,3 +371,14 @@ async def test_a_budget_counts_what_was_spent_before(tmp_path: Path) -> None:
     (resumed,) = await values_of(program, inputs(1), second, journal=copies[0], budget="calls<=7")
     assert resumed.value == whole.value and resumed.usage.taken_requests >= 3
     assert resumed.usage.requests - resumed.usage.taken_requests == len(second.records) == 2
+
+
+async def test_a_run_of_one_input_has_a_journal_too(tmp_path: Path) -> None:
+    program, path, tokenizer = ttsc.compile(PROGRAM), tmp_path / "journal", ScriptedTokenizer()
+    first = await program.arun(question="sky?", engine=engine(tokenizer), journal=path, trace=tmp_path / "run.jsonl")
+    silent = engine(tokenizer)
+    events = [event async for event in program.astream(question="sky?", engine=silent, journal=path)]
+    (ended,) = events
+    assert isinstance(ended, ttsc.RunEnded) and ended.result.value == first.value and silent.records == []
+    (replayed,) = ttsc.replay(tmp_path / "run.jsonl")
+    assert replayed == first
