@@ -166,3 +166,13 @@ def test_what_is_too_long_is_told_from_the_median_of_three() -> None:
     asyncio.run(main())
     with pytest.raises(ValueError, match="greater than 1"):
         Hedging(1.0)
+
+
+def test_options_that_cannot_be_are_refused() -> None:
+    import ttsc
+
+    program = ttsc.compile(Path(__file__).parents[2] / "programs" / "first_finish.tts")
+    engine = ScriptedEngine({})
+    for options, said in (({"hedge": 1.0}, "hedge is 1.0"), ({"engine_wait": -1.0}, "engine_wait is -1.0")):
+        with pytest.raises(ttsc.UsageError, match=said):
+            program.run(question="?", engine=engine, **options)
