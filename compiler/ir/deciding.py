@@ -26,7 +26,7 @@ from ttsc.compiler.ir.nodes import (
     Sequential,
     Value,
 )
-from ttsc.compiler.ir.ranges import Known, Range, Row, element, ranges
+from ttsc.compiler.ir.ranges import UNKNOWN, Known, Range, Row, element, ranges
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.values.types import FLOAT, ListOf, assignable
 
@@ -57,9 +57,10 @@ class Deciding:
         return node.op in ("one", "item", "take") and node.args[0].id in self._arriving
 
     def known(self, value: Value) -> Known:
+        """What is known of a value; nothing of what is inside of an offline region."""
         if self._ranges is None:
             self._ranges = ranges(self._program)
-        return self._ranges.get(value.id, Range())
+        return self._ranges.get(value.id, UNKNOWN)
 
     def _bounded(self, node: Select) -> Rule:
         match node.rule:
