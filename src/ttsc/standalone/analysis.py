@@ -41,7 +41,9 @@ class Waiting:
     Only what is certain is in these sets.
     """
 
-    def __init__(self, body: Block) -> None:
+    def __init__(self, body: Block, positive: frozenset[str]) -> None:
+        """`positive`: numbers of at least 1."""
+        self._positive = positive
         self._whole: dict[str, frozenset[str]] = {}
         self._first: dict[str, frozenset[str]] = {}
         self._before: dict[int, frozenset[str]] = {}
@@ -74,6 +76,9 @@ class Waiting:
                     then_value, other_value = then.yields[place], other.yields[place]
                     self._first[result.id] = start | own | (self._firsts([then_value]) & self._firsts([other_value]))
                     self._whole[result.id] = start | own | (self._wholes([then_value]) & self._wholes([other_value]))
+                case Repeat(limit=limit, body=body) if limit.id in self._positive:
+                    ended = start | own | self._wholes([body.yields[-1]])
+                    self._first[result.id] = self._whole[result.id] = ended
                 case _:
                     self._first[result.id] = self._whole[result.id] = start | own
 
@@ -209,3 +214,31 @@ def consumers(block: Block) -> dict[str, int]:
             others.remove(value.id)
         held |= inside | set(others)
     return {name: count for name, count in counts.items() if name not in held}
+
+
+def read_once(block: Block) -> frozenset[str]:
+    """Values that one node of the block reads once, as it begins, and nobody else."""
+    counts: dict[str, int] = {}
+    for node in block.nodes:
+        read = [value.id for value in operands(node)]
+        unfit = [value.id for value in (*(node.init if isinstance(node, Repeat) else ()),)]
+        if isinstance(node, Select) and node.otherwise is not None:
+            unfit.append(node.otherwise.id)
+        inside = set(free_values(node)) - set(read)
+        for name in (*read, *unfit, *inside, *inside):
+            counts[name] = counts.get(name, 0) + 1
+        for name in inside | {each for each in free_values(node) if each in _inner(node)}:
+            counts[name] = counts.get(name, 0) + 1
+    for value in block.yields:
+        counts[value.id] = counts.get(value.id, 0) + 1
+    return frozenset(name for name, count in counts.items() if count == 1)
+
+
+def _inner(node: Node) -> set[str]:
+    """What the blocks of a node read of what is around it."""
+    read: set[str] = set()
+    for block in blocks(node):
+        for inner in block.nodes:
+            read |= free_values(inner)
+        read |= {value.id for value in block.yields}
+    return read

@@ -152,7 +152,7 @@ class _File:
         for value in yields[1 + len(program.stores) :]:
             writer.line(writer.whole(value))
         values = [self._result(writer.whole(value), value.type) for value in yields[: 1 + len(program.stores)]]
-        writer.line(f"return {', '.join(values)}")
+        writer.line(f"return {values[0]}" if len(values) == 1 else f"return [{', '.join(values)}]")
         return "\n".join([head, *writer.lines])
 
     def _result(self, text: str, type_: Type) -> str:

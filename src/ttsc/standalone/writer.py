@@ -30,7 +30,7 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
-from ttsc.compiler.ir.rewrite import blocks, free_values, operands, results, walk
+from ttsc.compiler.ir.rewrite import free_values, operands, results, walk
 from ttsc.compiler.plan.nodes import Plan, Request
 from ttsc.compiler.values.types import ListOf
 from ttsc.standalone import calls
@@ -40,6 +40,7 @@ from ttsc.standalone.analysis import (
     is_waiting,
     needs_place,
     positive_numbers,
+    read_once,
     starts_work,
     strictly_needed,
 )
@@ -66,8 +67,8 @@ class Writer:
         self.indent = 4
         self.frame = 1
         self._frames = 1
-        self._waiting = Waiting(plan.program.body)
         self.positive = positive_numbers(plan.program)
+        self._waiting = Waiting(plan.program.body, self.positive)
         self._requests = {request.node: request for request in plan.requests}
         self.strict: frozenset[str] = frozenset()
         self._uses: dict[str, int] = {}
@@ -157,10 +158,50 @@ class Writer:
         strict, uses, once = self.strict, self._uses, self._once
         self.strict = strict | strictly_needed(block, wanted, self.positive)
         self._uses = consumers(block)
-        self._once = _read_once(block)
-        for place, node in enumerate(block.nodes):
-            self._node(node, block.nodes[place + 1 :])
+        self._once = read_once(block)
+        waiting = list(block.nodes)
+        while waiting:
+            node = self._next(waiting)
+            waiting.remove(node)
+            self._node(node, waiting)
         self.strict, self._uses, self._once = strict, uses, once
+
+    def _next(self, nodes: Sequence[Node]) -> Node:
+        """The node to write next: what waits for nothing, then what starts work, then what may be waited for here."""
+        if len(nodes) == 1:
+            return nodes[0]
+        known = [node for node in nodes if all(name in self.known for name in free_values(node))]
+        free = [node for node in known if not self._waits_for(node)]
+        for node in free:
+            if isinstance(node, Const | Pure | Draw | Turn | Generate | Force | Cut | Map):
+                return node
+        for node in known:
+            others = [each for each in nodes if each is not node]
+            if node in free or self.may_wait_for(self._waits_for(node), others):
+                return node
+        return known[0]
+
+    def _waits_for(self, node: Node) -> list[Value]:
+        """What is waited for before a node begins."""
+        match node:
+            case Pure() | Draw() | Turn():
+                return self.unready(operands(node))
+            case Generate() | Force() | Cut():
+                others = [value for value in operands(node) if value is not node.source]
+                if isinstance(node.source.type, ListOf):
+                    return self.unready(others, [node.source])
+                return self.unready([*others, node.source])
+            case Map(over=over):
+                return self.unready((), [over])
+            case Dag(over=over, needs=needs):
+                return self.unready((), [over, needs])
+            case Select() | Score() | Extern() | Offline():
+                return self.unready(calls.whole_operands(node))
+            case If(condition=condition):
+                return self.unready([condition])
+            case Repeat(limit=limit):
+                return self.unready([limit])
+        return []
 
     def _node(self, node: Node, remaining: Sequence[Node]) -> None:
         match node:
@@ -343,31 +384,3 @@ class Writer:
     def reads_unready(self, body: Block) -> bool:
         names = {name for inner in walk(body) for name in free_values(inner)}
         return any(name in self.known and self.known[name].state is not State.THERE for name in names)
-
-
-def _read_once(block: Block) -> frozenset[str]:
-    """Values that one node of the block reads once, as it begins, and nobody else."""
-    counts: dict[str, int] = {}
-    for node in block.nodes:
-        read = [value.id for value in operands(node)]
-        unfit = [value.id for value in (*(node.init if isinstance(node, Repeat) else ()),)]
-        if isinstance(node, Select) and node.otherwise is not None:
-            unfit.append(node.otherwise.id)
-        inside = set(free_values(node)) - set(read)
-        for name in (*read, *unfit, *inside, *inside):
-            counts[name] = counts.get(name, 0) + 1
-        for name in inside | {each for each in free_values(node) if each in _inner(node)}:
-            counts[name] = counts.get(name, 0) + 1
-    for value in block.yields:
-        counts[value.id] = counts.get(value.id, 0) + 1
-    return frozenset(name for name, count in counts.items() if count == 1)
-
-
-def _inner(node: Node) -> set[str]:
-    """What the blocks of a node read of what is around it."""
-    read: set[str] = set()
-    for block in blocks(node):
-        for inner in block.nodes:
-            read |= free_values(inner)
-        read |= {value.id for value in block.yields}
-    return read

@@ -72,7 +72,10 @@ def main(
     conform: Callable[[Any, Any, str], Any] | None = None,
     options: Mapping[str, tuple[str, str, Callable[[list[str]], Any]]] | None = None,
 ) -> int:
-    """The command line. `options`: by setting its flag, what it means, and how its texts are read. The exit code is 0, 1 for a run that failed, 2 for wrong usage, 5 if no engine answers."""
+    """The command line. `options`: by setting its flag, what it means, and how its texts are read.
+
+    The exit code is 0, 1 for a run that failed, 2 for wrong usage, 5 if no engine answers.
+    """
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--url", action="append", required=True, metavar="[ROLE=]URL", help="the SGLang server")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter", dest="given")
