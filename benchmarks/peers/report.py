@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.peers.measure import Measured, Mode, Spread, equal_answers, fastest, ratio
 from benchmarks.peers.server import Counts
-from benchmarks.peers.workloads import DECIDABLE
+from benchmarks.peers.workloads import DECIDABLE, NAMES
 
 HAND = ("hand_wait", "hand_early")
 SEEDED = ("ttsc_default", "ttsc_wait", "hand_wait", "hand_early")
@@ -65,6 +65,9 @@ def render(
     parts += [*(_prefill(prefill) if prefill else []), *(_losers(losers) if losers else [])]
     for result in results:
         parts += _table(result)
+    missing = [name for name in NAMES if not any(result.workload == name for result in results)]
+    if results and missing:
+        parts += [f"Not measured: {', '.join(missing)}.", ""]
     return "\n".join(parts).rstrip() + "\n"
 
 
