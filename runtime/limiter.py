@@ -1,7 +1,5 @@
-"""A fair limit on how many requests are in flight.
-
-Waiters are served by ticket, not by when they began to wait: tickets are drawn when a request is submitted, which is
-prefix-tree order, and a request that was held back by the prefix gate keeps its place.
+"""A fair limit on how many calls of host functions are under way. Waiters are served by ticket, not by when they
+began to wait. Requests to engines have a queue of their own (`admission.py`).
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from ttsc.backends.protocol import Tokenizer
@@ -94,6 +95,8 @@ class Run:
         if self._counted is None or self._counted[0] is not lane or self._counted[1] is not ticket.ids:
             self._counted = lane, ticket.ids
             self._tries.setdefault(id(lane), PrefixTrie()).insert(ticket.ids)
+        if ticket.speculative and self.ledger.limited:  # it would hold what it reserved while it waits for room
+            ticket = replace(ticket, speculative=False)
         records = self.session.records
         known = None if records is None else records.flight(self, lane, ticket)
         flight: Flying = known or self.session.submit(ticket.role, ticket)
