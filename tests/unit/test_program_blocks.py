@@ -1,4 +1,4 @@
-"""The test blocks of every program in the repository hold, at every level."""
+"""The test blocks of every program in the repository hold; without passes all but the calls that passes save."""
 
 from __future__ import annotations
 
@@ -29,4 +29,5 @@ def test_there_are_tests() -> None:
 @pytest.mark.parametrize("test", TESTS)
 def test_block(test: typed.Test, level: Level) -> None:
     outcome = asyncio.run(run_test(test, level=level))
-    assert outcome.passed, outcome.failures
+    counted = [each for each in outcome.failures if each.message.startswith("expected calls")]
+    assert len(outcome.failures) == (len(counted) if level == 0 else 0), outcome.failures
