@@ -17,15 +17,10 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # asked.py, proxy.py, servers.py
 from asked import INPUTS, MODEL, results, values  # noqa: E402
 from proxy import FaultProxy  # noqa: E402
-from servers import Server  # noqa: E402
+from servers import Server, tell  # noqa: E402
 
 from ttsc.backends.protocol import EngineUnavailable  # noqa: E402
 from ttsc.backends.sglang.server_command import require_sglang  # noqa: E402
-
-
-def tell(message: str) -> None:
-    """Say something to whoever watches the tests, past pytest's capture."""
-    print(f"[faults] {message}", file=sys.__stderr__, flush=True)
 
 
 @pytest.fixture(scope="session")

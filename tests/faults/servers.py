@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 from pathlib import Path
 
 import psutil
@@ -14,6 +15,11 @@ from ttsc.backends.sglang.server_command import free_port
 
 # Small, so that several fit a small machine; the program of these tests needs far less.
 _TOKENS = ("--max-total-tokens", "16384")
+
+
+def tell(message: str) -> None:
+    """Say something to whoever watches the tests, past pytest's capture."""
+    print(f"[faults] {message}", file=sys.__stderr__, flush=True)
 
 
 class Server:
