@@ -12,6 +12,7 @@ import contextlib
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from ttsc.backends.sglang.routes import Route
 
@@ -127,8 +128,8 @@ class HttpConnection(asyncio.Protocol):
     # -- what the event loop calls -------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's.
+        self._transport = cast(asyncio.Transport, transport)
         self._open.add(self)
         peer = transport.get_extra_info("socket")
         if peer is not None:

@@ -30,7 +30,7 @@ class Shape:
     feed_forward: int = 384
     heads: int = 4
     kv_heads: int = 2
-    context: int = 512
+    context: int = 1024
     rope_theta: float = 10000.0
 
     @property
@@ -214,7 +214,7 @@ def _tokenizer(folder: Path) -> None:
         "eos_token": "<eos>",
         "pad_token": "<pad>",
         "unk_token": "<unk>",
-        "model_max_length": 512,
+        "model_max_length": 1024,
         "clean_up_tokenization_spaces": False,
         "chat_template": template,
     }

@@ -41,6 +41,7 @@ from ttsc.compiler.ir.rewrite import (
 )
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.templates import cannot_fail
+from ttsc.compiler.values.types import ListOf
 
 
 def share_prefixes(program: Program, context: Context) -> Program:
@@ -168,7 +169,9 @@ def _marked(body: Block) -> Block:
 
 
 def _shared_sources(places: _Places) -> set[str]:
-    """Generations whose context more than one request may begin with: many candidates, many rounds, or a fork."""
+    """Generations whose context more than one request may begin with: many candidates, a list of contexts, many rounds,
+    or a fork.
+    """
     shared: set[str] = set()
     readers: dict[tuple[str, str], list[tuple[str, _Sides]]] = {}
     for node, sides in places.generations:
@@ -178,7 +181,8 @@ def _shared_sources(places: _Places) -> set[str]:
             chain.add(at.id)
             at = places.turns[at.id].parent if at.id in places.turns else None
         loops = places.loops[node.result.id]
-        if node.count.id not in places.ones or any(places.loops[each] < loops for each in chain):
+        several = node.count.id not in places.ones or isinstance(node.source.type, ListOf)
+        if several or any(places.loops[each] < loops for each in chain):
             shared.add(node.result.id)
         for each in chain:
             readers.setdefault((node.model, each), []).append((node.result.id, sides))

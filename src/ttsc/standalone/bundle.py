@@ -192,6 +192,9 @@ class Bundle:
     def _text(self, part: Part) -> str:
         dropped = [each for name, group in part.methods.items() if name not in part.taken for each in group]
         text = self._edited(part.symbol.module, part.node, part.reading, dropped)
+        last = module_named(part.symbol.module).lines[(part.node.end_lineno or 1) - 1].encode()
+        behind = last[part.node.end_col_offset or 0 :].decode().strip()
+        text += f"  {behind}" if behind.startswith("# fmt") else ""
         comment = module_named(part.symbol.module).comments.get(part.symbol.name)
         if comment is not None:
             text += "\n" + self._edited(part.symbol.module, comment, Reading())
