@@ -10,6 +10,7 @@ import random
 import uuid
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -43,6 +44,7 @@ class Server:
         self._places = asyncio.Semaphore(concurrency)
         self._http = httpx.AsyncClient(
             base_url=self.url,
+            trust_env=urlsplit(self.url).hostname not in ("127.0.0.1", "localhost", "::1"),
             timeout=httpx.Timeout(30.0, read=None, pool=None),
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=256, keepalive_expiry=4.0),
         )
