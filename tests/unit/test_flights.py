@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from ttsc.runtime.flights import Flight, Ticket  # noqa: E402
 from ttsc.runtime.ledger import Ledger  # noqa: E402
 from ttsc.runtime.prefix_trie import PrefixTrie  # noqa: E402
 from ttsc.runtime.retries import RetryPolicy  # noqa: E402
+from ttsc.runtime.run import Run  # noqa: E402
 from ttsc.runtime.session import Session  # noqa: E402
 from ttsc.runtime.work import Decoding, Scoring, Work  # noqa: E402
 
@@ -283,8 +285,6 @@ def test_a_speculative_flight_goes_last_and_a_promoted_one_in_its_turn() -> None
 
 
 def test_engines_that_take_priorities_get_them_close_together() -> None:
-    from dataclasses import replace
-
     async def main() -> None:
         engine = ScriptedEngine(voices("a b"))
         engine._info = replace(engine.info, priorities=True)
@@ -317,3 +317,52 @@ def test_a_rate_limited_engine_is_left_alone_by_all() -> None:
         await engine.close()
 
     asyncio.run(main())
+
+
+def test_a_candidate_takes_three_tasks_however_much_is_made_of_it() -> None:
+    """Its element, its request, and its element of the map; nothing for the pure nodes of the map's body."""
+    started = 0
+
+    async def main() -> None:
+        nonlocal started
+        loop = asyncio.get_running_loop()
+
+        def counted(loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> asyncio.Task[Any]:
+            nonlocal started
+            started += 1
+            return asyncio.Task(work, loop=loop, **options)
+
+        loop.set_task_factory(counted)
+        engine = ScriptedEngine(voices("a b"))
+        session = Session({"default": engine})
+        result = await run_plan(asking(100, system="short"), {"q": "hm?"}, session)
+        assert len(result.value) == 100
+        await session.close()
+        await engine.close()
+
+    asyncio.run(main())
+    assert started <= 3 * 100 + 20
+
+
+def test_under_a_budget_nothing_is_speculative() -> None:
+    async def main() -> list[bool]:
+        engine = ScriptedEngine(voices("a b"))
+        session = Session({"default": engine})
+        flown: list[bool] = []
+        submit = session.submit
+
+        def noted(role: str, ticket: Ticket) -> Flight:
+            flown.append(ticket.speculative)
+            return submit(role, ticket)
+
+        session.submit = noted  # type: ignore[method-assign]
+        for budget in ((), (Limit("calls", 9),)):
+            run = Run(asking(1), session, {}, seed=0, input_index=0, emit=print, max_requests=9, budget=budget)
+            each = flight(session, 1, speculative=True)
+            run.fly(session.lanes["default"], replace(each._ticket, starting=run.starting, emit=lambda event: None))
+            await run.settle()
+        await session.close()
+        await engine.close()
+        return [flown[1], flown[3]]
+
+    assert asyncio.run(main()) == [True, False]
