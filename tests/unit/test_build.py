@@ -182,3 +182,46 @@ def test_a_file_that_cannot_be_written_is_an_error(output: Callable[[], tuple[st
     out = tmp_path / "no" / "vote.py"
     assert run(["build", str(PROGRAMS / "self_consistency.tts"), "-o", str(out)]) == 2
     assert f"error[E0510]: --out: can't write '{out}'" in output()[1]
+
+
+def test_pictures_are_read_from_their_files(tmp_path: Path) -> None:
+    picture = tmp_path / "dot.png"
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(32))
+    engines: list[ScriptedEngine] = []
+
+    def engine() -> ScriptedEngine:
+        engines.append(ScriptedEngine(reply))
+        return engines[-1]
+
+    source = """
+prompt look_at(picture: Image, title: str) { user "{{ title }}: {{ picture }}" }
+
+program look(picture: Image, title: str) -> str {
+    return look_at(picture, title) |> sample(1, max_tokens=9) |> one |> text
+}
+"""
+    program = ttsc.compile(source)
+    values = {"picture": str(picture), "title": "A dot"}
+    assert run_file(program.plan, values, engine) == program.run(values, engine=engine()).value
+    asked = [made.records[0].request for made in engines]
+    assert asked[0].input_ids == asked[1].input_ids
+    assert [image.data for image in asked[0].images] == [picture.read_bytes()]
+
+
+def test_a_vote_that_is_sure_enough_starts_no_further_candidate() -> None:
+    engines: list[ScriptedEngine] = []
+
+    def engine() -> ScriptedEngine:
+        engines.append(ScriptedEngine(lambda prompt, seed, sampling: "7"))
+        return engines[-1]
+
+    source = """
+prompt ask_it(question: str) { user "{{ question }}" }
+
+program sure(question: str, n: int = 16 in 1..64) -> str {
+    return ask_it(question) |> sample(n, max_tokens=9) |> text |> vote(stop=adaptive)
+}
+"""
+    program = ttsc.compile(source)
+    assert run_file(program.plan, {"question": "x"}, engine) == program.run(question="x", engine=engine()).value == "7"
+    assert len(engines[0].records) == len(engines[1].records) < 16

@@ -183,15 +183,7 @@ class _File:
             given.append(f"{called[each.name]}: {_annotation(each.value.type)}{default}")
         for each in program.parameters:
             arguments.append(called[each.name] if not each.known else self._default(each))
-        frozen = any(
-            not (isinstance(each.value.type, Scalar) and each.value.type.name in _PLAIN) for each in self._open
-        )
-        if frozen:
-            freeze = needed.own("ttsc.runtime.values", "frozen")
-            arguments = [
-                text if isinstance(each.value.type, Scalar) and each.value.type.name in _PLAIN else f"{freeze}({text})"
-                for each, text in zip(program.parameters, arguments, strict=True)
-            ]
+        arguments = [self._given(each, text) for each, text in zip(program.parameters, arguments, strict=True)]
         settings = ["*", f"url: {urls}", "seed: int = 0", "tokenizer: str | None = None", "concurrency: int = 64"]
         extras = self._extras()
         settings += [f"{name}: {kind}" for name, kind, _, _ in extras]
@@ -216,6 +208,16 @@ class _File:
                 lines.append(f"    {append}((stores or {{}}).get({quoted(slot.name)}), grown_{name}[len({name}) :])")
             lines.append("    return value")
         return "\n".join(lines)
+
+    def _given(self, parameter: Parameter, text: str) -> str:
+        """A parameter's value as the program has it: lists as tuples, pictures read."""
+        type_ = parameter.value.type
+        if parameter.known or (isinstance(type_, Scalar) and type_.name in _PLAIN):
+            return text
+        if _holds_image(type_):
+            read = self._needed.support("data", "conforming_with_images")
+            return call(read, [text, self._needed.type(type_), quoted(parameter.name)])
+        return call(self._needed.own("ttsc.runtime.values", "frozen"), [text])
 
     def _default(self, parameter: Parameter) -> str:
         return literal(parameter.default)
