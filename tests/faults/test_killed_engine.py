@@ -41,21 +41,28 @@ async def test_an_engine_that_is_killed_and_comes_back(victim: Server, engine_ur
     expected = json.loads(values(await results(INPUTS, engine_url)))
     process = await impatient(tmp_path, victim.url)
     await some_lines(tmp_path / "out.jsonl", process)
+
+    async def kill_and_start() -> tuple[bytes, bytes]:
+        await asyncio.to_thread(victim.kill)
+        assert process.returncode is None, "both were to be in the middle of their inputs"
+        said = await asyncio.wait_for(process.communicate(), 120)
+        await asyncio.to_thread(victim.start)
+        return said
+
     program = ttsc.compile(PROGRAM, "drafts")
     found: dict[int, Any] = {}
-    run = program.amap(
-        INPUTS, engine=victim.url, seed=SEED, ordered=False, concurrency=AT_ONCE, engine_wait=600
-    )
+    killing: asyncio.Task[tuple[bytes, bytes]] | None = None
+    run = program.amap(INPUTS, engine=victim.url, seed=SEED, ordered=False, concurrency=AT_ONCE, engine_wait=600)
     async with aclosing(run) as ended:  # type: ignore[type-var]
         async for result in ended:
             found[result.input] = result
             if len(found) == 3:
-                await asyncio.to_thread(victim.kill)
-                assert process.returncode is None, "both were to be in the middle of their inputs"
-                out, err = await asyncio.wait_for(process.communicate(), 60)
-                await asyncio.to_thread(victim.start)
+                killing = asyncio.create_task(kill_and_start())
+    assert killing is not None
+    out, err = await killing
     assert values([found[number] for number in range(len(INPUTS))]) == json.dumps(expected)
-    assert sum(each.usage.retries for each in found.values()) >= 1
+    usages = [each.usage for each in found.values()]
+    assert sum(each.retries for each in usages) == sum(each.failed for each in usages) >= 1
     gave_up(process.returncode, out.decode(), err.decode(), expected)
 
 
