@@ -87,6 +87,8 @@ class GenerateRequest:
     """
     priority: int = 0
     """Greater is served first by an engine with `EngineInfo.priorities`; others ignore it."""
+    first_token: bool = False
+    """Report progress when the first token is there; without `stream` no more need be reported."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -136,9 +136,11 @@ async def perform(
     """
     match work:
         case Decoding():
-            stream = work.stream or leads
-            request = GenerateRequest(request_id, ids, work.sampling, stream, work.logprobs, work.images, priority)
-            return await engine.generate(request, on_progress if stream else None)
+            sampling, seen = work.sampling, work.stream or leads
+            request = GenerateRequest(
+                request_id, ids, sampling, work.stream, work.logprobs, work.images, priority, first_token=leads
+            )
+            return await engine.generate(request, on_progress if seen else None)
         case Scoring(start):
             return await engine.score(ScoreRequest(request_id, ids, start, priority))
         case Rewarding():

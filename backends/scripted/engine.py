@@ -192,7 +192,7 @@ class ScriptedEngine:
         planned, finish, matched = self._plan(request)
         done: asyncio.Future[Completion] = asyncio.get_running_loop().create_future()
         live = _Running(record, done, planned=planned, finish=finish, matched=matched)
-        live.on_progress = on_progress if request.stream else None
+        live.on_progress = on_progress if request.stream or request.first_token else None
         live.logprobs = self._logprobs(request.input_ids, planned) if request.logprobs else None
         return await self._finish(live, done)
 

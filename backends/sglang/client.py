@@ -17,7 +17,6 @@ from ttsc.backends.protocol import (
     Completion,
     Embedded,
     EmbedRequest,
-    EngineError,
     EngineInfo,
     GenerateRequest,
     Load,
@@ -35,21 +34,18 @@ from ttsc.backends.sglang.answers import (
     aborted_while_compiling,
     completion,
     error_text,
-    priority,
     refusal,
-    request_body,
-    size_of,
 )
 from ttsc.backends.sglang.batching import Batches
 from ttsc.backends.sglang.cancellation import Aborts, Outstanding
 from ttsc.backends.sglang.connection import Connection, Explain
+from ttsc.backends.sglang.decoding import Decodings
 from ttsc.backends.sglang.loads import load_of
 from ttsc.backends.sglang.metrics import parse_metrics, totals
 from ttsc.backends.sglang.prefill_answers import PrefillRequest, check_span, embedded, rewarded, scored, was_aborted
 from ttsc.backends.sglang.serverinfo import engine_info
 from ttsc.backends.sglang.silence import DEFAULT_SILENCE_S
-from ttsc.backends.sglang.stream import Decoded, EventParser
-from ttsc.backends.sglang.wire import json_object
+from ttsc.backends.sglang.stream import Decoded
 
 Answer = TypeVar("Answer")
 Prefill = TypeVar("Prefill", bound=PrefillRequest)
@@ -64,6 +60,7 @@ class SGLangEngine:
         self._tokenizer = tokenizer
         self._aborts = Aborts(connection.tell_abort)
         self._batches = Batches(connection, tokenizer.eos_ids, info)
+        self._decodings = Decodings(connection, tokenizer.eos_ids, info)
 
     @classmethod
     async def connect(
@@ -157,6 +154,7 @@ class SGLangEngine:
     async def close(self) -> None:
         """Wait for aborts under way, then close the connections. The server goes on."""
         await self._batches.close()
+        await self._decodings.close()
         await self._aborts.close()
         await self._connection.close()
 
@@ -222,35 +220,18 @@ class SGLangEngine:
         self, request: GenerateRequest, outstanding: Outstanding, on_progress: Callable[[Progress], None] | None
     ) -> Decoded:
         decoded = Decoded()
-        body = request_body(request, self._tokenizer.eos_ids) | priority(request, self._info)
-        if not request.stream:
-            _add(decoded, json_object(await self._connection.compute("/generate", body, size_of(request))))
-            return decoded
-        parser = EventParser()
 
-        def arrived(data: bytes) -> None:
-            for payload in parser.feed(data):
-                if payload == b"[DONE]":
-                    continue
-                event = json_object(payload)
-                if "error" in event:
-                    raise self._event_error(event["error"], request)
-                fresh = _add(decoded, event)
-                if fresh:
-                    outstanding.seen = True
-                    if on_progress is not None:
-                        on_progress(Progress(request.request_id, len(decoded.ids), fresh))
+        def arrived(event: dict[str, Any]) -> None:
+            fresh = _add(decoded, event)
+            if fresh:
+                outstanding.seen = True
+                if on_progress is not None and (request.stream or request.first_token):
+                    on_progress(Progress(request.request_id, len(decoded.ids), fresh))
 
-        await self._connection.compute("/generate", body, size_of(request), arrived)
+        await self._decodings.ask(request, outstanding, arrived)
         if not decoded.finished:
             raise RequestFailed(f"the server's stream ended after {len(decoded.ids)} tokens without saying why")
         return decoded
-
-    @staticmethod
-    def _event_error(error: Any, request: GenerateRequest) -> EngineError:
-        facts = error if isinstance(error, dict) else {"message": str(error)}
-        code = facts.get("code")
-        return refusal(code if isinstance(code, int) else 500, str(facts.get("message", "")), size_of(request))
 
 
 def _add(decoded: Decoded, event: dict[str, Any]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fake_http import Dropped, HttpStub
+from fake_lists import generate_list
 
 VOCABULARY = 1000
 EOS = 2
@@ -227,6 +228,8 @@ class StubServer(HttpStub):
         fault = self.faults.pop(0) if self.faults else None
         if await self._faulty(fault, writer):
             return
+        if isinstance(body.get("rid"), list):
+            return await generate_list(self, body, fault, writer)
         sampling = body["sampling_params"]
         prompt, limit = body["input_ids"], sampling["max_new_tokens"]
         if len(prompt) + limit > self.behaviour.context_tokens or len(prompt) == self.behaviour.context_tokens:

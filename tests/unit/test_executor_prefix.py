@@ -39,7 +39,7 @@ def test_one_request_warms_a_cold_prefix() -> None:
     assert prefilled(engine) == length + 7
     assert result.usage.prefill_tokens == length + 7
     assert result.usage.distinct_tokens == length
-    assert engine.records[0].request.stream and not any(r.request.stream for r in engine.records[1:])
+    assert engine.records[0].request.first_token and not any(r.request.first_token for r in engine.records[1:])
     first_steps = [record.first_step for record in engine.records]
     assert first_steps[0] is not None and all(s is not None and s > first_steps[0] for s in first_steps[1:])
     assert first_steps[1] is not None and first_steps[1] <= first_steps[0] + 2, "not held up until the leader ends"
