@@ -8,10 +8,10 @@ CORE := $(VENV)/.installed-core
 ENGINE := $(VENV)/.installed-engine
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test lint format types imports unit golden bench wheel lock clean
+.PHONY: help install run test lint format types imports unit golden bench bench-peers testbed wheel lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(CORE) $(ENGINE) ## install ttsc, its checks and the engine into .venv
 
@@ -41,9 +41,19 @@ unit: $(CORE) ## tests that need no engine
 golden: $(CORE) ## write the golden files anew (then read the diff)
 	$(BIN)/pytest tests/unit --update-golden
 
-bench: $(CORE) ## measure the start of ttsc, and how long compiling takes
+bench: $(CORE) $(ENGINE) ## measure the start of ttsc, compiling, passes and the client, then everything against the peers
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/compile_speed.py --largest 1000
+	$(BIN)/python benchmarks/passes.py
+	$(BIN)/python benchmarks/client_cost.py
+	$(MAKE) bench-peers
+
+bench-peers: $(CORE) $(ENGINE) ## against hand-written clients, its-hub, optillm and SGLang's frontend: benchmarks/RESULTS.md
+	$(BIN)/python benchmarks/peers/environments.py
+	$(BIN)/python benchmarks/peers/run.py
+
+testbed: $(CORE) $(ENGINE) ## train the test bed's models anew
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.testbed.train
 
 wheel: $(CORE) ## build the wheel and the source archive into dist/
 	$(BIN)/python -m build --no-isolation
