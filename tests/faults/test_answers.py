@@ -32,7 +32,7 @@ HARMLESS = ("drip",)
 @pytest.mark.parametrize("name", FAULTS)
 async def test_what_passes_by_changes_no_value(name: str, proxy: FaultProxy, unbroken: str) -> None:
     fault = FAULTS[name]
-    proxy.faults = scripted({number: fault for number in (1, 3, 4, 11)})
+    proxy.faults = scripted(dict.fromkeys((1, 3, 4, 11), fault))
     found = await results(INPUTS, proxy.url)
     assert values(found) == unbroken
     again = 0 if fault.kind in HARMLESS else 4
@@ -151,9 +151,7 @@ def test_nobody_there(proxy: FaultProxy, file: str, capsys: pytest.CaptureFixtur
     assert out == "" and "error[R0401]" in err and "hint: " in err and "Traceback" not in err
 
 
-def test_another_model_in_the_middle_of_a_run(
-    proxy: FaultProxy, file: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_another_model_in_the_middle_of_a_run(proxy: FaultProxy, file: str, capsys: pytest.CaptureFixture[str]) -> None:
     def swap(_number: int, _body: bytes) -> Fault:
         proxy.model = "somebody/else"
         return Fault("reset_before")

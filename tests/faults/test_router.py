@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,7 +114,8 @@ async def test_a_cancelled_run_leaves_nothing_on_the_workers(router: Router) -> 
     engine = await SGLangEngine.connect(router.url)
     run = asyncio.create_task(results(questions(8, n=4, limit=400), engine))
     while not (load := await engine.load()) or not load.running:
-        await asyncio.sleep(0.05)
+        assert not run.done(), "it was to be in the middle of its inputs"
+        await asyncio.sleep(0.02)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
         await run
