@@ -17,10 +17,15 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # asked.py, proxy.py, servers.py
 from asked import INPUTS, MODEL, results, values  # noqa: E402
 from proxy import FaultProxy  # noqa: E402
-from servers import Server, tell  # noqa: E402
+from servers import NOTES, Server, tell  # noqa: E402
 
 from ttsc.backends.protocol import EngineUnavailable  # noqa: E402
 from ttsc.backends.sglang.server_command import require_sglang  # noqa: E402
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for note in NOTES:
+        terminalreporter.write_line(f"[faults] {note}")
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """A proxy before a server that does to chosen requests what networks and broken servers do; the others pass through.
 
 In a test: `with FaultProxy(server_url) as proxy:` runs it in a thread and gives `proxy.url`. What goes wrong is said by
-`proxy.faults`, which is asked for each request that computes, with its number (from 1) and its body. Everything else
+`proxy.faults`, which is asked for each POST that computes, with its number (from 1) and its body. Everything else
 (questions about the model, the load, the health) passes, unless `proxy.hung` or `proxy.model` says otherwise.
 """
 
@@ -18,7 +18,7 @@ import urllib.parse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 COMPUTES = ("/generate", "/classify", "/encode")
 _RESET = struct.pack("ii", 1, 0)  # SO_LINGER of no time: closing sends a reset
@@ -46,6 +46,20 @@ class Fault:
     pause_s: float = 0.005
 
 
+def requests_in(body: bytes) -> list[dict[str, Any]]:
+    """The requests of one POST, which may carry many, each with its id and its sampling parameters."""
+    asked = json.loads(body)
+    if not isinstance(asked.get("rid"), list):
+        return [asked]
+    names = ("rid", "input_ids", "sampling_params")
+    return [dict(zip(names, each, strict=True)) for each in zip(*(asked[name] for name in names), strict=True)]
+
+
+def seed_of(request: dict[str, Any]) -> int:
+    seed: int = request["sampling_params"]["sampling_seed"]
+    return seed
+
+
 Faults = Callable[[int, bytes], Fault | None]
 
 
@@ -55,26 +69,27 @@ def never(_number: int, _body: bytes) -> Fault | None:
 
 
 def scripted(faults: Mapping[int, Fault]) -> Faults:
-    """Faults by the number of the request."""
+    """Faults by the number of the POST."""
     return lambda number, _body: faults.get(number)
 
 
 def always(fault: Fault) -> Faults:
-    """Every request fails in this way."""
+    """Every POST fails in this way."""
     return lambda _number, _body: fault
 
 
-def by_chance(seed: int, probability: float, faults: Sequence[Fault], requests: int) -> Faults:
-    """One of `faults` with this probability, for each of the first `requests`; the same numbers for the same seed."""
+def by_chance(seed: int, probability: float, faults: Sequence[Fault], posts: int) -> Faults:
+    """One of `faults` with this probability, for each of the first `posts`; the same numbers for the same seed."""
     drawn = random.Random(seed)
-    hit = {number: drawn.choice(faults) for number in range(1, requests + 1) if drawn.random() < probability}
+    hit = {number: drawn.choice(faults) for number in range(1, posts + 1) if drawn.random() < probability}
     return scripted(hit)
 
 
 class FaultProxy:
     """`model`: the name that the server has as far as clients can see; None: its own. `hung`: nothing is answered.
 
-    `injected` counts faults by kind, `bodies` has what was asked to be computed. Read them when requests have ended.
+    `asked` has the requests that were to be computed, `injected` counts those of them that were hit, by the kind of the
+    fault. Read them when requests have ended.
     """
 
     def __init__(self, upstream: str, faults: Faults = never) -> None:
@@ -84,7 +99,8 @@ class FaultProxy:
         self.faults = faults
         self.model: str | None = None
         self.hung = False
-        self.bodies: list[bytes] = []
+        self.asked: list[dict[str, Any]] = []
+        self._posts = 0
         self.injected: dict[str, int] = {}
         self.open = 0
         """Connections that clients have open now."""
@@ -139,10 +155,12 @@ class FaultProxy:
         body = await reader.readexactly(_length(head))
         fault = None
         if path in COMPUTES:
-            self.bodies.append(body)
-            fault = self.faults(len(self.bodies), body)
-        if fault is not None:
-            self.injected[fault.kind] = self.injected.get(fault.kind, 0) + 1
+            requests = requests_in(body)
+            self.asked += requests
+            self._posts += 1
+            fault = self.faults(self._posts, body)
+            if fault is not None:
+                self.injected[fault.kind] = self.injected.get(fault.kind, 0) + len(requests)
         if self.hung or fault is not None and fault.kind == "hang":
             await reader.read()  # until the client goes
         elif fault is not None and fault.kind == "reset_before":

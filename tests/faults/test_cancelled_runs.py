@@ -29,7 +29,7 @@ from fake_sglang import Behaviour, StubServer  # noqa: E402
 
 STUBBED = 10_000
 REAL = int(os.environ.get("TTSC_FAULT_CANCELLED", "300"))
-BATCH = 100
+BATCH = 500
 DEADLINE_S = 60.0
 
 
@@ -64,12 +64,12 @@ async def soon(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def cancelled(runs: Runs, count: int, longest_s: float, limit: int) -> tuple[int, int]:
+async def cancelled(runs: Runs, count: int, longest_s: float, n: int, limit: int) -> tuple[int, int]:
     """Begin runs in batches and cancel each after a moment of its own; how many were, and how many had ended."""
     drawn, gone, ended = random.Random(count), 0, 0
     loop = asyncio.get_running_loop()
     for begun in range(0, count, BATCH):
-        inputs = questions(min(BATCH, count - begun), n=2, limit=limit)
+        inputs = questions(min(BATCH, count - begun), n=n, limit=limit)
         tasks = [loop.create_task(runs.run(each, number=begun + place)) for place, each in enumerate(inputs)]
         for task in tasks:
             loop.call_later(drawn.uniform(0.0, longest_s), task.cancel)
@@ -89,7 +89,7 @@ async def test_ten_thousand_on_a_stub() -> None:
         async with ttsc.compile(PROGRAM, "drafts").open(engine=engine) as runs:
             await asyncio.sleep(0)
             at_rest = len(asyncio.all_tasks())
-            gone, ended = await cancelled(runs, STUBBED, longest_s=0.3, limit=16)
+            gone, ended = await cancelled(runs, STUBBED, longest_s=0.3, n=1, limit=16)
 
             async def tasks_ended() -> bool:
                 return len(asyncio.all_tasks()) <= at_rest
@@ -119,7 +119,7 @@ async def test_some_on_a_real_server(engine_url: str) -> None:
     async with ttsc.compile(PROGRAM, "drafts").open(engine=engine) as runs:
         await asyncio.sleep(0)
         at_rest = len(asyncio.all_tasks())
-        gone, _ = await cancelled(runs, REAL, longest_s=2.0, limit=400)
+        gone, _ = await cancelled(runs, REAL, longest_s=2.0, n=2, limit=400)
         assert gone >= REAL / 4
 
         async def tasks_ended() -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from typing import Any
 
 import pytest
 from asked import questions, results, used
-from proxy import Fault, FaultProxy
+from proxy import Fault, FaultProxy, requests_in, seed_of
 
 COUNT = 5
 LIMIT = 24
@@ -17,8 +16,7 @@ FAILS = (Fault("status", 500), Fault("cut"), Fault("malformed"), Fault("reset_be
 
 def seeds_of(proxy: FaultProxy, events: list[Any]) -> dict[tuple[int, int], int]:
     """The seed of each candidate, by input and index."""
-    asked = [json.loads(body) for body in proxy.bodies]
-    sent = {body["rid"]: body["sampling_params"]["sampling_seed"] for body in asked}
+    sent = {request["rid"]: seed_of(request) for request in proxy.asked}
     begun = [event for event in events if type(event).__name__ == "RequestStarted"]
     return {(event.input, event.index): sent[event.request_id] for event in begun}
 
@@ -36,14 +34,15 @@ async def test_the_others_stand(fault: Fault, proxy: FaultProxy) -> None:
     failing = seeds_of(proxy, events)[1, 2]
 
     def fails(_number: int, body: bytes) -> Fault | None:
-        return fault if json.loads(body)["sampling_params"]["sampling_seed"] == failing else None
+        return fault if failing in map(seed_of, requests_in(body)) else None
 
     proxy.faults = fails
-    proxy.bodies.clear()
+    proxy.asked.clear()
     found = await results(inputs, proxy.url)
     assert [each.error for each in found] == [None] * 3
     assert [each.value for each in found] == [whole[0], whole[1][:2] + whole[1][3:], whole[2]]
-    assert proxy.injected == {fault.kind: 4}
-    assert used(found).requests == len(proxy.bodies) == 3 * COUNT + 3
+    times = Counter(map(seed_of, proxy.asked))
+    assert times[failing] == 4
+    assert times.total() == used(found).requests == 3 * COUNT + used(found).retries
     voted = await results(inputs, proxy.url, "voted")
     assert [each.value for each in voted] == [vote(each.value) for each in found]
