@@ -106,11 +106,26 @@ class Stub(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         if path != b"/generate":
             self._transport.write(_KNOWN.get(path, _reply(b"{}")))
+        elif b'"stream_interval"' in body:
+            rids = json.loads(body)["rid"]
+            self._transport.write(_STREAM)
+            for delay_s, index in ((DELAY_S / 10, 0), (DELAY_S, len(ANSWER) - 1)):
+                loop.call_later(delay_s, self._several, [rids] if isinstance(rids, str) else rids, index)
         elif b'"stream":true' in body or b'"stream": true' in body:
             self._transport.write(_STREAM)
             loop.call_later(DELAY_S / 10, self._next, 0)
         else:
             loop.call_later(DELAY_S, self._transport.write, _WHOLE)
+
+    def _several(self, rids: list[str], index: int) -> None:
+        """Events of a list of requests: the first token of each, or the end of each."""
+        for rid in rids:
+            ids = ANSWER[: index + 1]
+            meta = _meta(len(ids), index + 1 == len(ANSWER)) | {"id": rid}
+            data = b"data: " + json.dumps({"text": "", "output_ids": ids, "meta_info": meta}).encode() + b"\n\n"
+            self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+        if index:
+            self._transport.write(_END)
 
     def _next(self, index: int) -> None:
         self._transport.write(_EVENTS[index])

@@ -32,7 +32,7 @@ LESSON = "be brief"
 VALUES = {"question": "why?", "n": 3, "words": ("x",)}
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(programs(), st.sampled_from([0, 2]), st.integers(0, 1000), st.booleans())
 def test_a_file_gives_what_the_executor_gives(program: Program, level: Level, seed: int, unlimited: bool) -> None:
     from dataclasses import replace

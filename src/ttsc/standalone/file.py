@@ -82,7 +82,7 @@ class _File:
     def _head(self) -> str:
         program = self._program
         settings = " ".join(f"--set {each.name}=…" for each in program.parameters if each.required and not each.known)
-        doc = program.doc.replace("\\", "\\\\").replace('"""', "'''").strip()
+        doc = _documentation(program.doc).strip()
         about = f"{doc.splitlines()[0]}\n\n" if doc else ""
         lines = [
             f'"""{about}Made by `ttsc build` at -O{self._plan.level} from {self._source}, program `{program.name}`',
@@ -90,9 +90,7 @@ class _File:
             "",
             "It runs without ttsc, and gives the same value under the same seed on the same engine:",
             "",
-            f"    python {self._program.name}.py --url http://127.0.0.1:30000 {settings} --seed 0 [--json]".replace(
-                "  ", " " * 2
-            ),
+            f"    python {self._program.name}.py --url http://127.0.0.1:30000 {settings} --seed 0 [--json]",
             "",
             "or from Python: `await run(…, url=…, seed=0)`.",
             '"""',
@@ -142,7 +140,7 @@ class _File:
             writer.define(value, name)
             parameters.append(f"{name}: Any")
         head = wrapped(f"async def {self._name}({', '.join(parameters)}) -> Any:", 0)
-        doc = program.doc.replace("\\", "\\\\").replace('"""', "'''")
+        doc = _documentation(program.doc)
         if doc:
             body = "\n    ".join(line.rstrip() for line in doc.splitlines()).replace("\n    \n", "\n\n")
             end = '\n    """' if "\n" in doc else '"""'
@@ -355,3 +353,10 @@ def _has_conversation(type_: Type) -> bool:
         case RecordType(fields=fields):
             return any(_has_conversation(kind) for _, kind in fields)
     return type_ == CONTEXT
+
+
+def _documentation(text: str) -> str:
+    """A program's text about itself as the inside of a Python docstring."""
+    safe = text.replace("\\", "\\\\").replace('"""', "'''")
+    safe = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in safe)
+    return f'{safe[:-1]}\\"' if safe.endswith('"') else safe
