@@ -357,6 +357,6 @@ def _has_conversation(type_: Type) -> bool:
 
 def _documentation(text: str) -> str:
     """A program's text about itself as the inside of a Python docstring."""
-    safe = text.replace("\\", "\\\\").replace('"""', "'''")
+    safe = text.rstrip().replace("\\", "\\\\").replace('"""', "'''")
     safe = "".join(each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in safe)
     return f'{safe[:-1]}\\"' if safe.endswith('"') else safe
