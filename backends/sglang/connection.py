@@ -217,6 +217,8 @@ class Connection:
 
     async def _served_model(self) -> str | None:
         """The model of whoever answers now, "" if it does not say; None when nobody answers."""
+        if self.workers is not None:
+            return await self._served_behind(self.workers)
         for attempt in range(2):
             reply = await self._reply("/model_info", _PROBE_S)
             if reply is not None and reply.status in (404, 405):  # a router
@@ -227,6 +229,15 @@ class Connection:
                 return ""
             await asyncio.sleep(0.2 * attempt)
         return None
+
+    async def _served_behind(self, workers: Workers) -> str | None:
+        """The same of a router, which asks one worker for its model, also one that is dead; another may be well."""
+        if await self._reply("/health", _PROBE_S) is None:
+            return None
+        with contextlib.suppress(EngineError):
+            models = [str(answer.get("model_path") or "") for answer in await workers.known("/model_info")]
+            return next((model for model in models if model != self.model), self.model) if models else None
+        return ""
 
     async def _healthy(self, timeout_s: float) -> bool:
         """Whether the server says that it is well. SGLang's /health has its model compute, or looks that it does."""

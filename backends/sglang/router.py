@@ -10,7 +10,7 @@ worker, retries, and keeps dead ones out. It hands on every field that ttsc send
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from typing import Any
 
 from ttsc.backends.protocol import EngineError
@@ -78,8 +78,12 @@ class Workers:
 
     async def described(self, path: str) -> list[dict[str, Any]]:
         """What each worker that can be reached answers to a question, as a JSON object."""
-        replies = await self._each("GET", path, None)
-        return [json_object(reply.body) for reply in replies if reply is not None and reply.status == 200]
+        return _objects(await self._each("GET", path, None))
+
+    async def known(self, path: str) -> list[dict[str, Any]]:
+        """The same of the workers that were listed last, without asking the router which there are now."""
+        clients = list(self._clients.values())
+        return _objects(await asyncio.gather(*(self._one(client, "GET", path, None) for client in clients)))
 
     def busy(self) -> Iterator[HttpConnection]:
         """Connections to workers whose answer has not ended."""
@@ -110,3 +114,7 @@ class Workers:
                 return await client.request(method, path, body)
         except (HttpError, TimeoutError):
             return None
+
+
+def _objects(replies: Iterable[Reply | None]) -> list[dict[str, Any]]:
+    return [json_object(reply.body) for reply in replies if reply is not None and reply.status == 200]

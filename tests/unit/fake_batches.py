@@ -103,12 +103,16 @@ class StubRouter(HttpStub):
     def __init__(self, workers: list[StubServer]) -> None:
         super().__init__()
         self.workers = workers
+        self.broken_info = False
+        """It asks a dead worker what the model is."""
         self.paths: list[str] = []
         self._turn = 0
 
     async def route(self, method: str, path: str, body: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         self.paths.append(path)
-        if path == "/get_model_info":
+        if path == "/get_model_info" and self.broken_info:
+            await self.json(writer, 500, {"error": {"message": "failed to send request"}})
+        elif path == "/get_model_info":
             await self.json(writer, 200, self.workers[0]._model_info())
         elif path == "/get_server_info":
             await self.json(writer, 200, {"router_manager": True, "workers_count": len(self.workers)})

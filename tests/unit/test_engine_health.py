@@ -222,6 +222,20 @@ async def test_rewards_go_to_the_workers_in_turn_and_one_by_one() -> None:
     assert [worker.batches for worker in workers] == [[], []]
 
 
+async def test_a_router_is_there_as_long_as_one_of_its_workers_is() -> None:
+    """Asked for its model, a router may ask the worker that is dead, and answers 500."""
+    with BatchingServer() as left, StubRouter([left]) as router:
+        with BatchingServer() as killed:
+            router.workers.append(killed)
+            engine = await attach(router)
+        router.broken_info = True
+        await engine.probe()
+        left.behaviour.model_path = "other/model"
+        with pytest.raises(RequestRefused, match="now serves other/model"):
+            await engine.probe()
+        await engine.close()
+
+
 async def test_what_a_router_would_lose_is_refused() -> None:
     with BatchingServer() as worker, StubRouter([worker]) as router:
         engine = await attach(router)
