@@ -18,12 +18,15 @@ _START_S = 60.0
 
 
 class Router:
-    """sglang-router before `workers`, in turn; it ends when the context is left."""
+    """sglang-router before `workers`, in turn; it ends when the context is left. `retries`: whether it sends again
+    itself what a worker failed at.
+    """
 
-    def __init__(self, workers: Sequence[str], log: Path) -> None:
+    def __init__(self, workers: Sequence[str], log: Path, *, retries: bool = True) -> None:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._workers = workers
         self._log = log
+        self._more = () if retries else ("--disable-retries",)
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -31,7 +34,7 @@ class Router:
         assert python is not None, "the router is not installed"
         command = [python, "-m", "sglang_router.launch_router", "--host", "127.0.0.1"]
         command += ["--port", self.url.rpartition(":")[2], "--prometheus-port", str(free_port())]
-        command += ["--policy", "round_robin", "--worker-urls", *self._workers]
+        command += ["--policy", "round_robin", *self._more, "--worker-urls", *self._workers]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         try:

@@ -123,8 +123,9 @@ async def test_a_cancelled_run_leaves_nothing_on_the_workers(router: Router) -> 
     await engine.close()
 
 
-async def test_a_worker_that_is_killed(router: Router, workers: tuple[Server, Server]) -> None:
-    """The router sends to the other what it gave to the dead one, or says that it failed; the values are the same."""
+@pytest.mark.usefixtures("router")
+async def test_a_worker_that_is_killed(workers: tuple[Server, Server], tmp_path: Path) -> None:
+    """What it was doing fails, as does what the router gives it before it learns of its death; the other does it all."""
     inputs = questions(48, n=4, limit=100)
     expected = values(await results(inputs, workers[0].url))
     found: dict[int, Any] = {}
@@ -134,17 +135,18 @@ async def test_a_worker_that_is_killed(router: Router, workers: tuple[Server, Se
         await asyncio.to_thread(workers[1].kill)
         return len(found)
 
-    run = ttsc.compile(PROGRAM, "drafts").amap(
-        inputs, engine=router.url, seed=SEED, ordered=False, concurrency=6, engine_wait=120
-    )
-    async with aclosing(run) as ended:  # type: ignore[type-var]
-        async for result in ended:
-            found[result.input] = result
-            if len(found) == 3:
-                killing = asyncio.create_task(kill())
+    with Router([server.url for server in workers], tmp_path / "router.log", retries=False) as router:
+        run = ttsc.compile(PROGRAM, "drafts").amap(
+            inputs, engine=router.url, seed=SEED, ordered=False, concurrency=6, engine_wait=10
+        )
+        async with aclosing(run) as ended:  # type: ignore[type-var]
+            async for result in ended:
+                found[result.input] = result
+                if len(found) == 3:
+                    killing = asyncio.create_task(kill())
     assert killing is not None and await killing < len(inputs) / 2, "most of the run was without it"
     whole = [found[number] for number in range(len(inputs))]
     assert json.loads(values(whole)) == json.loads(expected)
     usage = used(whole)
     tell(f"a worker of two was killed: {usage.failed} requests failed, {usage.retries} were sent again")
-    assert usage.failed == usage.retries == usage.requests - 4 * len(inputs)
+    assert usage.failed == usage.retries == usage.requests - 4 * len(inputs) >= 1
