@@ -9,6 +9,7 @@ import asyncio
 import json
 from collections.abc import Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -125,7 +126,7 @@ async def test_a_cancelled_run_leaves_nothing_on_the_workers(router: Router) -> 
 
 @pytest.mark.usefixtures("router")
 async def test_a_worker_that_is_killed(workers: tuple[Server, Server], tmp_path: Path) -> None:
-    """What it was doing fails, as does what the router gives it before it learns of its death; the other does it all."""
+    """What it was doing fails, and what the router gives it before it learns of its death; the other does it all."""
     inputs = questions(48, n=4, limit=100)
     expected = values(await results(inputs, workers[0].url))
     found: dict[int, Any] = {}
