@@ -216,6 +216,8 @@ class EngineInfo:
     """Tokens that its KV memory holds, prefix cache included."""
     priorities: bool = False
     """Whether it serves requests of greater priority first."""
+    parameters: int | None = None
+    """Parameters that every token goes through, embeddings left out; None if unknown."""
     details: dict[str, str] = field(default_factory=dict)
 
 

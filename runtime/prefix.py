@@ -24,9 +24,19 @@ MAX_TOKENS = 1 << 20
 """Tokens kept per engine (about 10 MB)."""
 
 
+_CPU_ROUND_TRIP = 4 * 10**8
+"""Parameters times tokens that a CPU computes while a first token comes back, shared among some siblings."""
+_CPU_LEAST, _CPU_MOST = 4, 64
+
+
 def default_threshold(info: EngineInfo) -> int:
-    """Fewest shared tokens worth a round trip: prefill on a CPU is slow, so almost any."""
-    return 4 if info.device.startswith("cpu") else 32 + info.page_tokens
+    """Fewest shared tokens worth a round trip.
+
+    Prefill on a CPU is slow, so almost any, unless the model is so small that a token costs next to nothing.
+    """
+    if not info.device.startswith("cpu"):
+        return 32 + info.page_tokens
+    return min(_CPU_MOST, max(_CPU_LEAST, _CPU_ROUND_TRIP // info.parameters)) if info.parameters else _CPU_LEAST
 
 
 class Leader:

@@ -33,3 +33,21 @@ def folder_architectures(model_path: str) -> tuple[str, ...]:
         return tuple(str(name) for name in config["architectures"])
     except (OSError, ValueError, KeyError, TypeError):
         return ()
+
+
+def dense_parameters(model_path: str) -> int | None:
+    """Parameters that a token goes through in a model like Llama whose folder is on this machine: those of attention,
+    feed-forward and the head that gives logits. None for what can't be read here, or has experts.
+    """
+    try:
+        config = json.loads((Path(model_path) / "config.json").read_text(encoding="utf-8"))
+        hidden, layers, wide = (int(config[name]) for name in ("hidden_size", "num_hidden_layers", "intermediate_size"))
+        heads, vocabulary = int(config["num_attention_heads"]), int(config["vocab_size"])
+        keys = int(config.get("num_key_value_heads") or heads)
+        size = int(config.get("head_dim") or hidden // heads)
+    except (OSError, KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    if any("expert" in name for name in config):
+        return None
+    attention = 2 * hidden * size * (heads + keys)
+    return layers * (attention + 3 * hidden * wide) + hidden * vocabulary

@@ -8,6 +8,7 @@ from typing import Any
 
 from ttsc.backends.protocol import EngineInfo, EngineUnavailable, RequestRefused
 from ttsc.backends.sglang.abilities import abilities, schema_facts
+from ttsc.backends.sglang.architecture import dense_parameters
 from ttsc.backends.sglang.connection import Connection
 from ttsc.backends.sglang.loads import ranks_of
 
@@ -75,6 +76,7 @@ async def engine_info(connection: Connection) -> ServerFacts:
         max_running=running,
         kv_tokens=kv_tokens,
         priorities=priorities,
+        parameters=dense_parameters(path),
         details=details,
     )
     connection.model = path
