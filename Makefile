@@ -36,7 +36,7 @@ imports: $(CORE) ## the import contract: rooms know only what lies below them
 	$(BIN)/lint-imports --no-cache
 
 unit: $(CORE) ## tests that need no engine
-	$(BIN)/pytest --ignore tests/engine --durations=5
+	$(BIN)/pytest --ignore tests/engine --ignore tests/faults --durations=5
 
 golden: $(CORE) ## write the golden files anew (then read the diff)
 	$(BIN)/pytest tests/unit --update-golden

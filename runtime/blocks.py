@@ -160,14 +160,22 @@ async def guarded(work: Awaitable[None]) -> None:
         await work
     except RunFailed:
         raise
-    except EngineError as error:
-        raise engine_failure(error) from error
-    except EvaluationFailed as error:
-        raise failed(OPERATION_FAILED, error.message) from error
-    except (TemplateFailed, TemplateInvalid) as error:
-        raise failed(TEMPLATE_FAILED, f"a prompt could not be rendered: {error.message}") from error
     except Exception as error:
-        raise Broken(error) from error
+        raise as_failure(error) from error
+
+
+def as_failure(error: Exception) -> RunFailed:
+    """What went wrong in a program, or was a bug."""
+    match error:
+        case RunFailed():
+            return error
+        case EngineError():
+            return engine_failure(error)
+        case EvaluationFailed():
+            return failed(OPERATION_FAILED, error.message)
+        case TemplateFailed() | TemplateInvalid():
+            return failed(TEMPLATE_FAILED, f"a prompt could not be rendered: {error.message}")
+    return Broken(error)
 
 
 def start_block(

@@ -26,7 +26,7 @@ MAX_TOKENS = 1 << 20
 
 _CPU_ROUND_TRIP = 4 * 10**8
 """Parameters times tokens that a CPU computes while a first token comes back, shared among some siblings."""
-_CPU_LEAST, _CPU_MOST = 4, 64
+_CPU_LEAST, _CPU_MOST = 4, 32
 
 
 def default_threshold(info: EngineInfo) -> int:

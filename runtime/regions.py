@@ -10,18 +10,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
 from ttsc.runtime.ahead import Ahead
-from ttsc.runtime.blocks import Execute, Job, guarded, start_block
+from ttsc.runtime.blocks import Execute, Job, as_failure, guarded, start_block
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
+from ttsc.runtime.inline import inlined
 from ttsc.runtime.leases import Cell, Promise, Use, resolved
 from ttsc.runtime.run import MAX_ROUNDS, Path
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, completed, gathered, slots_of
 
+_DEEPEST = 16
+"""Maps of maps that are computed within each other; what is deeper waits for the next turn of the event loop."""
+
 
 class Mapping:
-    """One Map node while it runs: a task per element, each as soon as its element is there."""
+    """One Map node while it runs, each element as soon as it is there: at once if the body only computes, else in a
+    task of its own.
+    """
 
     def __init__(self, job: Job, node: Map, over: object, execute: Execute) -> None:
         self._job = job
@@ -32,26 +39,81 @@ class Mapping:
         self._slots: list[Promise] = slots_of(over, lazily=True)
         length = len(self._slots)
         self._gone = bytearray(length)
+        self._left = length
+        self._all = Promise()
         demand = over.demand if isinstance(over, Stream) else None
         self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over), demand)
         self._unwatch = over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
         if isinstance(over, Stream) and node.mode == "filter":
             self.stream.progress[:] = over.progress
-        self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
+        self._inline = inlined(job, node.body)
+        self._tasks: list[asyncio.Task[None]] = []
+        if self._inline is None:
+            self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
 
     async def finish(self) -> None:
         try:
-            if self._tasks:
+            if self._inline is not None:
+                for index, slot in enumerate(self._slots):
+                    slot.on_done(partial(self._arrived, index))
+                if self._left:
+                    await self._all.wait()
+            elif self._tasks:
                 await asyncio.wait(self._tasks)
         finally:
+            self._gone[:] = b"\x01" * len(self._gone)
             self._over.release()
             if self._unwatch is not None:
                 self._unwatch()
 
     def _abandon(self, index: int) -> None:
+        if self._inline is not None:
+            self._set(index, LEFT_OUT)
+            return
         self.stream.set(index, LEFT_OUT)
         self._tasks[index].cancel()
         self._over.release_element(index)
+
+    def _arrived(self, index: int, slot: Promise) -> None:
+        """An element is there, and all that its body needs."""
+        run = self._job.run
+        if run.inlined >= _DEEPEST:
+            asyncio.get_running_loop().call_soon(self._arrived, index, slot)
+            return
+        if self._gone[index]:
+            return
+        run.inlined += 1
+        try:
+            self._set(index, self._computed(slot.value))
+        finally:
+            run.inlined -= 1
+
+    def _computed(self, element: object) -> object:
+        if isinstance(element, Absent):
+            return element
+        assert self._inline is not None
+        try:
+            return self._outcome(element, self._inline.value(element))
+        except Exception as error:
+            failure = as_failure(error)
+            self._job.run.stop_if_fatal(failure)
+            return Absent(failure.failure)
+
+    def _set(self, index: int, outcome: object) -> None:
+        """The outcome of an element that is computed at once; the first counts."""
+        if self._gone[index]:
+            return
+        self._gone[index] = 1
+        self._left -= 1
+        self.stream.set(index, outcome)
+        self._over.release_element(index)
+        if not self._left:
+            self._all.resolve(None)
+
+    def _outcome(self, element: object, value: object) -> object:
+        if self._node.mode == "filter":
+            return element if value is True else LEFT_OUT
+        return value
 
     async def _element(self, index: int) -> None:
         try:
@@ -75,9 +137,7 @@ class Mapping:
         finally:
             for use in yields:
                 use.release()
-        if self._node.mode == "filter":
-            value = element if value is True else LEFT_OUT
-        self.stream.set(index, value)
+        self.stream.set(index, self._outcome(element, value))
 
 
 async def execute_map(job: Job, node: Map, execute: Execute) -> None:

@@ -78,6 +78,8 @@ class Run:
         self._landed: asyncio.Future[None] | None = None
         """Resolves when no flight is left."""
         self._max_requests = max_requests
+        self.inlined = 0
+        """Bodies of maps that are being computed within each other now."""
         self._started = 0
 
     # --- what goes on ---
