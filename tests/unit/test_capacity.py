@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from ttsc.backends.protocol import EngineInfo, Load
 from ttsc.runtime.capacity import FALLBACK, MOST_STRETCH, Capacity
 from ttsc.runtime.pace import PRIOR_CPU, PRIOR_GPU, Pace
