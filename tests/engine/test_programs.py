@@ -59,8 +59,8 @@ SETTINGS: dict[str, dict[str, object]] = {
 """Smaller than the defaults: a small model on a CPU."""
 STORES = {"iterative_retrieval": {"documents": "documents"}}
 SHARING = 1.05
-"""Prefill tokens the server may compute, over the distinct prompt tokens of the run's prefix tree. The last token of every
-prompt is computed in any case, so that a request more may cost a token more.
+"""Prefill tokens the server may compute, over the distinct prompt tokens of the run's prefix tree. The last token of
+every prompt is computed in any case, so that a request more may cost a token more.
 """
 STEPS = 2
 """Decode steps a loser may go on after its abort was sent, by the server's count."""
