@@ -19,6 +19,10 @@ APPLICATION = 0x74747363
 SCHEMA = 1
 GATHER_S = 0.02
 """How long a write may wait for others to be committed with it, unless somebody waits for it."""
+MOST_BEHIND = 16
+"""Statements handed over and not yet taken up at which the event loop commits them itself. While it is busy the
+writer's thread gets its turn only every few milliseconds, and what is not committed is lost when the process is killed.
+"""
 
 _TABLES = """
 CREATE TABLE header (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -65,6 +69,8 @@ class JournalFile:
             self._database.close()
             raise
         self._lock = threading.Lock()
+        self._file = threading.Lock()
+        """Held while a batch is taken and committed, so that batches are committed in order."""
         self._handed: list[Statement] = []
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._something = threading.Event()
@@ -112,7 +118,11 @@ class JournalFile:
             return
         with self._lock:
             self._handed += statements
-        self._something.set()
+            behind = len(self._handed)
+        if behind >= MOST_BEHIND:
+            self._save()
+        else:
+            self._something.set()
 
     async def flush(self) -> None:
         """Until everything handed over is in the file. Raises `JournalRefused` if it can't be written."""
@@ -146,17 +156,23 @@ class JournalFile:
             self._urgent.clear()
             closing = self._closing
             with self._lock:
-                handed, self._handed = self._handed, []
                 waiting, self._waiting = self._waiting, []
+            self._save()
+            for loop, done in waiting:
+                _tell(loop, done)
+            if closing:
+                return
+
+    def _save(self) -> None:
+        """Commit what was handed over, together."""
+        with self._file:
+            with self._lock:
+                handed, self._handed = self._handed, []
             if handed and self.error is None:
                 try:
                     self._commit(handed)
                 except sqlite3.Error as error:
                     self.error = self._unusable(error)
-            for loop, done in waiting:
-                _tell(loop, done)
-            if closing:
-                return
 
     def _commit(self, statements: Sequence[Statement]) -> None:
         self._database.execute("BEGIN")

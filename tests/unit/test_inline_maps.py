@@ -69,4 +69,6 @@ async def test_a_run_that_is_cancelled_leaves_nothing() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     await session.close()
+    await engine.close()
+    await asyncio.sleep(0)
     assert asyncio.all_tasks() <= before and not engine.running
