@@ -53,13 +53,14 @@ _WHOLE = _reply(json.dumps({"text": "", "output_ids": ANSWER, "meta_info": _meta
 _STREAM = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 
-def _event(index: int) -> bytes:
-    value = {"text": "", "output_ids": [ANSWER[index]], "meta_info": _meta(index + 1, index + 1 == len(ANSWER))}
+def _event(index: int, ids: list[int], rid: str = "stub") -> bytes:
+    meta = _meta(index + 1, index + 1 == len(ANSWER)) | {"id": rid}
+    value = {"text": "", "output_ids": ids, "meta_info": meta}
     data = b"data: " + json.dumps(value).encode() + b"\n\n"
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-_EVENTS = [_event(index) for index in range(len(ANSWER))]
+_EVENTS = [_event(index, [ANSWER[index]]) for index in range(len(ANSWER))]
 _END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
 _MODEL = {"model_path": "stub", "tokenizer_path": "stub", "is_generation": True, "architectures": ["LlamaForCausalLM"]}
 _SERVER = {
@@ -120,10 +121,7 @@ class Stub(asyncio.Protocol):
     def _several(self, rids: list[str], index: int) -> None:
         """Events of a list of requests: the first token of each, or the end of each."""
         for rid in rids:
-            ids = ANSWER[: index + 1]
-            meta = _meta(len(ids), index + 1 == len(ANSWER)) | {"id": rid}
-            data = b"data: " + json.dumps({"text": "", "output_ids": ids, "meta_info": meta}).encode() + b"\n\n"
-            self._transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+            self._transport.write(_event(index, ANSWER[: index + 1], rid))
         if index:
             self._transport.write(_END)
 
