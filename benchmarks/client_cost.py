@@ -385,9 +385,7 @@ def compare(options: argparse.Namespace, url: str) -> int:
             arm = arms[(place + repeat) % len(arms)]
             requests = options.requests // 5 if arm == "stream" else options.requests
             costs[arm].append(float(child("--one", arm, url, "--requests", str(requests))) * 1000)
-    print(
-        f"{IN_FLIGHT} in flight, prompts of {len(PROMPT)} tokens, answers of {len(ANSWER)}; ms of processor per request"
-    )
+    print(f"{IN_FLIGHT} in flight, prompts of {len(PROMPT)} tokens, answers of {len(ANSWER)}; processor ms per request")
     for arm, found in costs.items():
         events = f"   {statistics.median(found) / len(ANSWER) * 1000:.0f} µs per event" if arm == "stream" else ""
         print(f"{arm:<8} {statistics.median(found):7.3f}  ({min(found):.3f} … {max(found):.3f}){events}")
