@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 from pathlib import Path
 
@@ -51,7 +52,8 @@ class Server:
         assert self._process is not None, "it is not running"
         family = psutil.Process(self._process.guard_pid).children(recursive=True)
         for member in family:
-            member.send_signal(signal.SIGKILL)
+            with contextlib.suppress(psutil.NoSuchProcess):  # a child may end because its parent just did
+                member.send_signal(signal.SIGKILL)
         psutil.wait_procs(family, timeout=30)
         self.stop()
 
