@@ -2,8 +2,8 @@
 
 An engine decodes token ids, and by its abilities scores given ones, rates or embeds a sequence, takes pictures, keeps
 to a schema. Prompts, candidates and strategies are the compiler's business; the only text that crosses this line is
-what a tokenizer of the model's own makes of it. Implementations: `backends/sglang` (a real server) and
-`backends/scripted` (a stub for unit tests and `test` blocks).
+what a tokenizer of the model's own makes of it. Implementations: `backends/sglang` (a real server),
+`backends/simulator` (virtual time, no model) and `backends/scripted` (a stub for unit tests and `test` blocks).
 """
 
 from __future__ import annotations
@@ -66,6 +66,22 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where in a program a request comes from: what an engine that only simulates needs to say something fitting.
+
+    `node`, `op`, `role`: of the plan's request. `index`: of the candidate. `site`: where in the program, equal from run
+    to run. `input`: the number of the input.
+    """
+
+    node: str
+    op: str
+    role: str
+    index: int
+    site: str
+    input: int
+
+
+@dataclass(frozen=True, slots=True)
 class GenerateRequest:
     """One decode of one sequence.
 
@@ -89,6 +105,8 @@ class GenerateRequest:
     """Greater is served first by an engine with `EngineInfo.priorities`; others ignore it."""
     first_token: bool = False
     """Report progress when the first token is there; without `stream` no more need be reported."""
+    origin: Origin | None = None
+    """Given to engines with `EngineInfo.simulated` only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +120,7 @@ class ScoreRequest:
     input_ids: tuple[int, ...]
     start: int
     priority: int = 0
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +149,7 @@ class RewardRequest:
     request_id: str
     input_ids: tuple[int, ...]
     priority: int = 0
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +168,7 @@ class EmbedRequest:
     request_id: str
     input_ids: tuple[int, ...]
     priority: int = 0
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +239,8 @@ class EngineInfo:
     """Whether it serves requests of greater priority first."""
     parameters: int | None = None
     """Parameters that every token goes through, embeddings left out; None if unknown."""
+    simulated: bool = False
+    """Whether no model is behind it: its requests say where they come from (`Origin`)."""
     details: dict[str, str] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ttsc.backends.protocol import EngineError, Progress, RequestFailed, RequestRefused
+from ttsc.backends.protocol import EngineError, Origin, Progress, RequestFailed, RequestRefused
 from ttsc.runtime.admission import Rank
 from ttsc.runtime.events import RequestEnded, RequestStarted, TokensArrived
 from ttsc.runtime.failures import RunFailed
@@ -215,7 +215,14 @@ class Attempt:
         leads = self._leader is not None
         try:
             answer = await perform(
-                self._lane.engine, self.request_id, ticket.ids, ticket.work, self._progress, leads, self._priority
+                self._lane.engine,
+                self.request_id,
+                ticket.ids,
+                ticket.work,
+                self._progress,
+                leads,
+                self._priority,
+                self._origin if self._lane.engine.info.simulated else None,
             )
         except EngineError as error:
             refused = isinstance(error, RequestRefused)
@@ -293,6 +300,11 @@ class Attempt:
             return 0
         speculative, _, critical, _ = self.rank
         return 0 if speculative else min(MOST_PRIORITY, 1 + (-critical).bit_length() // 2)
+
+    @property
+    def _origin(self) -> Origin:
+        ticket = self._ticket
+        return Origin(ticket.node, ticket.op, ticket.role, ticket.index, str(ticket.site), ticket.input_index)
 
     # --- what is told of it ---
 

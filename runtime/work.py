@@ -16,6 +16,7 @@ from ttsc.backends.protocol import (
     EngineInfo,
     GenerateRequest,
     Image,
+    Origin,
     Progress,
     Rewarded,
     RewardRequest,
@@ -130,23 +131,24 @@ async def perform(
     on_progress: Callable[[Progress], None],
     leads: bool,
     priority: int = 0,
+    origin: Origin | None = None,
 ) -> Answer:
     """Ask the engine. `leads`: others wait for the first token, so it has to be seen. `priority`: for engines that
-    serve the greater ones first.
+    serve the greater ones first. `origin`: for engines that simulate.
     """
     match work:
         case Decoding():
             sampling, seen = work.sampling, work.stream or leads
             request = GenerateRequest(
-                request_id, ids, sampling, work.stream, work.logprobs, work.images, priority, first_token=leads
+                request_id, ids, sampling, work.stream, work.logprobs, work.images, priority, leads, origin
             )
             return await engine.generate(request, on_progress if seen else None)
         case Scoring(start):
-            return await engine.score(ScoreRequest(request_id, ids, start, priority))
+            return await engine.score(ScoreRequest(request_id, ids, start, priority, origin))
         case Rewarding():
-            return await engine.reward(RewardRequest(request_id, ids, priority))
+            return await engine.reward(RewardRequest(request_id, ids, priority, origin))
         case Embedding():
-            return await engine.embed(EmbedRequest(request_id, ids, priority))
+            return await engine.embed(EmbedRequest(request_id, ids, priority, origin))
         case _:
             assert_never(work)
 

@@ -1,0 +1,1 @@
+"""A simulated engine: virtual time, no model, outcomes drawn from a workload."""

@@ -1,0 +1,116 @@
+"""What models do on a kind of input: how long they write, how often they are right, how well verifiers tell.
+
+A `Workload` is declared in a TOML file (`workload_file.py`) or measured by `ttsc calibrate`. It says nothing about
+programs or engines. Kinds of requests are looked up by the node's id, then by "OP:ROLE", by the operation (`sample`,
+`branch`, `refine`, `judge`), by the role, then `default`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from ttsc.compiler.cost.distributions import Lengths
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """One input, as far as it is known. `accuracy`: probability that one sample is right (of `Writing.temperature`'s
+    setting). `answers`: the probability of each answer, by its text; empty if unknown: then wrong answers are drawn by
+    `Workload.collision`. `gold`: the right one, None if unknown. `weight`: how much it counts in means.
+    """
+
+    accuracy: float
+    answers: tuple[tuple[str, float], ...] = ()
+    gold: str | None = None
+    prompt_tokens: int | None = None
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What generations of one kind are like.
+
+    tokens: until the end of sequence or the stop string, before any max_tokens cuts it. steps: how many steps (up to a
+    delimiter) a solution has that is written step by step. answer: how an answer ends the text, as Python's
+    `str.format` with `{answer}`. temperature: that the figures hold for (None: any). skill: accuracy relative to
+    `Question.accuracy`, on the logit scale: 0 is the same, for another model or temperature.
+    """
+
+    tokens: Lengths
+    steps: Lengths | None = None
+    answer: str = "\\boxed{{{answer}}}"
+    temperature: float | None = None
+    skill: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How a yes/no verifier errs: probability that it accepts a right and a wrong candidate.
+
+    `by_accuracy`: (lower edge of `Question.accuracy`, true-positive rate, false-positive rate) for bins of difficulty,
+    ascending; empty: the two rates for all. `no_verdict`: probability that it says neither.
+    """
+
+    true_positive: float = 0.8
+    false_positive: float = 0.2
+    by_accuracy: tuple[tuple[float, float, float], ...] = ()
+    no_verdict: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rewards:
+    """Raw outputs of a reward model (or grades of a judge): normal, with these means and standard deviations for right
+    and wrong candidates; `question_sd` is common to all candidates of an input. For unfinished candidates "right" means
+    that no step so far is wrong.
+    """
+
+    right_mean: float = 1.0
+    right_sd: float = 1.0
+    wrong_mean: float = -1.0
+    wrong_sd: float = 1.0
+    question_sd: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Revisions:
+    """What becomes of a candidate that is revised (refined, or continued after a forced text).
+
+    fixes: probability that a wrong one becomes right; breaks: that a right one becomes wrong.
+    """
+
+    fixes: float = 0.1
+    breaks: float = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """`questions`: each stands for inputs like it; input i of a run is question i modulo their number.
+
+    collision: probability that two wrong answers to one input agree. samples: how many samples stand behind a measured
+    one; 0 for a declared one. hash: of the file it was read from.
+    """
+
+    name: str
+    questions: tuple[Question, ...]
+    writing: Mapping[str, Writing]
+    verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
+    rewards: Mapping[str, Rewards] = field(default_factory=dict)
+    revisions: Mapping[str, Revisions] = field(default_factory=dict)
+    collision: float = 0.3
+    samples: int = 0
+    hash: str = ""
+
+    def question(self, input_index: int) -> Question:
+        return self.questions[input_index % len(self.questions)]
+
+
+def of_kind(table: Mapping[str, T], node: str, op: str, role: str) -> T | None:
+    """The entry of a table that fits best; None if there is none, not even `default`."""
+    for name in (node, f"{op}:{role}", op, role, "default"):
+        if name in table:
+            return table[name]
+    return None
