@@ -131,6 +131,10 @@ def _self_consistency(said: texts.Texts, sizes: Sizes, _: str) -> Workload:
     )
 
 
+def _first_finish(said: texts.Texts, sizes: Sizes, name: str) -> Workload:
+    return replace(_self_consistency(said, sizes, name), name="first_finish")
+
+
 def _best_of_n(said: texts.Texts, sizes: Sizes, _: str) -> Workload:
     judge = {
         **_generation(0.0, sizes.judge_tokens),
@@ -279,6 +283,7 @@ def _tips(said: texts.Texts, sizes: Sizes, _: str) -> Workload:
 
 _MAKERS: dict[str, Callable[[texts.Texts, Sizes, str], Workload]] = {
     "self_consistency": _self_consistency,
+    "first_finish": _first_finish,
     "best_of_n": _best_of_n,
     "verify_refine": _verify_refine,
     "particle_filter": _particle_filter,
@@ -288,5 +293,5 @@ _MAKERS: dict[str, Callable[[texts.Texts, Sizes, str], Workload]] = {
     "tip_suggestion": _tips,
 }
 NAMES = tuple(_MAKERS)
-DECIDABLE = frozenset({"self_consistency", "best_of_n", "tree_of_thought_deep"})
+DECIDABLE = frozenset({"self_consistency", "first_finish", "best_of_n", "tree_of_thought_deep"})
 """Those whose result can be settled before every candidate has ended."""

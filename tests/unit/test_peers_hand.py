@@ -24,6 +24,7 @@ from ttsc.backends.scripted import ScriptedEngine, ScriptedTokenizer
 ROOT = Path(__file__).parents[2]
 NAMES = (
     "self_consistency",
+    "first_finish",
     "best_of_n",
     "verify_refine",
     "particle_filter",
@@ -162,7 +163,7 @@ async def test_the_same_requests_and_answers(peers: ModuleType, name: str, kind:
     assert hand_answers == answers
 
 
-@pytest.mark.parametrize("name", ["self_consistency", "best_of_n", "tree_of_thought_deep"])
+@pytest.mark.parametrize("name", ["self_consistency", "first_finish", "best_of_n", "tree_of_thought_deep"])
 async def test_deciding_early_changes_no_answer(peers: ModuleType, name: str) -> None:
     longer = {"samples": 12, "solution_tokens": 48, "tree_tokens": 48}
     waited, _, _ = await by_hand(peers, name, "testbed", early=False, **longer)

@@ -24,6 +24,7 @@ PROGRAMS = {
     each.__name__: each
     for each in (
         hand_programs.self_consistency,
+        hand_programs.first_finish,
         hand_programs.best_of_n,
         hand_programs.verify_refine,
         hand_programs.particle_filter,

@@ -79,6 +79,21 @@ def _majority(settings: dict[str, Any]) -> Any:
     return decide
 
 
+async def first_finish(case: Case) -> str | None:
+    """n samples, the shortest. `early`: as soon as one has ended, the others are stopped."""
+    settings = case.settings
+    requests = [case.request(case.ids, settings, "sample", (), i) for i in range(settings["n"])]
+
+    def shortest(replies: dict[int, Reply]) -> Reply | None:
+        return min((replies[i] for i in sorted(replies)), key=lambda reply: len(reply.ids), default=None)
+
+    if case.early:
+        found = await fan_out_until(case.client, requests, case.warmth, shortest)
+    else:
+        found = shortest(dict(enumerate(await fan_out(case.client, requests, case.warmth))))
+    return None if found is None else last(re.compile(settings["answer"]), found.text)
+
+
 async def best_of_n(case: Case) -> str | None:
     """n samples, each graded when it is complete; the greatest grade, at a tie the first."""
     settings, client = case.settings, case.client

@@ -1,16 +1,16 @@
 """ttsc's arm: the program of a workload through the public interface, with default options.
 
 `--wait` leaves out what decides early and what holds candidates back (`decide_early`, `size_waves`), so that every
-candidate is decoded to its end: what a client does that waits for all.
+candidate is decoded to its end: what a client does that waits for all. On uvloop, as the hand-written arm.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from serve_arm import Outcome, arguments, serve
 
 import ttsc
@@ -72,4 +72,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    uvloop.run(main())
