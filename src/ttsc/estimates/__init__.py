@@ -1,0 +1,1 @@
+"""What a program costs before it runs: expected by simulation of its plan, at most by its static bounds."""
