@@ -50,16 +50,20 @@ class StepModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Overheads:
-    """What a request costs beside forward passes, in seconds.
+    """What a request costs beside forward passes, in seconds, in the order in which a request meets them.
 
-    request_s: serial work of client and server for each request (tokenizing, HTTP, scheduling): while one is dealt
-    with the next waits. token_s: the same for each decoded token that is handed out. round_trip_s: from sending a
-    request until the scheduler has it, and from its last token until the client has it, both together, beside work.
+    post_s: serial work for a message to the server; requests that are asked for at one instant go as one. request_s:
+    serial work for each request on its way in (the client's and the server's: prompts, tokenizing, HTTP): while one is
+    dealt with the next waits. token_s: serial work for each token that is reported as it is decoded. answer_s: serial
+    work for each request's end, until the program has it. round_trip_s: what waits for nobody: half of it before the
+    scheduler has a request, half of it after its last token.
     """
 
     request_s: float = 0.0
     token_s: float = 0.0
     round_trip_s: float = 0.0
+    post_s: float = 0.0
+    answer_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
