@@ -112,6 +112,14 @@ def specialize(compiled: Compiled, values: Mapping[str, ir.Constant], after: Aft
     return replace(compiled, built=built, plan=plan)
 
 
+def without_pass(compiled: Compiled, name: str) -> Compiled:
+    """The same program, planned with this pass left out, too."""
+    disabled = (*compiled.disabled, name)
+    known = {each.name: each.default for each in compiled.built.parameters if each.known}
+    plan = _plan(compiled.built, known, compiled.plan.level, disabled, compiled.enabled, None, {})
+    return replace(compiled, plan=plan, disabled=disabled)
+
+
 def _plan(
     built: ir.Program,
     known: Mapping[str, ir.Constant],

@@ -76,6 +76,11 @@ class CompiledProgram:
         return dict(self._compiled.roles)
 
     @property
+    def compiled(self) -> Compiled:
+        """It at every stage of the compiler."""
+        return self._compiled
+
+    @property
     def plan(self) -> Plan:
         """What is executed."""
         return self._compiled.plan

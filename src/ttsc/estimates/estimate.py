@@ -8,13 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ttsc.estimates.figures import Estimate
+from ttsc.estimates.assembling import Means, lost_tokens, node_estimates, paths_of, typical_path
+from ttsc.estimates.collector import InputRecord, busy_s, summed
+from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Saving, Work
+from ttsc.estimates.places import given_text
+from ttsc.estimates.prefix_sharing import prefix_estimates
+from ttsc.estimates.simulating import Ran, simulate
+from ttsc.estimates.worst import at_most_by_node, bounds_of, greatest
 
 if TYPE_CHECKING:
     from ttsc.compiler.cost.steps import Machine
     from ttsc.compiler.cost.workload import Workload
     from ttsc.externs import Externs
     from ttsc.program import CompiledProgram
+    from ttsc.stores import Store
 
 INPUTS = 64
 """Inputs that are simulated unless told otherwise."""
@@ -31,13 +38,159 @@ def estimate(
     concurrency: int = 1,
     replicas: int = 1,
     externs: Externs | None = None,
+    stores: Mapping[str, Store] | None = None,
     savings: bool = False,
+    bounds: bool = True,
 ) -> Estimate:
     """Simulate `inputs` inputs and say what they take. Blocks; not inside a running event loop.
 
     values: checked inputs; input i of the simulation is values[i % len(values)] and asks question i of the workload.
     machines: by model role. Externs that are not given are stood in for. concurrency: inputs in flight at once; 1 tells
     what one costs alone, with the prefixes of those before it in the cache. savings: also simulate the plan without
-    each pass. Equal arguments give equal estimates.
+    each pass. bounds: also say the worst case (milliseconds; a planner that asks often leaves it out). Equal arguments
+    give equal estimates.
     """
-    raise NotImplementedError
+    from ttsc.estimates.engines import engines_of, judge_of, stand_ins_for
+    from ttsc.estimates.savings import savings_of
+
+    count = INPUTS if inputs is None else inputs
+    functions = stand_ins_for(program, externs)
+
+    def make() -> Mapping[str, Any]:
+        return engines_of(program, machines, workload, seed=seed, replicas=replicas)
+
+    def run(other: CompiledProgram) -> Ran:
+        return simulate(
+            other, values, make, inputs=count, seed=seed, concurrency=concurrency, externs=functions, stores=stores
+        )
+
+    ran = run(program)
+    weights = tuple(workload.question(record.number).weight for record in ran.inputs)
+    saved: tuple[Saving, ...] = ()
+    if savings:
+        saved = savings_of(program, Means(weights), ran, run)
+    accuracy = judge_of(workload, ran)
+    return assembled(
+        program,
+        values,
+        ran,
+        machines,
+        workload,
+        weights,
+        concurrency=concurrency,
+        seed=seed,
+        saved=saved,
+        right=accuracy,
+        bounds=bounds,
+    )
+
+
+def assembled(
+    program: CompiledProgram,
+    values: Sequence[Mapping[str, Any]],
+    ran: Ran,
+    machines: Mapping[str, Machine],
+    workload: Workload,
+    weights: tuple[float, ...],
+    *,
+    concurrency: int,
+    seed: int,
+    saved: tuple[Saving, ...] = (),
+    right: Sequence[float | None] = (),
+    bounds: bool = True,
+) -> Estimate:
+    """The figures of runs that are done. right: 1 for each input with a right answer, 0 for a wrong one, None where
+    nobody knows.
+    """
+    from ttsc.estimates.machine_work import role_work
+
+    records, means, plan = ran.inputs, Means(weights), program.plan
+    work_of = role_work(machines)
+    paths = paths_of(records)
+    worst = at_most_by_node(plan.program, values) if bounds else {}
+    nodes = node_estimates(plan, records, means, work_of, worst, paths)
+    counts = {node.id: node.counts for node in nodes}
+    per_input = [record.counts() for record in records]
+    static = bounds_of(plan.program)
+    judged = [(value, weight) for value, weight in zip(right, weights, strict=False) if value is not None]
+    accuracy, error = _share(judged)
+    results = [record.result for record in records]
+    failures = [result.error for result in results if result is not None and result.error is not None]
+    roles = tuple(
+        _role(role, machines[role], nodes, records, means, ran) for role in program.models if role in machines
+    )
+    return Estimate(
+        program=program.name,
+        file=program.compiled.source.path,
+        level=plan.level,
+        passes=plan.passes,
+        workload=workload.name,
+        workload_hash=workload.hash,
+        inputs=len(records),
+        concurrency=concurrency,
+        seed=seed,
+        total=means.counts(per_input),
+        requests=means.spread([each.requests for each in per_input]),
+        tokens=means.spread([each.prompt_tokens + each.decoded_tokens for each in per_input]),
+        latency=means.spread([record.seconds for record in records]),
+        wall_s=ran.wall_s,
+        work=_all(roles),
+        nodes=nodes,
+        roles=roles,
+        critical=typical_path(records, paths),
+        prefixes=prefix_estimates(plan, counts),
+        at_most=greatest(static, values),
+        at_most_text=static.text(),
+        savings=saved,
+        accuracy=accuracy,
+        accuracy_error=error,
+        abstained=means.of([float(each is not None and each.abstained) for each in results]),
+        cut=means.of([float(each is not None and each.cut) for each in results]),
+        failed=means.of([float(each is None or each.error is not None) for each in results]),
+        failure=failures[0].message if failures else "",
+        lost_tokens=means.of([lost_tokens(record.done) for record in records]),
+        distinct_tokens=means.of([float(each.usage.distinct_tokens) if each is not None else 0.0 for each in results]),
+        given=tuple((name, given_text(value)) for name, value in values[0].items()),
+        answers=tuple(each.value if each is not None else None for each in results),
+    )
+
+
+def _role(
+    role: str,
+    machine: Machine,
+    nodes: Sequence[NodeEstimate],
+    records: Sequence[InputRecord],
+    means: Means,
+    ran: Ran,
+) -> RoleEstimate:
+    from ttsc.estimates.engines import kv_peak
+    from ttsc.estimates.machine_work import total_work
+
+    mine = [node for node in nodes if node.role == role]
+    return RoleEstimate(
+        role,
+        machine.name,
+        machine.model,
+        machine.source,
+        machine.limits.kv_tokens,
+        summed(node.counts for node in mine),
+        total_work([node.work for node in mine]),
+        kv_peak(ran.engines.get(role)),
+        means.of([busy_s(each for each in record.done if each.role == role) for record in records]),
+    )
+
+
+def _all(roles: Sequence[RoleEstimate]) -> Work:
+    from ttsc.estimates.machine_work import total_work
+
+    return total_work([role.work for role in roles])
+
+
+def _share(judged: Sequence[tuple[float, float]]) -> tuple[float | None, float]:
+    """The weighted mean and its standard error; None of nothing."""
+    from ttsc.estimates.figures import spread
+
+    if not judged:
+        return None, 0.0
+    found = spread([value for value, _ in judged], [weight for _, weight in judged])
+    return found.mean, found.error

@@ -1,0 +1,46 @@
+"""What each pass saves: the same inputs and seeds with a plan that is made without it.
+
+Passes build on each other, so the savings of one are those of leaving out it alone, and they don't add up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from ttsc.compiler.ir.printer import print_program
+from ttsc.driver import without_pass
+from ttsc.estimates.assembling import Means
+from ttsc.estimates.figures import Saving
+from ttsc.estimates.simulating import Ran
+
+if TYPE_CHECKING:
+    from ttsc.program import CompiledProgram
+
+
+def savings_of(
+    program: CompiledProgram, means: Means, ran: Ran, run: Callable[[CompiledProgram], Ran]
+) -> tuple[Saving, ...]:
+    """One for each pass of the plan, in the order in which they run."""
+    whole = print_program(program.ir)
+    found = []
+    for name in program.plan.passes:
+        other = type(program)(without_pass(program.compiled, name))
+        if print_program(other.ir) == whole:
+            found.append(Saving(name, same=True))
+            continue
+        without = run(other)
+        before, after = [record.counts() for record in without.inputs], [record.counts() for record in ran.inputs]
+        more, less = means.counts(before), means.counts(after)
+        found.append(
+            Saving(
+                name,
+                same=False,
+                requests=more.requests - less.requests,
+                computed_tokens=more.computed_tokens - less.computed_tokens,
+                decoded_tokens=more.decoded_tokens - less.decoded_tokens,
+                seconds=means.of([record.seconds for record in without.inputs])
+                - means.of([record.seconds for record in ran.inputs]),
+            )
+        )
+    return tuple(found)
