@@ -1,0 +1,197 @@
+"""From what was measured to a profile's numbers: non-negative least squares of relative errors.
+
+Times of a step: fixed + something by its rows (piecewise linear, never falling) + something for each token of context.
+Times of a prefill batch: by its new tokens (the same), for each prompt, for each (token, context token) pair. What is
+measured several times counts as its median: a busy machine only ever makes things slower, and now and then by a lot.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ttsc.compiler.cost.profile import Curve, FittedSteps, Residual, pairs_of
+from ttsc.compiler.cost.steps import Chunk, Overheads
+from ttsc.profiling.nonnegative import nonnegative_least_squares
+
+Observed = TypeVar("Observed", "DecodeSpan", "PrefillBatch", "Arrival", "Departure")
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeSpan:
+    """`steps` decode steps of `rows` sequences that hold `context` tokens together before the first of them."""
+
+    rows: int
+    context: int
+    steps: int
+    seconds: float
+
+    @property
+    def reads(self) -> float:
+        """Tokens read by attention, summed over the steps."""
+        return self.steps * self.context + self.rows * self.steps * (self.steps + 1) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillBatch:
+    """One prefill batch, from when the scheduler formed it until its last prompt's first token was there."""
+
+    chunks: tuple[Chunk, ...]
+    seconds: float
+
+    @property
+    def tokens(self) -> int:
+        return sum(chunk.new for chunk in self.chunks)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """From asking for `requests` in `messages` POSTs at once until the scheduler began with the last of them."""
+
+    messages: int
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """From the last token of `requests` that end in one step until the program had all their answers."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Streamed:
+    """The same burst of `tokens` tokens in all, reported one by one and not."""
+
+    tokens: int
+    plain_s: float
+    stream_s: float
+
+
+def fit_steps(
+    decode: Sequence[DecodeSpan], prefill: Sequence[PrefillBatch]
+) -> tuple[FittedSteps, tuple[Residual, ...]]:
+    """Step times from what was measured, and by how much they miss it."""
+    spans = _medians(decode, lambda each: (each.rows, each.context, each.steps))
+    batches = _medians(prefill, lambda each: tuple(sorted((chunk.new, chunk.past) for chunk in each.chunks)))
+    rows, context = _fit_decode(spans)
+    tokens, sequence, pair = _fit_prefill(batches)
+    steps = FittedSteps(rows, context, tokens, sequence, pair)
+    decode_errors = [
+        _error(each.steps * steps.decode_rows.at(each.rows) + steps.decode_context.at(each.rows) * each.reads, each)
+        for each in spans
+    ]
+    prefill_errors = [_error(steps.prefill(each.chunks), each) for each in batches]
+    return steps, (*_residual("decode", decode_errors), *_residual("prefill", prefill_errors))
+
+
+def fit_overheads(
+    arrivals: Sequence[Arrival], departures: Sequence[Departure], streamed: Sequence[Streamed]
+) -> tuple[Overheads, tuple[Residual, ...]]:
+    """What requests cost beside steps, and by how much that misses what was measured."""
+    coming = _medians(arrivals, lambda each: (each.messages, each.requests))
+    going = _medians(departures, lambda each: (each.requests,))
+    fixed_in, post, request = _solve([(1.0, each.messages, each.requests) for each in coming], coming)
+    fixed_out, answer = _solve([(1.0, each.requests) for each in going], going)
+    tokens = [max(0.0, each.stream_s - each.plain_s) / each.tokens for each in streamed if each.tokens]
+    overheads = Overheads(
+        request_s=request,
+        token_s=statistics.median(tokens) if tokens else 0.0,
+        round_trip_s=fixed_in + fixed_out,
+        post_s=post,
+        answer_s=answer,
+    )
+    in_errors = [_error(fixed_in + post * each.messages + request * each.requests, each) for each in coming]
+    out_errors = [_error(fixed_out + answer * each.requests, each) for each in going]
+    return overheads, (*_residual("requests in", in_errors), *_residual("answers out", out_errors))
+
+
+def _fit_decode(spans: Sequence[DecodeSpan]) -> tuple[Curve, Curve]:
+    """Seconds by rows, and for each token of context at the fewest and the most rows."""
+    if not spans:
+        return Curve(((1, 0.0),)), Curve(((1, 0.0),))
+    knots = sorted({each.rows for each in spans})
+    first, last = knots[0], knots[-1]
+    lines = []
+    for each in spans:
+        share = (each.rows - first) / (last - first) if last > first else 0.0
+        ramps = [each.steps * ramp for ramp in _ramps(each.rows, knots)]
+        lines.append((*ramps, (1 - share) * each.reads, share * each.reads))
+    *heights, near, far = _solve(lines, spans)
+    ends = ((first, near), (last, far)) if last > first else ((first, near),)
+    return _curve(knots, heights), Curve(ends)
+
+
+def _fit_prefill(batches: Sequence[PrefillBatch]) -> tuple[Curve, float, float]:
+    """Seconds by new tokens, for each prompt, for each pair."""
+    if not batches:
+        return Curve(((0, 0.0),)), 0.0, 0.0
+    knots = _spread(sorted({each.tokens for each in batches}))
+    lines = [
+        (*_ramps(each.tokens, knots), len(each.chunks), sum(pairs_of(chunk) for chunk in each.chunks))
+        for each in batches
+    ]
+    *heights, sequence, pair = _solve(lines, batches)
+    return _curve(knots, heights), sequence, pair
+
+
+def _spread(values: Sequence[int]) -> list[int]:
+    """Those of ascending values that lie apart by a half of the smaller one: knots with enough around each."""
+    kept = [values[0]]
+    for value in values[1:]:
+        if value >= 1.5 * kept[-1]:
+            kept.append(value)
+    if kept[-1] != values[-1]:
+        kept[-1] = values[-1]
+    return kept
+
+
+def _ramps(x: float, knots: Sequence[float]) -> list[float]:
+    """1 for the height at the first knot, then how much of each piece lies below x; the last piece goes on."""
+    pieces = [
+        min(max(x - low, 0.0), high - low) if high != knots[-1] else max(x - low, 0.0)
+        for low, high in zip(knots, knots[1:], strict=False)
+    ]
+    return [1.0, *pieces]
+
+
+def _curve(knots: Sequence[int], heights: Sequence[float]) -> Curve:
+    """The curve with this height at the first knot, and these slopes from each knot to the next."""
+    points, height = [(float(knots[0]), heights[0])], heights[0]
+    for low, high, slope in zip(knots, knots[1:], heights[1:], strict=False):
+        height += slope * (high - low)
+        points.append((float(high), height))
+    return Curve(tuple(points))
+
+
+def _solve(lines: Sequence[Sequence[float]], observed: Sequence[Observed]) -> list[float]:
+    """Unknowns that are not negative and minimise the squares of relative errors; 0 for all without observations."""
+    if not lines:
+        raise ValueError("nothing was measured")
+    import numpy as np
+
+    seconds = np.array([each.seconds for each in observed])
+    weighted = np.array(lines, dtype=float) / seconds[:, None]
+    return [float(each) for each in nonnegative_least_squares(weighted, np.ones(len(seconds)))]
+
+
+def _medians(observed: Sequence[Observed], key: Callable[[Observed], tuple[object, ...]]) -> list[Observed]:
+    """One of each kind: the one in the middle of its repeats."""
+    groups: dict[tuple[object, ...], list[Observed]] = {}
+    for each in observed:
+        if each.seconds > 0:
+            groups.setdefault(key(each), []).append(each)
+    return [sorted(group, key=lambda each: each.seconds)[(len(group) - 1) // 2] for group in groups.values()]
+
+
+def _error(predicted_s: float, observed: Observed) -> float:
+    return abs(predicted_s - observed.seconds) / observed.seconds
+
+
+def _residual(part: str, errors: Iterable[float]) -> tuple[Residual, ...]:
+    found = list(errors)
+    return (Residual(part, len(found), statistics.median(found), max(found)),) if found else ()
