@@ -1,9 +1,10 @@
 """Generate: candidates from contexts and candidates.
 
-Element i * count + j is the j-th continuation of source i. Each element is a task that waits for its source only, so
-a step of one beam does not wait for the other beams. An element that nobody needs any more is aborted on the engine;
-one of a request that the plan says must not be aborted runs to its end. An option that is a list is a grid: the j-th
-continuation of each source takes its element j, from the start again where it is shorter.
+Element i * count + j is the j-th continuation of source i. Each element waits for its source only, so a step of one
+beam does not wait for the other beams; it goes on in the moment its source or its answer arrives, and costs no task. An
+element that nobody needs any more is aborted on the engine; one of a request that the plan says must not be aborted
+runs to its end. An option that is a list is a grid: the j-th continuation of each source takes its element j, from the
+start again where it is shorter.
 
 In waves, an element begins when it is demanded ("gated"), or at once, but after what is needed for sure until it is
 demanded ("ranked").
@@ -14,13 +15,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from ttsc.backends.protocol import Completion, ContextTooLong, Sampling
 from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.plan.nodes import Request
-from ttsc.runtime.blocks import Job, guarded
-from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, engine_failure, failed
+from ttsc.runtime.blocks import Job, as_failure
+from ttsc.runtime.failures import INVALID_ARGUMENT, engine_failure, failed
 from ttsc.runtime.flights import Ticket
+from ttsc.runtime.leases import Promise
 from ttsc.runtime.records import Flying, Site
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, slots_of
 from ttsc.runtime.values import (
@@ -54,6 +57,8 @@ class Generation:
         self._count = count
         self._slots = slots_of(source if isinstance(source, Stream | list | tuple) else (source,))
         self._left = [count] * len(self._slots)
+        self._samplings: dict[int, Sampling] = {}
+        """Per element of a grid: the sampling without its seed."""
         self._prompts: dict[int, tuple[Ids, Ids]] = {}
         """Per source: the whole prompt, and its part that the candidate generated."""
         length = len(self._slots) * count
@@ -62,23 +67,27 @@ class Generation:
         self._promoted = 0
         self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(source), self._demanded)
         self._flights: dict[int, Flying] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._started = bytearray(length)
+        """Which elements have begun: one that a plan says must not be aborted goes on from there."""
         self._begun = 0
         """How many elements, from the first on, have begun, or were needed by nobody when it was their turn."""
         self._begin(0 if waves == "gated" else length)
 
     async def finish(self) -> None:
-        """Until every element has its outcome and no task is left. One that never begins is abandoned some time."""
-        for index in range(self.stream.length):
-            await self.stream.slot(index).wait()
-        if self._tasks:
-            await asyncio.wait(self._tasks.values())
+        """Until every element has its outcome. One that never begins is abandoned some time."""
+        await self.stream.ended()
+        self._flights.clear()
 
     def _begin(self, upto: int) -> None:
-        for index in range(self._begun, upto):
-            if not self.stream.slot(index).done:
-                self._tasks[index] = self._run.spawn(self._element(index), f"{self._node.result.id}[{index}]")
-        self._begun = max(self._begun, upto)
+        begun, self._begun = self._begun, max(self._begun, upto)
+        pending = [index for index in range(begun, upto) if not self.stream.slot(index).done]
+        if pending:
+            self._started[begun:upto] = b"\x01" * (upto - begun)
+            asyncio.get_running_loop().call_soon(self._start, pending)
+
+    def _start(self, indices: list[int]) -> None:
+        for index in indices:
+            self._slots[index // self._count].on_done(partial(self._sourced, index))
 
     def _demanded(self, upto: int) -> None:
         self._begin(upto)
@@ -89,16 +98,18 @@ class Generation:
         self._promoted = upto
 
     def _abandon(self, index: int) -> None:
-        task = self._tasks.get(index)
-        if task is not None and self._request is not None and not self._request.abortable:
+        if self._started[index] and self._request is not None and not self._request.abortable:
             return
-        self.stream.set(index, LEFT_OUT)
+        self._set(index, LEFT_OUT)
         flight = self._flights.get(index)
         if flight is not None:
             flight.abandon()
-        if task is not None:
-            task.cancel()
-        self._release_source(index)
+
+    def _set(self, index: int, outcome: object) -> None:
+        """The outcome of an element; the first counts."""
+        if not self.stream.slot(index).done:
+            self.stream.set(index, outcome)
+            self._release_source(index)
 
     def _release_source(self, index: int) -> None:
         source = index // self._count
@@ -106,29 +117,58 @@ class Generation:
         if self._left[source] == 0:
             self._job.use(self._node.source).release_element(source)
 
-    async def _element(self, index: int) -> None:
-        try:
-            await guarded(self._produce(index))
-        except RunFailed as error:
-            self._run.stop_if_fatal(error)
-            self.stream.set(index, Absent(error.failure))
-        self._release_source(index)
+    def _over(self, index: int) -> bool:
+        """Whether nothing is to be done for an element any more."""
+        return self._run.cancelled or self.stream.slot(index).done
 
-    async def _produce(self, index: int) -> None:
-        source = await self._slots[index // self._count].wait()
-        if isinstance(source, Absent):
-            self.stream.set(index, source)
+    def _fail(self, index: int, error: Exception) -> None:
+        failure = as_failure(error)
+        self._run.stop_if_fatal(failure)
+        self._set(index, Absent(failure.failure))
+
+    def _sourced(self, index: int, source: Promise) -> None:
+        """What the element continues is there."""
+        if self._over(index):
             return
-        candidate = as_candidate(source)
+        try:
+            self._ask(index, source)
+        except Exception as error:
+            self._fail(index, error)
+
+    def _ask(self, index: int, source: Promise) -> None:
+        if source.error is not None:
+            raise source.error
+        if isinstance(source.value, Absent):
+            self._set(index, source.value)
+            return
+        candidate = as_candidate(source.value)
         if candidate.finished and self._node.finished != "continue":
             kept = self._node.finished == "freeze" and index % self._count == 0
-            self.stream.set(index, replace(candidate, index=index) if kept else LEFT_OUT)
+            self._set(index, replace(candidate, index=index) if kept else LEFT_OUT)
             return
         prompt, generated = self._prompt(index // self._count, candidate)
         self.stream.advance(index, candidate.tokens)
         sampling = self._sampling(index)
-        completion = await self._decode(index, candidate, prompt, sampling)
-        self.stream.set(index, self._candidate(index, candidate, generated, completion, sampling))
+        self._check_room(prompt, sampling)
+        flight = self._job.fly(self._lane, self._ticket(index, candidate, prompt, sampling))
+        if self._over(index):
+            flight.abandon()
+            return
+        self._flights[index] = flight
+        flight.outcome.on_done(partial(self._answered, index, candidate, generated, sampling))
+
+    def _answered(
+        self, index: int, candidate: CandidateValue, generated: Ids, sampling: Sampling, answer: Promise
+    ) -> None:
+        if self._over(index):
+            return
+        try:
+            if answer.error is not None:
+                raise answer.error
+            assert isinstance(answer.value, Completion)
+            self._set(index, self._candidate(index, candidate, generated, answer.value, sampling))
+        except Exception as error:
+            self._fail(index, error)
 
     def _prompt(self, source: int, candidate: CandidateValue) -> tuple[Ids, Ids]:
         """The prompt, and its part that the candidate generated: the same tuples for all its continuations."""
@@ -139,7 +179,7 @@ class Generation:
             self._prompts[source] = ((*context, *generated) if generated else context, generated)
         return self._prompts[source]
 
-    async def _decode(self, index: int, candidate: CandidateValue, prompt: Ids, sampling: Sampling) -> Completion:
+    def _check_room(self, prompt: Ids, sampling: Sampling) -> None:
         room = self._lane.engine.info.context_tokens
         if len(prompt) + sampling.max_tokens > room:
             raise engine_failure(
@@ -149,14 +189,6 @@ class Generation:
                     "lower max_tokens or shorten the prompt",
                 )
             )
-        flight = self._job.fly(self._lane, self._ticket(index, candidate, prompt, sampling))
-        self._flights[index] = flight
-        try:
-            completion = await flight.outcome.wait()
-        finally:
-            flight.abandon()
-        assert isinstance(completion, Completion)
-        return completion
 
     def _ticket(self, index: int, candidate: CandidateValue, prompt: Ids, sampling: Sampling) -> Ticket:
         node, request = self._node, self._request
@@ -186,7 +218,15 @@ class Generation:
         )
 
     def _sampling(self, index: int) -> Sampling:
-        place = index % self._count
+        """Its sampling. What its options say is worked out once for all continuations with the same options."""
+        grid = any(isinstance(value, list | tuple) for value in self._options.values())
+        place = index % self._count if grid else 0
+        known = self._samplings.get(place)
+        if known is None:
+            known = self._samplings[place] = self._sampling_of(place)
+        return _seeded(known, self._run.request_seed(self._node.result.id, self._job.scope.path, index))
+
+    def _sampling_of(self, place: int) -> Sampling:
         options = {name: each for name, value in self._options.items() if (each := _of_grid(value, place)) is not None}
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
@@ -201,7 +241,6 @@ class Generation:
             top_k=int(_number(options, "top_k", -1)),
             min_p=_number(options, "min_p", 0.0),
             stop=() if until is None else (until,),
-            seed=self._run.request_seed(self._node.result.id, self._job.scope.path, index),
             schema=self._node.schema or None,
             extra=_engine_options(options.get("engine")),
         )
@@ -213,11 +252,12 @@ class Generation:
         if completion.finish == "stop" and self._node.delimiter == "drop":
             delimiter = completion.matched if isinstance(completion.matched, str) else sampling.stop[0]
             new_ids, as_decoded = cut_delimiter(new_ids, delimiter, self._tokenizer)
-        ids = (*before, *new_ids)
+        ids = (*before, *new_ids) if before else new_ids
+        step = self._tokenizer.decode(new_ids)
         return CandidateValue(
             context=source.context,
             ids=ids,
-            text=self._tokenizer.decode(ids),
+            text=self._tokenizer.decode(ids) if before else step,
             tokens=source.tokens + len(completion.output_ids),
             finish=completion.finish,
             model=self._node.model,
@@ -225,7 +265,7 @@ class Generation:
             requests=(*source.requests, completion.request_id),
             tokenizer=self._tokenizer,
             temperature=sampling.temperature,
-            step=self._tokenizer.decode(new_ids),
+            step=step,
             known_logprobs=_logprobs(source, before, completion.logprobs or (), as_decoded, len(ids)),
         )
 
@@ -236,10 +276,28 @@ def _logprobs(
     """Log-probabilities of a candidate's `length` ids: those of the source for `before`, which are its own ids or the
     first of them, then those of `as_decoded` decoded ones. None for ids that no engine decoded.
     """
+    if not decoded and not source.known_logprobs:
+        return ()
     old = aligned_logprobs(source)[: len(before)] if source.ids[: len(before)] == before else ()
     first = (*old, *[None] * (len(before) - len(old)))
     new = decoded[:as_decoded]
     return known((*first, *new, *[None] * (length - len(first) - len(new))))
+
+
+def _seeded(sampling: Sampling, seed: int) -> Sampling:
+    """`dataclasses.replace` takes several times as long, and this is done for every request."""
+    return Sampling(
+        sampling.max_tokens,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.top_k,
+        sampling.min_p,
+        sampling.stop,
+        seed,
+        sampling.ignore_eos,
+        sampling.schema,
+        sampling.extra,
+    )
 
 
 def _of_grid(value: object, place: int) -> object:

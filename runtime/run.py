@@ -63,6 +63,8 @@ class Run:
         self.signatures: dict[str, ExternSignature] = {each.name: each for each in plan.program.externs}
         self.operands = Operands({r.node: tuple(name for _, name in r.dynamic) for r in plan.requests})
         self.stopped = Promise()
+        self.cancelled = False
+        """Whether all has been given up: an answer that still comes is nobody's."""
         self.ledger = Ledger(budget)
         self.expired = Promise()
         self.world = asyncio.Lock()
@@ -201,6 +203,7 @@ class Run:
 
     def cancel(self) -> None:
         """Give up everything: requests are aborted, tasks cancelled."""
+        self.cancelled = True
         for flight in tuple(self._flights):
             flight.abandon()
         for task in tuple(self._tasks):

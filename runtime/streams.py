@@ -116,8 +116,28 @@ class Stream(Leasable):
     async def complete(self) -> Elements:
         """All elements that are present, once every slot has its outcome."""
         self.demand()
-        outcomes = [await slot.wait() for slot in self._slots]
-        return gathered(outcomes, self.cause)
+        await self.ended()
+        for slot in self._slots:
+            if slot.error is not None:
+                raise slot.error
+        return gathered([slot.value for slot in self._slots], self.cause)
+
+    async def ended(self) -> None:
+        """Until every slot has its outcome: one wait, however many there are."""
+        pending = [slot for slot in self._slots if not slot.done]
+        if not pending:
+            return
+        left, last = len(pending), Promise()
+
+        def arrived(_: Promise) -> None:
+            nonlocal left
+            left -= 1
+            if not left:
+                last.resolve(None)
+
+        for slot in pending:
+            slot.on_done(arrived)
+        await last.wait()
 
 
 class Lease:
