@@ -54,9 +54,9 @@ class Overheads:
 
     post_s: serial work for a message to the server; requests that are asked for at one instant go as one. request_s:
     serial work for each request on its way in (the client's and the server's: prompts, tokenizing, HTTP): while one is
-    dealt with the next waits. token_s: serial work for each token that is reported as it is decoded. answer_s: serial
-    work for each request's end, until the program has it. round_trip_s: what waits for nobody: half of it before the
-    scheduler has a request, half of it after its last token.
+    dealt with the next waits. token_s: by how much a decode step is longer for each sequence whose tokens are reported
+    one by one. answer_s: serial work for each request's end, until the program has it. round_trip_s: what waits for
+    nobody: half of it before the scheduler has a request, half of it after its last token.
     """
 
     request_s: float = 0.0
