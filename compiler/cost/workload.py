@@ -19,8 +19,10 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class Question:
     """One input, as far as it is known. `accuracy`: probability that one sample is right (of `Writing.temperature`'s
-    setting). `answers`: the probability of each answer, by its text; empty if unknown: then wrong answers are drawn by
-    `Workload.collision`. `gold`: the right one, None if unknown. `weight`: how much it counts in means.
+    setting). `answers`: the probability of each answer, by its text; empty if unknown. What they leave of the
+    probability of being wrong is drawn by `Workload.collision`. The text "" stands for samples without an answer.
+    `gold`: the right one, None if unknown: then the likeliest of `answers` counts as right. `weight`: how much it
+    counts in means.
     """
 
     accuracy: float
@@ -34,10 +36,10 @@ class Question:
 class Writing:
     """What generations of one kind are like.
 
-    tokens: until the end of sequence or the stop string, before any max_tokens cuts it. steps: how many steps (up to a
-    delimiter) a solution has that is written step by step. answer: how an answer ends the text, as Python's
-    `str.format` with `{answer}`. temperature: that the figures hold for (None: any). skill: accuracy relative to
-    `Question.accuracy`, on the logit scale: 0 is the same, for another model or temperature.
+    tokens: of one request, up to and with the end of sequence or the stop string, before any max_tokens cuts it. steps:
+    how many steps (up to a delimiter) a solution has that is written step by step. answer: how an answer ends the text,
+    as Python's `str.format` with `{answer}`. temperature: that the figures hold for (None: any). skill: accuracy
+    relative to `Question.accuracy`, on the logit scale: 0 is the same, for another model or temperature.
     """
 
     tokens: Lengths
@@ -65,7 +67,7 @@ class Verdicts:
 class Rewards:
     """Raw outputs of a reward model (or grades of a judge): normal, with these means and standard deviations for right
     and wrong candidates; `question_sd` is common to all candidates of an input. For unfinished candidates "right" means
-    that no step so far is wrong.
+    that no step so far is wrong. Values outside of `low` to `high` become the nearer end; `whole`: rounded.
     """
 
     right_mean: float = 1.0
@@ -73,6 +75,21 @@ class Rewards:
     wrong_mean: float = -1.0
     wrong_sd: float = 1.0
     question_sd: float = 0.0
+    low: float | None = None
+    high: float | None = None
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Confidence:
+    """Log-probabilities of tokens (natural logarithm): a candidate's mean is normal, with these means and standard
+    deviations for right and wrong candidates, and its tokens vary around it.
+    """
+
+    right_mean: float = -0.3
+    right_sd: float = 0.1
+    wrong_mean: float = -0.5
+    wrong_sd: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +108,7 @@ class Workload:
     """`questions`: each stands for inputs like it; input i of a run is question i modulo their number.
 
     collision: probability that two wrong answers to one input agree. samples: how many samples stand behind a measured
-    one; 0 for a declared one. hash: of the file it was read from.
+    one; 0 for a declared one. hash: of all that it says (`workload_file.content_hash`).
     """
 
     name: str
@@ -100,6 +117,7 @@ class Workload:
     verdicts: Mapping[str, Verdicts] = field(default_factory=dict)
     rewards: Mapping[str, Rewards] = field(default_factory=dict)
     revisions: Mapping[str, Revisions] = field(default_factory=dict)
+    confidence: Mapping[str, Confidence] = field(default_factory=dict)
     collision: float = 0.3
     samples: int = 0
     hash: str = ""

@@ -31,6 +31,7 @@ BEGINNINGS = {
     "structure": "E04",
     "warnings": "W02",
     "usage": "E05",
+    "costs": "E05",
     "running": "R0",
     "tests": "T0",
 }

@@ -20,6 +20,7 @@ STAGES = {
     "structure": "What a program may do",
     "warnings": "Warnings",
     "usage": "How a program is used",
+    "costs": "Costs, plans and simulation",
     "running": "Running",
     "tests": "Tests",
 }
