@@ -28,8 +28,9 @@ _CPU_CHUNK_TOKENS = 1024
 
 
 def limits(shape: ModelShape, hardware: Hardware) -> Limits:
-    """What SGLang's defaults make of a model on so many devices; on a CPU, those of the engines that ttsc starts. Raises
-    `CostError` if the model doesn't fit.
+    """What SGLang's defaults make of a model on so many devices; on a CPU, those of the engines that ttsc starts.
+
+    Raises `CostError` if the model doesn't fit.
     """
     tokens = kv_tokens(shape, hardware)
     if hardware.kind == "cpu":

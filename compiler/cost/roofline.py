@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ttsc.compiler.cost.hardware import Hardware
-from ttsc.compiler.cost.shape import ModelShape
+from ttsc.compiler.cost.shape import Format, ModelShape
 from ttsc.compiler.cost.steps import Chunk, DecodeStep
 
 SharedReads = Literal["stock", "cascade"]
@@ -105,7 +105,7 @@ class Roofline:
     @property
     def _attention_peak(self) -> float:
         """Attention is computed in the format of the activations, whatever the weights are kept in."""
-        compute = "fp32" if self.shape.compute == "fp32" else "bf16"
+        compute: Format = "fp32" if self.shape.compute == "fp32" else "bf16"
         return self.hardware.peak(compute) * self.hardware.attention_share
 
     @property

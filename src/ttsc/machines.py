@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ttsc.backends.protocol import EngineInfo
 from ttsc.compiler.cost.capacity import limits
@@ -31,6 +31,9 @@ from ttsc.compiler.cost.roofline import Roofline
 from ttsc.compiler.cost.shape import CostError, ModelShape, from_config
 from ttsc.compiler.cost.steps import Limits, Machine, Overheads
 from ttsc.errors import Problem, UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from ttsc.compiler.cost.profile import Profile
 
 DEFAULT_HARDWARE = "h100"
 DEFAULT_MODEL = "Qwen3-8B"
@@ -54,7 +57,8 @@ class Costs:
 def machine_for(hardware: str | None = None, model: str | None = None, profile: Path | None = None) -> Machine:
     """The machine that these names stand for; without a profile Qwen3-8B on an H100 where they say nothing.
 
-    Raises `UsageError`: E0530 for hardware, E0531 for a model, E0532 for a model that doesn't fit on the hardware.
+    Raises `UsageError`: E0530 for hardware, E0531 for a model, E0532 for one that doesn't fit on the hardware,
+    E0533 for a profile.
     """
     return costs_for(hardware, model, profile).machine
 
@@ -204,10 +208,7 @@ def _config(path: Path) -> Mapping[str, Any]:
 
 
 def _profiled(profile: Path, hardware: str | None, model: str | None) -> Costs:
-    from ttsc.compiler.cost.profile import read_profile
-
-    measured = read_profile(profile)
-    machine = measured.machine()
+    machine = _read(profile).to_machine()
     device = hardware_named(hardware) if hardware is not None else None
     shape: ModelShape | None
     try:
@@ -219,6 +220,18 @@ def _profiled(profile: Path, hardware: str | None, model: str | None) -> Costs:
     if machine.dollars_per_s is None and device is not None and device.dollars_per_hour is not None:
         machine = replace(machine, dollars_per_s=device.devices * device.dollars_per_hour / 3600)
     return Costs(machine, shape, device)
+
+
+def _read(path: Path) -> Profile:
+    from ttsc.compiler.cost.profile import ProfileUnreadable, read_profile
+
+    try:
+        return read_profile(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"the profile '{path}' can't be read: {error}"
+    except ProfileUnreadable as error:
+        message = f"the profile '{path}' is none: {error.message}"
+    raise UsageError(Problem("E0533", message, "`ttsc engine profile -o profile.toml` measures and writes one"))
 
 
 @contextmanager
