@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ttsc.compiler.cost.counts import Counts
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.estimates.collector import EXTERN, Done, InputRecord, busy_s, summed
 from ttsc.estimates.critical_path import critical_path
-from ttsc.estimates.figures import AtMost, Leg, NodeEstimate, Spread, Work, spread
+from ttsc.estimates.figures import AtMost, Bar, Leg, NodeEstimate, Sample, Spread, Work, spread
+from ttsc.estimates.machine_work import WorkOf
 from ttsc.estimates.places import placed_nodes
-
-WorkOf = Callable[[str, Counts, float], Work]
-"""(model role, counts, sequences at once) -> what they take on the role's machine."""
-
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -92,11 +89,37 @@ def paths_of(records: Sequence[InputRecord]) -> list[tuple[Leg, ...]]:
     return [critical_path(record) for record in records]
 
 
-def typical_path(records: Sequence[InputRecord], paths: Sequence[tuple[Leg, ...]]) -> tuple[Leg, ...]:
-    """The path of the input of median latency, from its start on; neighbours at the same node become one leg."""
-    if not records:
-        return ()
+def typical(records: Sequence[InputRecord]) -> int:
+    """The index of the input of median latency."""
     order = sorted(range(len(records)), key=lambda i: (records[i].seconds, i))
-    middle = order[(len(order) - 1) // 2]
-    start = records[middle].start_s
-    return tuple(Leg(leg.node, leg.start_s - start, leg.seconds) for leg in paths[middle])
+    return order[(len(order) - 1) // 2]
+
+
+def path_from(start_s: float, path: Sequence[Leg]) -> tuple[Leg, ...]:
+    return tuple(Leg(leg.node, leg.start_s - start_s, leg.seconds) for leg in path)
+
+
+def timeline(record: InputRecord) -> tuple[Bar, ...]:
+    """Its requests and calls in the order in which they began."""
+    return tuple(
+        Bar(
+            each.node,
+            each.start_s - record.start_s,
+            each.end_s - each.start_s,
+            each.finish,
+            int(each.counts.prompt_tokens),
+            int(each.counts.cached_tokens),
+            int(each.counts.decoded_tokens),
+        )
+        for each in sorted(record.done, key=lambda each: (each.start_s, each.end_s, each.request_id))
+    )
+
+
+def samples(records: Sequence[InputRecord], right: Sequence[float | None]) -> tuple[Sample, ...]:
+    found = []
+    for place, record in enumerate(records):
+        counts = record.counts()
+        known = right[place] if place < len(right) else None
+        tokens = int(counts.prompt_tokens + counts.decoded_tokens)
+        found.append(Sample(record.number, record.seconds, int(counts.requests), tokens, known))
+    return tuple(found)

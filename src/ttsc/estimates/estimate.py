@@ -8,7 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ttsc.estimates.assembling import Means, lost_tokens, node_estimates, paths_of, typical_path
+from ttsc.estimates.assembling import (
+    Means,
+    lost_tokens,
+    node_estimates,
+    path_from,
+    paths_of,
+    samples,
+    timeline,
+    typical,
+)
 from ttsc.estimates.collector import InputRecord, busy_s, summed
 from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Saving, Work
 from ttsc.estimates.places import given_text
@@ -20,11 +29,13 @@ if TYPE_CHECKING:
     from ttsc.compiler.cost.steps import Machine
     from ttsc.compiler.cost.workload import Workload
     from ttsc.externs import Externs
+    from ttsc.machines import Costs
     from ttsc.program import CompiledProgram
     from ttsc.stores import Store
 
 INPUTS = 64
 """Inputs that are simulated unless told otherwise."""
+_TEXT_WIDTH = 96
 
 
 def estimate(
@@ -39,13 +50,14 @@ def estimate(
     replicas: int = 1,
     externs: Externs | None = None,
     stores: Mapping[str, Store] | None = None,
+    costs: Mapping[str, Costs] | None = None,
     savings: bool = False,
     bounds: bool = True,
 ) -> Estimate:
     """Simulate `inputs` inputs and say what they take. Blocks; not inside a running event loop.
 
     values: checked inputs; input i of the simulation is values[i % len(values)] and asks question i of the workload.
-    machines: by model role. Externs that are not given are stood in for. concurrency: inputs in flight at once; 1 tells
+    machines: by model role; costs: the same with shape and hardware, where a machine doesn't say them. Externs that are not given are stood in for. concurrency: inputs in flight at once; 1 tells
     what one costs alone, with the prefixes of those before it in the cache. savings: also simulate the plan without
     each pass. bounds: also say the worst case (milliseconds; a planner that asks often leaves it out). Equal arguments
     give equal estimates.
@@ -79,6 +91,7 @@ def estimate(
         weights,
         concurrency=concurrency,
         seed=seed,
+        costs=costs,
         saved=saved,
         right=accuracy,
         bounds=bounds,
@@ -95,6 +108,7 @@ def assembled(
     *,
     concurrency: int,
     seed: int,
+    costs: Mapping[str, Costs] | None = None,
     saved: tuple[Saving, ...] = (),
     right: Sequence[float | None] = (),
     bounds: bool = True,
@@ -105,12 +119,13 @@ def assembled(
     from ttsc.estimates.machine_work import role_work
 
     records, means, plan = ran.inputs, Means(weights), program.plan
-    work_of = role_work(machines)
+    work_of = role_work(machines, costs)
     paths = paths_of(records)
     worst = at_most_by_node(plan.program, values) if bounds else {}
     nodes = node_estimates(plan, records, means, work_of, worst, paths)
     counts = {node.id: node.counts for node in nodes}
     per_input = [record.counts() for record in records]
+    middle = typical(records)
     static = bounds_of(plan.program)
     judged = [(value, weight) for value, weight in zip(right, weights, strict=False) if value is not None]
     accuracy, error = _share(judged)
@@ -137,10 +152,10 @@ def assembled(
         work=_all(roles),
         nodes=nodes,
         roles=roles,
-        critical=typical_path(records, paths),
+        critical=path_from(records[middle].start_s, paths[middle]),
         prefixes=prefix_estimates(plan, counts),
         at_most=greatest(static, values),
-        at_most_text=static.text(),
+        at_most_text=static.text(_TEXT_WIDTH),
         savings=saved,
         accuracy=accuracy,
         accuracy_error=error,
@@ -151,7 +166,8 @@ def assembled(
         lost_tokens=means.of([lost_tokens(record.done) for record in records]),
         distinct_tokens=means.of([float(each.usage.distinct_tokens) if each is not None else 0.0 for each in results]),
         given=tuple((name, given_text(value)) for name, value in values[0].items()),
-        answers=tuple(each.value if each is not None else None for each in results),
+        timeline=timeline(records[middle]),
+        samples=samples(records, right),
     )
 
 

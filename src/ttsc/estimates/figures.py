@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ttsc.compiler.bounds import ConcreteBounds
 from ttsc.compiler.cost.counts import Counts
@@ -171,6 +171,30 @@ class Leg:
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """One request or call of the input that `Estimate.critical` is of; `start_s` from its start. Tokens of it alone."""
+
+    node: str
+    start_s: float
+    seconds: float
+    finish: str
+    prompt_tokens: int
+    cached_tokens: int
+    decoded_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One input that was simulated. `tokens`: of prompts and decoded. `right`: None if nobody knows."""
+
+    input: int
+    seconds: float
+    requests: int
+    tokens: int
+    right: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Saving:
     """What a pass saves: a run without it, less one with it, per input. `same`: it changed nothing in this program."""
 
@@ -214,8 +238,10 @@ class Estimate:
 
     accuracy: share of right answers, None if the workload or the program's result does not say. latency: seconds of an
     input. wall_s: of all inputs with `concurrency` at once. critical: the path of the input of median latency.
-    unavailable: share of inputs that failed; cut: share that a budget cut. given: the values of parameters that were
-    simulated. notes: what the reader must know (defaults taken, stand-ins used), a sentence each.
+    failed: share of inputs that failed (`failure`: how the first did); cut: share that a budget cut. given: the values
+    of parameters of the first input. notes: what the reader must know (defaults taken, stand-ins used), a sentence
+    each. distinct_tokens: of all prompts of an input, each shared prefix once. at_most_text: the worst case in terms of
+    the parameters. samples: what each input took.
     """
 
     program: str
@@ -251,5 +277,5 @@ class Estimate:
     distinct_tokens: float = 0.0
     given: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
-    answers: tuple[object, ...] = field(default=(), repr=False)
-    """The results of the inputs, in order."""
+    timeline: tuple[Bar, ...] = ()
+    samples: tuple[Sample, ...] = ()
