@@ -18,6 +18,7 @@ from ttsc.backends.protocol import EngineError, ModelNotFound, Turn
 from ttsc.backends.protocol import Tokenizer as TokenizerProtocol
 from ttsc.backends.sglang.chat_template import PLAIN, ChatTemplate
 from ttsc.backends.sglang.conversation import Conversation, turn_end
+from ttsc.backends.sglang.segments import Segments
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -60,6 +61,7 @@ class ModelTokenizer:
         tokenizer.no_truncation()
         tokenizer.no_padding()
         self._tokenizer = tokenizer
+        self._segments = Segments(tokenizer)
         self._text = lru_cache(_TEXTS)(self._decoded)
         self._template = ChatTemplate(template or PLAIN, special_tokens)
         self._starts_documents = template is None
@@ -85,8 +87,7 @@ class ModelTokenizer:
 
     def encode(self, text: str) -> list[int]:
         """Ids of plain text. Special tokens are added nowhere, and recognised where the text spells them."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return self._segments.encode(text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens left out. What was just decoded is remembered: an answer's text is asked for
