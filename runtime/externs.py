@@ -25,6 +25,7 @@ from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
 from ttsc.runtime.records import NotRecordable, Site, to_json
 from ttsc.runtime.values import CandidateValue, frozen, plain
+from ttsc.runtime.virtual_time import outside
 
 MAX_MESSAGE = 500
 
@@ -156,7 +157,10 @@ async def _call(function: Callable[..., object], arguments: Sequence[object], ti
     asynchronous = inspect.iscoroutinefunction(inspect.unwrap(function))
     async with _own_timeout(timeout_s):
         value = function(*arguments) if asynchronous else await _in_thread(function, arguments)
-        return await value if inspect.isawaitable(value) else value
+        if not inspect.isawaitable(value):
+            return value
+        with outside(calls=True):
+            return await value
 
 
 class _own_timeout:  # noqa: N801
@@ -199,7 +203,8 @@ async def _in_thread(function: Callable[..., object], arguments: Sequence[object
             return
 
     threading.Thread(target=work, name="ttsc-extern", daemon=True).start()
-    return await answer
+    with outside():
+        return await answer
 
 
 def checked(value: object, name: str, signature: ExternSignature | None) -> object:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ttsc.runtime.virtual_time import outside
+
 APPLICATION = 0x74747363
 """`ttsc`, in the database's header."""
 SCHEMA = 1
@@ -132,7 +134,8 @@ class JournalFile:
             self._waiting.append((loop, done))
         self._urgent.set()
         self._something.set()
-        await done
+        with outside():
+            await done
         self.check()
 
     def check(self) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ttsc.backends.protocol import Engine, EngineInfo
 from ttsc.errors import Problem, UsageError, did_you_mean
+from ttsc.runtime.virtual_time import outside
 
 if TYPE_CHECKING:
     from ttsc.backends.sglang.process import EngineProcess
@@ -266,7 +267,8 @@ async def in_thread(work: Callable[[], T]) -> T:
             loop.call_soon_threadsafe(settle, result, failure)
 
     threading.Thread(target=target, name="ttsc-work", daemon=True).start()
-    return await future
+    with outside():
+        return await future
 
 
 def run_blocking(work: Coroutine[Any, Any, T], what: str, instead: str) -> T:
