@@ -134,10 +134,6 @@ def profile_text(profile: Profile) -> str:
         data["dollars_per_hour"] = profile.dollars_per_hour
     data["limits"] = {each.name: getattr(profile.limits, each.name) for each in fields(Limits)}
     data["overheads"] = {each.name: _short(getattr(profile.overheads, each.name)) for each in fields(Overheads)}
-    data["steps"] = {name: _short(getattr(steps, name)) for name in _RATES}
-    for name in _CURVES:
-        curve: Curve = getattr(steps, name)
-        data["steps"][name] = [[_plain(x), _short(y)] for x, y in curve.points]
     data["residuals"] = [
         {
             "part": each.part,
@@ -147,7 +143,12 @@ def profile_text(profile: Profile) -> str:
         }
         for each in profile.residuals
     ]
-    return _HEAD + tomli_w.dumps(data)
+    # A point a line is what a writer of TOML makes of a curve; a curve a line can be read.
+    lines = ["", "[steps]", *(f"{name} = {_short(getattr(steps, name))!r}" for name in _RATES)]
+    for name in _CURVES:
+        curve: Curve = getattr(steps, name)
+        lines.append(f"{name} = [{', '.join(f'[{_plain(x)}, {_short(y)!r}]' for x, y in curve.points)}]")
+    return _HEAD + tomli_w.dumps(data) + "\n".join(lines) + "\n"
 
 
 _HEAD = """\

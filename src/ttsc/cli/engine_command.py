@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 
@@ -115,6 +116,35 @@ def logs(name: str | None, lines: int) -> None:
     path, text = kept_logs(name, lines)
     say(str(path))
     click.echo(text)
+
+
+@engine.command()
+@click.argument("name", required=False, metavar="[URL|NAME]")
+@click.option("-o", "--output", "path", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE",
+              help="Write the profile here (TOML), for `--profile FILE`.")  # fmt: skip
+@click.option("--quick", is_flag=True, help="Fewer repeats and smaller batches: less exact.")
+@click.option("--tokenizer", "tokenizer_path", type=click.Path(exists=True, file_okay=False), metavar="FOLDER",
+              help="The tokenizer of the engine's model, where that isn't on this machine.")  # fmt: skip
+def profile(name: str | None, path: Path | None, quick: bool, tokenizer_path: str | None) -> None:
+    """Measure how fast an engine is: a URL, or a kept engine by its name or model (the only one without NAME).
+
+    Prefill over length, decode steps over batch and context, what a request costs beside. Takes from half a minute
+    for a small model to some minutes; nothing else should use the engine or its machine meanwhile.
+    """
+    import asyncio
+
+    from ttsc.profiling.profiling import address_of, profile_engine, report, save_profile
+
+    url, folder = address_of(name)
+    with EngineProgress() as progress:
+        work = profile_engine(url, quick=quick, tokenizer_path=tokenizer_path or folder, say=progress.update)
+        found = asyncio.run(work)
+    if path is not None:
+        save_profile(path, found)
+    for line in report(found):
+        click.echo(line)
+    if path is not None:
+        say(f"written to {path}; `ttsc explain FILE --profile {path}` uses it")
 
 
 def _span(seconds: float) -> str:

@@ -7,6 +7,7 @@ measured several times counts as its median: a busy machine only ever makes thin
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,8 @@ from ttsc.compiler.cost.profile import Curve, FittedSteps, Residual, pairs_of
 from ttsc.compiler.cost.steps import Chunk, Overheads
 from ttsc.profiling.nonnegative import nonnegative_least_squares
 
-Observed = TypeVar("Observed", "DecodeSpan", "PrefillBatch", "Arrival", "Departure")
+Observed = TypeVar("Observed", "DecodeSpan", "PrefillBatch", "Settling", "Arrival", "Departure")
+Requests = TypeVar("Requests", "Settling", "Arrival", "Departure")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,17 +49,33 @@ class PrefillBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Arrival:
-    """From asking for `requests` in `messages` POSTs at once until the scheduler began with the last of them."""
+class Settling:
+    """What a burst of `requests` takes between its first tokens and its answers, beside its decode steps."""
+
+    requests: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Apart:
+    """Seconds until a server had sent on the last of as many requests as `messages`: in one message, and in as many."""
 
     messages: int
+    together_s: float
+    apart_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """From a program's asking for `requests` in one message until the scheduler began with them."""
+
     requests: int
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Departure:
-    """From the last token of `requests` that end in one step until the program had all their answers."""
+    """From the last token of `requests` that end in one step until the program had all their answers and ended."""
 
     requests: int
     seconds: float
@@ -73,11 +91,18 @@ class Streamed:
 
 
 def fit_steps(
-    decode: Sequence[DecodeSpan], prefill: Sequence[PrefillBatch]
+    decode: Sequence[DecodeSpan],
+    prefill: Sequence[PrefillBatch],
+    settling: Sequence[Settling] = (),
+    departures: Sequence[Departure] = (),
 ) -> tuple[FittedSteps, tuple[Residual, ...]]:
-    """Step times from what was measured, and by how much they miss it."""
+    """Step times from what was measured, and by how much they miss it.
+
+    What a burst takes beside steps and its way back is the scheduler's, between a prefill batch and the next step:
+    `settling` beyond `departures` is added to the prefill batch.
+    """
     spans = _medians(decode, lambda each: (each.rows, each.context, each.steps))
-    batches = _medians(prefill, lambda each: tuple(sorted((chunk.new, chunk.past) for chunk in each.chunks)))
+    batches = _medians(prefill, _shape)
     rows, context = _fit_decode(spans)
     tokens, sequence, pair = _fit_prefill(batches)
     steps = FittedSteps(rows, context, tokens, sequence, pair)
@@ -86,28 +111,64 @@ def fit_steps(
         for each in spans
     ]
     prefill_errors = [_error(steps.prefill(each.chunks), each) for each in batches]
-    return steps, (*_residual("decode", decode_errors), *_residual("prefill", prefill_errors))
+    residuals = (*_residual("decode", decode_errors), *_residual("prefill", prefill_errors))
+    fixed, each_more = _beyond(settling, departures)
+    raised = Curve(tuple((x, y + fixed) for x, y in tokens.points))
+    return FittedSteps(rows, context, raised, sequence + each_more, pair), residuals
+
+
+def _shape(batch: PrefillBatch) -> tuple[object, ...]:
+    """Equal for batches of nearly the same size: a few tokens may be cached by chance."""
+    return tuple(sorted((_coarse(chunk.new), _coarse(chunk.past)) for chunk in batch.chunks))
+
+
+def _coarse(tokens: int) -> int:
+    """Whole quarters of a power of 2; 0 for what is next to nothing."""
+    return 0 if tokens < 2 else round(4 * math.log2(tokens))
+
+
+def _beyond(settling: Sequence[Settling], departures: Sequence[Departure]) -> tuple[float, float]:
+    """What bursts that decode take more than those that end with their first token, fixed and for each request."""
+    if not settling or not departures:
+        return 0.0, 0.0
+    more, less = (_line(_medians(part, lambda each: (each.requests,))) for part in (settling, departures))
+    return max(0.0, more[0] - less[0]), max(0.0, more[1] - less[1])
 
 
 def fit_overheads(
-    arrivals: Sequence[Arrival], departures: Sequence[Departure], streamed: Sequence[Streamed]
+    apart: Sequence[Apart],
+    arrivals: Sequence[Arrival],
+    departures: Sequence[Departure],
+    streamed: Sequence[Streamed],
 ) -> tuple[Overheads, tuple[Residual, ...]]:
     """What requests cost beside steps, and by how much that misses what was measured."""
-    coming = _medians(arrivals, lambda each: (each.messages, each.requests))
+    coming = _medians(arrivals, lambda each: (each.requests,))
     going = _medians(departures, lambda each: (each.requests,))
-    fixed_in, post, request = _solve([(1.0, each.messages, each.requests) for each in coming], coming)
-    fixed_out, answer = _solve([(1.0, each.requests) for each in going], going)
-    tokens = [max(0.0, each.stream_s - each.plain_s) / each.tokens for each in streamed if each.tokens]
+    fixed_in, request = _line(coming)
+    fixed_out, answer = _line(going)
+    post = _median([max(0.0, each.apart_s - each.together_s) / (each.messages - 1) for each in apart])
     overheads = Overheads(
         request_s=request,
-        token_s=statistics.median(tokens) if tokens else 0.0,
-        round_trip_s=fixed_in + fixed_out,
+        token_s=_median([max(0.0, each.stream_s - each.plain_s) / each.tokens for each in streamed]),
+        round_trip_s=max(0.0, fixed_in - post) + fixed_out,
         post_s=post,
         answer_s=answer,
     )
-    in_errors = [_error(fixed_in + post * each.messages + request * each.requests, each) for each in coming]
+    in_errors = [_error(fixed_in + request * each.requests, each) for each in coming]
     out_errors = [_error(fixed_out + answer * each.requests, each) for each in going]
     return overheads, (*_residual("requests in", in_errors), *_residual("answers out", out_errors))
+
+
+def _line(observed: Sequence[Requests]) -> tuple[float, float]:
+    """Seconds fixed, and for each request."""
+    if not observed:
+        return 0.0, 0.0
+    fixed, each = _solve([(1.0, one.requests) for one in observed], observed)
+    return fixed, each
+
+
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values) if values else 0.0
 
 
 def _fit_decode(spans: Sequence[DecodeSpan]) -> tuple[Curve, Curve]:
