@@ -343,6 +343,8 @@ class SimulatedEngine:
             self._loop = loop
             for channel in self._channels:
                 channel.reset()
+            for server in self.servers:
+                server.drop()
             now = loop.time()
             for death in () if self._faults is None else self._faults.deaths:
                 self._timers.append(loop.call_at(now + death.at_s, self._die, death.replica, death.for_s))

@@ -98,6 +98,26 @@ class Server:
         lost = [*self._rows, *(job for job, _ in self._prefilling), *self._waiting]
         if self._chunked is not None:
             lost.append(self._chunked)
+        self._forget()
+        self._memory = Memory(self._limits)
+        for job in dict.fromkeys(lost):
+            if not job.over:
+                self._end(job, error)
+
+    def drop(self) -> None:
+        """Its event loop is gone, and whatever was under way with it. What is cached stays."""
+        rows, memory = self._rows, self._memory
+        for job in tuple(rows):
+            rows.remove(job)
+            memory.release(job, job.length - 1)
+        for job, new in self._prefilling:
+            memory.take_back(job, job.computed + new)
+        if self._chunked is not None and self._chunked.node is not None:
+            memory.release(self._chunked, self._chunked.computed)
+        self._forget()
+
+    def _forget(self) -> None:
+        """It is idle, with nothing under way."""
         if self._timer is not None:
             self._timer.cancel()
         self._rows = Rows()
@@ -106,11 +126,8 @@ class Server:
         self._prefilling = []
         self._chunked = None
         self._timer = None
+        self._told = False
         self._state, self._full, self._ratio = "idle", False, INITIAL_RATIO
-        self._memory = Memory(self._limits)
-        for job in dict.fromkeys(lost):
-            if not job.over:
-                self._end(job, error)
 
     # --- steps ---
 
@@ -172,7 +189,7 @@ class Server:
     def _end_prefill(self, seconds: float) -> None:
         self._state = "deciding"
         batch, self._prefilling = self._prefilling, []
-        ended = self._begun + seconds
+        ended, before = self._begun + seconds, len(self._rows)
         for job, new in batch:
             job.computed += new
             self.served.computed_tokens += new
@@ -194,6 +211,8 @@ class Server:
             else:
                 self._memory.keep(job)
                 self._rows.add(job)
+        if before == 0 or len(self._rows) < before + len(batch):
+            self._full = False
         self._stepped(ended)
 
     def _begin_decode(self) -> None:
