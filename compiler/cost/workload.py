@@ -40,6 +40,7 @@ class Writing:
     how many steps (up to a delimiter) a solution has that is written step by step. answer: how an answer ends the text,
     as Python's `str.format` with `{answer}`. temperature: that the figures hold for (None: any). skill: accuracy
     relative to `Question.accuracy`, on the logit scale: 0 is the same, for another model or temperature.
+    by_temperature: (temperature, skill beyond that) of each temperature that was measured, ascending.
     """
 
     tokens: Lengths
@@ -47,6 +48,17 @@ class Writing:
     answer: str = "\\boxed{{{answer}}}"
     temperature: float | None = None
     skill: float = 0.0
+    by_temperature: tuple[tuple[float, float], ...] = ()
+
+    def skill_at(self, temperature: float) -> float:
+        """The skill at a temperature: between two that were measured in proportion, beyond them as at the last."""
+        rows = self.by_temperature
+        if not rows or temperature <= rows[0][0]:
+            return self.skill + (rows[0][1] if rows else 0.0)
+        for (low, at_low), (high, at_high) in zip(rows, rows[1:], strict=False):
+            if temperature <= high:
+                return self.skill + at_low + (at_high - at_low) * (temperature - low) / (high - low)
+        return self.skill + rows[-1][1]
 
 
 @dataclass(frozen=True, slots=True)

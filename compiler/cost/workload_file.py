@@ -18,7 +18,7 @@ from ttsc.compiler.cost.workload import Confidence, Question, Revisions, Rewards
 
 T = TypeVar("T")
 
-LEAST_COLLISION = 0.001
+LEAST_COLLISION = 0.01
 _HEAD = ("name", "collision", "samples", "questions", "question")
 _TABLES = ("writing", "verdicts", "rewards", "revisions", "confidence")
 
@@ -283,7 +283,18 @@ class _Reader:
         warm = "temperature" in table
         temperature = self._number(table, place, "temperature", 0.0, 0, math.inf) if warm else None
         skill = self._number(table, place, "skill", 0.0, -50, 50)
-        return Writing(tokens, steps, answer, temperature, skill)
+        return Writing(tokens, steps, answer, temperature, skill, self._by_temperature(place, table))
+
+    def _by_temperature(self, place: str, table: Mapping[str, Any]) -> tuple[tuple[float, float], ...]:
+        rows = table.get("by_temperature", [])
+        pairs = isinstance(rows, list) and all(
+            isinstance(row, list) and len(row) == 2 and all(_is_number(each) for each in row) for row in rows
+        )
+        if pairs and [row[0] for row in rows] == sorted({row[0] for row in rows}):
+            return tuple((row[0], row[1]) for row in rows)
+        hint = "write `by_temperature = [[0.5, 0.2], [1.0, 0.0]]`: temperatures, and skill relative to the others"
+        self._fault(f"{place}.by_temperature", "it is no list of pairs, ascending in the first", hint)
+        return ()
 
     def _lengths(self, place: str, table: object) -> Lengths:
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ttsc.batches import Given, in_flight
 from ttsc.budgets import Budget, budget_for
@@ -26,6 +26,9 @@ from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.session import ENGINE_WAIT_S, Session
 from ttsc.stores import BoundStores, Store
 from ttsc.tracing import Tracing
+
+if TYPE_CHECKING:
+    from ttsc.calibration.calibrate import Calibration, Options
 
 Stores = Mapping[str, Store]
 
@@ -113,6 +116,18 @@ class CompiledProgram:
         """
         values = constants(self.parameters, _merged(known, parameters))
         return CompiledProgram(specialize(self._compiled, values))
+
+    def calibrate(self, inputs: Sequence[Given], **options: Unpack[Options]) -> Calibration:
+        """What models do on these inputs, measured by running this program on them (docs/calibration.md). `options`:
+        `ttsc.calibration.calibrate.Asked`. Not inside a running event loop: use `acalibrate` there.
+        """
+        return run_blocking(self.acalibrate(inputs, **options), "`.calibrate`", "`await program.acalibrate(…)`")
+
+    async def acalibrate(self, inputs: Sequence[Given], **options: Unpack[Options]) -> Calibration:
+        """The same on the running event loop."""
+        from ttsc.calibration.calibrate import Asked, calibrate
+
+        return await calibrate(self._compiled, Asked(inputs, **options))
 
     def check_evaluation(self, evaluation: bool) -> None:
         """Raise `UsageError` (E0512) if the program has oracles and this is no evaluation."""
