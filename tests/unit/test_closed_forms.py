@@ -186,7 +186,7 @@ def test_votes_end_where_the_executor_ends_them(kind: str) -> None:
 @pytest.mark.parametrize("stop", ["exact", "adaptive", "sprt", "esc"])
 def test_draws_agree_with_the_exact_sums(stop: str) -> None:
     answers, n = (0.6, 0.25, 0.15), 10
-    found = Standings(answers, n, 20_000, seed=3).stopped(n, stop, window=5)  # type: ignore[arg-type]
+    found = Standings([answers], n, 20_000, seed=3).stopped(n, stop, window=5)  # type: ignore[arg-type]
     if stop == "esc":
         assert found.mean == pytest.approx(windowed(answers, n, 5), abs=0.1)
         return

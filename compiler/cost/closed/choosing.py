@@ -29,13 +29,19 @@ def best_of_n(p: float, n: int, right: Sequence[float], wrong: Sequence[float]) 
     What their sums lack of 1 is the chance of no score at all, which loses to every score; without any score at all
     none is chosen.
     """
+    return best_of_each([p], n, right, wrong)[0]
+
+
+def best_of_each(chances: Sequence[float], n: int, right: Sequence[float], wrong: Sequence[float]) -> tuple[float, ...]:
+    """`best_of_n` for several inputs, each with its chance that a candidate is right."""
+    p = np.asarray(chances, dtype=float)[:, None]
     rights, wrongs = p * np.asarray(right, dtype=float), (1 - p) * np.asarray(wrong, dtype=float)
     masses = rights + wrongs
-    none = max(0.0, 1.0 - float(masses.sum()))
-    reached = np.minimum(1.0, none + np.cumsum(masses)) ** n
-    won = np.diff(np.concatenate(([none**n], reached)))
+    none = np.maximum(0.0, 1.0 - masses.sum(axis=1, keepdims=True))
+    reached = np.minimum(1.0, none + np.cumsum(masses, axis=1)) ** n
+    won = np.diff(np.concatenate((none**n, reached), axis=1), axis=1)
     share = np.divide(rights, masses, out=np.zeros_like(masses), where=masses > 0)
-    return float((won * share).sum())
+    return tuple(float(each) for each in (won * share).sum(axis=1))
 
 
 @lru_cache(maxsize=64)

@@ -45,7 +45,7 @@ def probably_ahead(first: int, second: int) -> float:
     of first + second + 1 throws of a coin at most `first` are heads.
     """
     throws = first + second + 1
-    return sum(math.comb(throws, each) for each in range(first + 1)) / 2**throws
+    return float(sum(math.comb(throws, each) for each in range(first + 1)) / 2**throws)
 
 
 def adaptive(confidence: float) -> Rule:

@@ -16,8 +16,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+Floats = Any
+"""A numpy array of floats."""
 
 
 def wrong_answers(collision: float, least: float = 1e-4) -> tuple[float, ...]:
@@ -35,6 +39,9 @@ def wrong_answers(collision: float, least: float = 1e-4) -> tuple[float, ...]:
     return (*chances, rest) if rest else tuple(chances)
 
 
+_MOST_CURVES = 1000
+
+
 class Votes:
     """Votes of at most `most` samples whose wrong answers are distributed as `wrong`, which sums up to 1."""
 
@@ -44,6 +51,7 @@ class Votes:
             raise ValueError("wrong answers have chances that sum up to 1, and a vote has a sample")
         self.most = most
         self._carried = _carried(self._wrong, most)
+        self._curves: dict[float, Floats] = {}
         self._logs = np.array([math.lgamma(each + 1) for each in range(most + 1)])
 
     def accuracy(self, right: float, n: int, valid: float = 1.0) -> float:
@@ -53,15 +61,28 @@ class Votes:
         if not 1 <= n <= self.most:
             raise ValueError(f"these votes have 1 to {self.most} samples")
         if valid >= 1:
-            return self._of(right, n)
-        counts = self._binomial(n, valid)
-        return float(sum(counts[m] * self._of(right, m) for m in range(1, n + 1) if counts[m] > 1e-12))
+            return float(self._curve(right)[n])
+        return float((self._binomial(n, valid) * self._curve(right)[: n + 1]).sum())
 
-    def _of(self, right: float, n: int) -> float:
-        k = np.arange(1, n + 1)
-        return float((self._binomial(n, right)[1:] * self._carried[k, n - k]).sum())
+    def _curve(self, right: float) -> Floats:
+        """The accuracy of each number of votes, from 0."""
+        if right not in self._curves:
+            if len(self._curves) >= _MOST_CURVES:
+                self._curves.clear()
+            self._curves[right] = self._all(right)
+        return self._curves[right]
 
-    def _binomial(self, n: int, p: float) -> np.ndarray:
+    def _all(self, p: float) -> Floats:
+        n = np.arange(self.most + 1)[:, None]
+        k = np.arange(self.most + 1)[None, :]
+        rest = np.maximum(n - k, 0)
+        if p <= 0 or p >= 1:
+            return np.where(n[:, 0] > 0, float(p >= 1), 0.0)
+        logs = self._logs
+        masses = logs[n] - logs[k] - logs[rest] + k * math.log(p) + rest * math.log1p(-p)
+        return np.where(k <= n, np.exp(np.minimum(masses, 0.0)) * self._carried[k, rest], 0.0).sum(axis=1)
+
+    def _binomial(self, n: int, p: float) -> Floats:
         if p <= 0 or p >= 1:
             masses = np.zeros(n + 1)
             masses[n if p >= 1 else 0] = 1.0
@@ -71,7 +92,7 @@ class Votes:
         return np.exp(logs[n] - logs[k] - logs[n - k] + k * math.log(p) + (n - k) * math.log1p(-p))
 
 
-def _carried(wrong: np.ndarray, most: int) -> np.ndarray:
+def _carried(wrong: Floats, most: int) -> Floats:
     """T(k, r) of the module's text, for k and r from 0 with k + r at most `most`."""
     table = np.ones((most + 1, most + 1))
     if not len(wrong):
