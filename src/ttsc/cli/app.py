@@ -18,6 +18,8 @@ _COMMANDS = {
     "fmt": "ttsc.cli.fmt_command:fmt",
     "test": "ttsc.cli.test_command:test",
     "dump": "ttsc.cli.dump_command:dump",
+    "calibrate": "ttsc.cli.calibrate_command:calibrate",
+    "explain": "ttsc.cli.explain_command:explain",
     "explain-error": "ttsc.cli.explain_error_command:explain_error",
     "list": "ttsc.cli.list_command:list_programs",
     "engine": "ttsc.cli.engine_command:engine",

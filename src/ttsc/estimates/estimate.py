@@ -166,6 +166,7 @@ def assembled(
         lost_tokens=means.of([lost_tokens(record.done) for record in records]),
         distinct_tokens=means.of([float(each.usage.distinct_tokens) if each is not None else 0.0 for each in results]),
         given=tuple((name, given_text(value)) for name, value in values[0].items()),
+        doc=program.doc,
         timeline=timeline(records[middle]),
         samples=samples(records, right),
     )

@@ -240,7 +240,7 @@ class Estimate:
     input. wall_s: of all inputs with `concurrency` at once. critical: the path of the input of median latency.
     failed: share of inputs that failed (`failure`: how the first did); cut: share that a budget cut. given: the values
     of parameters of the first input. notes: what the reader must know (defaults taken, stand-ins used), a sentence
-    each. distinct_tokens: of all prompts of an input, each shared prefix once. at_most_text: the worst case in terms of
+    each. doc: what the program says of itself. distinct_tokens: of all prompts of an input, each shared prefix once. at_most_text: the worst case in terms of
     the parameters. samples: what each input took.
     """
 
@@ -276,6 +276,7 @@ class Estimate:
     lost_tokens: float = 0.0
     distinct_tokens: float = 0.0
     given: tuple[tuple[str, str], ...] = ()
+    doc: str = ""
     notes: tuple[str, ...] = ()
     timeline: tuple[Bar, ...] = ()
     samples: tuple[Sample, ...] = ()

@@ -20,14 +20,14 @@ def role_machines(
     profiles: Mapping[str, Path],
 ) -> tuple[dict[str, Costs], tuple[str, ...]]:
     """By role; each mapping has roles, or "" for all others. A model that the program names is taken if its shape is
-    known. The second: what was taken without anybody saying so. Raises `UsageError` as `costs_for`, and E0566 for a
+    known. The second: what was taken without anybody saying so. Raises `UsageError` as `costs_for`, and E0510 for a
     role that the program doesn't have.
     """
     roles = program.models
     for name in dict.fromkeys((*hardware, *models, *profiles)):
         if name and name not in roles:
             hint = did_you_mean(name, roles, f"its roles: {', '.join(roles)}" if roles else "it asks no model")
-            raise UsageError(Problem("E0566", f"'{program.name}' has no model role '{name}'", hint))
+            raise UsageError(Problem("E0510", f"'{program.name}' has no model role '{name}'", hint))
     found: dict[str, Costs] = {}
     notes: dict[str, None] = {}
     for role, declared in roles.items():
@@ -53,13 +53,13 @@ def role_machines(
 
 
 def by_role(given: tuple[str, ...]) -> dict[str, str]:
-    """`NAME` for all roles, under "", or `ROLE=NAME` for one. Raises `UsageError` (E0566) for what is given twice."""
+    """`NAME` for all roles, under "", or `ROLE=NAME` for one. Raises `UsageError` (E0510) for what is given twice."""
     found: dict[str, str] = {}
     for item in given:
         role, equals, name = item.partition("=")
         key, value = (role, name) if equals else ("", item)
         if key in found or not value:
             what = f"'{item}' names nothing" if not value else f"'{item}' is said of what '{found[key]}' is said of"
-            raise UsageError(Problem("E0566", what, "write NAME for every role, ROLE=NAME for one"))
+            raise UsageError(Problem("E0510", what, "write NAME for every role, ROLE=NAME for one"))
         found[key] = value
     return found

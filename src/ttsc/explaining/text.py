@@ -8,6 +8,7 @@ from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Spread,
 from ttsc.explaining.path_lines import critical_lines
 from ttsc.explaining.prefix_lines import prefix_lines
 from ttsc.explaining.quantities import amount, dollars, flops, seconds, share, size
+from ttsc.explaining.savings_rows import idle_passes, savings_rows
 from ttsc.explaining.tables import WIDTH, cut, table, wrapped
 
 _NAME = 31
@@ -85,7 +86,8 @@ def _totals(estimate: Estimate) -> list[str]:
 
 def _varying(spread: Spread) -> str:
     """The mean, with the standard deviation where there is one."""
-    return amount(spread.mean) if spread.sd < 0.005 * max(1.0, spread.mean) else f"{amount(spread.mean)} ± {amount(spread.sd)}"
+    mean = amount(spread.mean)
+    return mean if spread.sd < 0.005 * max(1.0, spread.mean) else f"{mean} ± {amount(spread.sd)}"
 
 
 def _quantiles(spread: Spread) -> str:
@@ -169,23 +171,17 @@ def _node_row(node: NodeEstimate, depth: int) -> tuple[str, ...]:
 def _savings(estimate: Estimate) -> list[str]:
     if not estimate.savings:
         return []
-    rows = [("what each pass saves", "requests", "computed", "decoded", "seconds")]
-    idle = []
-    for saving in estimate.savings:
-        figures = (saving.requests, saving.computed_tokens, saving.decoded_tokens)
-        if saving.same or (all(abs(each) < 5e-4 for each in figures) and abs(saving.seconds) < 1e-6):
-            idle.append(saving.name)
-        else:
-            rows.append((f"  {saving.name}", *(_signed(each) for each in figures), seconds(saving.seconds)))
-    lines = [f"  {line}" for line in table(rows, right="lrrrr")] if len(rows) > 1 else []
+    rows = savings_rows(estimate.savings)
+    lines = []
+    if rows:
+        head = ("what each pass saves", "requests", "computed", "decoded", "seconds")
+        named = [(f"  {name}", *figures) for name, *figures in rows]
+        lines = [f"  {line}" for line in table([head, *named], right="lrrrr")]
+    idle = idle_passes(estimate.savings)
     if idle:
         title = "nothing here" if lines else "what each pass saves: nothing here"
         lines += wrapped(f"{title}: {', '.join(idle)}", indent="    " if lines else "  ")
     return lines
-
-
-def _signed(value: float) -> str:
-    return "0" if abs(value) < 5e-4 else amount(value)
 
 
 def _closed(estimate: Estimate) -> list[str]:
