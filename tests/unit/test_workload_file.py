@@ -163,6 +163,6 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path) -> None
     with pytest.raises(UsageError) as bad:
         read_workload(path)
     assert {each.code for each in bad.value.problems} == {"E0551"}
-    assert f"{path}: collision: 2 is not a number from 0.001 to 1" in str(bad.value)
+    assert f"{path}: collision: 2 is not a number from 0.01 to 1" in str(bad.value)
     with pytest.raises(UsageError):
         write_workload(default_workload(), tmp_path / "nowhere" / "own.toml")
