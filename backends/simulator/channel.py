@@ -32,8 +32,8 @@ class Channel:
         return now + self._half
 
     def reported(self, now: float) -> float:
-        """When the program hears of a token that was decoded now."""
-        return self._worked(now, self._overheads.token_s) + self._half
+        """When the program hears of a token that was decoded now. The work for it is a part of the step."""
+        return now + self._half
 
     def answered(self, now: float) -> float:
         """When the program has the answer of a request whose last token came now."""

@@ -42,6 +42,7 @@ class Server:
     def __init__(self, machine: Machine) -> None:
         self.served = Served()
         self._steps = machine.steps
+        self._token_s = machine.overheads.token_s
         self._limits = machine.limits
         self._memory = Memory(machine.limits)
         self._waiting: OrderedDict[Job, None] = OrderedDict()
@@ -223,6 +224,8 @@ class Server:
         if rows.streaming:
             steps = 1
         step = self._steps.decode(len(rows))
+        if rows.streaming and self._token_s:
+            step = DecodeStep(step.fixed_s + self._token_s * rows.streaming, step.per_context_s)
         self._span = (steps, step, rows.context)
         self.served.peak_rows = max(self.served.peak_rows, len(rows))
         seconds = step.span(len(rows), rows.context, steps)
