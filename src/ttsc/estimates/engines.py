@@ -5,30 +5,74 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ttsc.backends.protocol import Engine
+from ttsc.backends.simulator.drawn import WorkloadOutcomes
+from ttsc.backends.simulator.engine import SimulatedEngine
+from ttsc.backends.simulator.latents import Answers, sight
+from ttsc.backends.simulator.tokenizer import SimulatedTokenizer
+
 if TYPE_CHECKING:
     from ttsc.compiler.cost.steps import Machine
     from ttsc.compiler.cost.workload import Workload
     from ttsc.estimates.simulating import Ran
-    from ttsc.externs import Externs
     from ttsc.program import CompiledProgram
 
 
 def engines_of(
     program: CompiledProgram, machines: Mapping[str, Machine], workload: Workload, *, seed: int, replicas: int
-) -> Mapping[str, Any]:
-    from ttsc.backends.scripted import ScriptedEngine
-
-    engine = ScriptedEngine({".*": [f"{'word ' * n}Answer: {n % 3}" for n in range(20, 60, 7)]}, step_s=0.01)
-    return {role: engine for role in program.models}
-
-
-def stand_ins_for(program: CompiledProgram, externs: Externs | None) -> Externs | None:
-    return externs
-
-
-def judge_of(workload: Workload, ran: Ran) -> Sequence[float | None]:
-    return ()
+) -> dict[str, Engine]:
+    """One for each model role. Roles of one machine share an engine, as roles of one model do when a program runs."""
+    outcomes = WorkloadOutcomes(workload, seed)
+    tokenizer = SimulatedTokenizer()
+    by_machine: dict[int, Engine] = {}
+    found: dict[str, Engine] = {}
+    for role in program.models:
+        machine = machines[role]
+        if id(machine) not in by_machine:
+            by_machine[id(machine)] = SimulatedEngine(machine, outcomes, tokenizer, replicas=replicas)
+        found[role] = by_machine[id(machine)]
+    return found
 
 
 def kv_peak(engine: Any) -> int | None:
-    return None
+    """The most KV tokens that requests of a simulated server held at once; None of a real one."""
+    return engine.served.peak_kv if isinstance(engine, SimulatedEngine) else None
+
+
+def judge_of(workload: Workload, ran: Ran) -> Sequence[float | None]:
+    """For each input 1 if its result is right, 0 if not, None if it is nothing that can be right or wrong."""
+    by_place: dict[int, Answers] = {}
+    found: list[float | None] = []
+    for record in ran.inputs:
+        place = record.number % len(workload.questions)
+        if place not in by_place:
+            by_place[place] = Answers(workload, place)
+        result = record.result
+        failed = result is None or result.error is not None
+        found.append(0.0 if failed else judged(result.value if result is not None else None, by_place[place]))
+    return tuple(found)
+
+
+def judged(value: object, answers: Answers) -> float | None:
+    """No answer is a wrong one. A text is right if it is the right answer, or was written by a candidate that is."""
+    if value is None:
+        return 0.0
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return None if _number(answers.right) is None else float(_number(answers.right) == float(value))
+    if not isinstance(value, str):
+        return None
+    text = value.strip()
+    if text == answers.right or (_number(text) is not None and _number(text) == _number(answers.right)):
+        return 1.0
+    seen = sight(SimulatedTokenizer().encode(text))
+    latents = (*seen.before, *seen.marks)
+    return float(latents[-1].right) if latents else float(answers.judged(text))
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text.replace(",", "").strip("$"))
+    except ValueError:
+        return None

@@ -62,11 +62,11 @@ def estimate(
     each pass. bounds: also say the worst case (milliseconds; a planner that asks often leaves it out). Equal arguments
     give equal estimates.
     """
-    from ttsc.estimates.engines import engines_of, judge_of, stand_ins_for
+    from ttsc.estimates.engines import engines_of, judge_of
     from ttsc.estimates.savings import savings_of
 
     count = INPUTS if inputs is None else inputs
-    functions = stand_ins_for(program, externs)
+    functions = externs
 
     def make() -> Mapping[str, Any]:
         return engines_of(program, machines, workload, seed=seed, replicas=replicas)

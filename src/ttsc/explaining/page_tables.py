@@ -6,6 +6,7 @@ from typing import Any
 
 from ttsc.estimates.analysis import Analysis, Compared
 from ttsc.estimates.figures import Estimate, NodeEstimate
+from ttsc.explaining.analysis_lines import error_text
 from ttsc.explaining.charts import Color
 from ttsc.explaining.quantities import amount, flops, seconds, share, size
 
@@ -134,10 +135,3 @@ def _cells_of(figures: dict[str, Compared], kind: str) -> list[tuple[str, bool]]
             value = figure.estimated if kind == "estimated" else figure.actual
             cells.append((seconds(value) if name == "seconds" else amount(value), False))
     return cells
-
-
-def error_text(figure: Compared) -> str:
-    """`+12%`; `none` where nothing was expected to be there, or was there."""
-    if figure.error is None:
-        return "none"
-    return f"{100 * figure.error:+.0f}%" if abs(figure.error) >= 0.005 else "0%"

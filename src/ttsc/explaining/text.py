@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Spread, Work
+from ttsc.explaining.analysis_lines import analysis_lines
+from ttsc.explaining.document import Explanation
 from ttsc.explaining.path_lines import critical_lines
 from ttsc.explaining.prefix_lines import prefix_lines
 from ttsc.explaining.quantities import amount, dollars, flops, seconds, share, size
@@ -14,11 +16,13 @@ from ttsc.explaining.tables import WIDTH, cut, table, wrapped
 _NAME = 31
 
 
-def text_of(estimate: Estimate) -> str:
+def text_of(explanation: Explanation) -> str:
     """The whole explanation, ending in a newline. No line is longer than 100 characters."""
+    estimate = explanation.estimate
     parts = [
         _head(estimate),
         _totals(estimate),
+        analysis_lines(estimate, explanation.analysis),
         _plan(estimate),
         critical_lines(estimate),
         prefix_lines(estimate),
