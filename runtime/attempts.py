@@ -16,13 +16,14 @@ import asyncio
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ttsc.backends.protocol import EngineError, Origin, Progress, RequestFailed, RequestRefused
+from ttsc.compiler.cost.units import NO_TOKENS, TokenUse
 from ttsc.runtime.admission import Rank
 from ttsc.runtime.events import RequestEnded, RequestStarted, TokensArrived
 from ttsc.runtime.failures import RunFailed
 from ttsc.runtime.ledger import Claim, Reservation
 from ttsc.runtime.prefix import Leader
 from ttsc.runtime.prefix_trie import Node
-from ttsc.runtime.work import Answer, Decoding, Tally, kind_of, most_tokens, perform, tally
+from ttsc.runtime.work import Answer, Decoding, Tally, kind_of, most_tokens, most_use, perform, tally
 
 if TYPE_CHECKING:
     from ttsc.runtime.flights import Ticket
@@ -120,7 +121,8 @@ class Attempt:
 
     def start(self) -> None:
         ticket = self._ticket
-        self._claim = ticket.starting(self._number, most_tokens(ticket.work, ticket.ids), self._granted, self._denied)
+        most = most_use(ticket.work, ticket.ids)
+        self._claim = ticket.starting(self._number, ticket.role, most, self._granted, self._denied)
 
     @property
     def sent(self) -> bool:
@@ -226,7 +228,7 @@ class Attempt:
             )
         except EngineError as error:
             refused = isinstance(error, RequestRefused)
-            self._lost("abort" if self.aborted else "error", error.message, 0 if refused else None)
+            self._lost("abort" if self.aborted else "error", error.message, NO_TOKENS if refused else None)
             self._owner.failed(self, error, final=False)
         except BaseException as error:
             if self._refusal is not None and isinstance(error, asyncio.CancelledError):
@@ -254,7 +256,7 @@ class Attempt:
     def _answered(self, answer: Answer) -> None:
         lane, counts = self._lane, tally(answer)
         if self._reservation is not None:
-            self._reservation.settle(counts.computed)
+            self._reservation.settle(counts.use)
         if self._node is not None:
             lane.gate.warm(self._node, counts.output_ids)
         if isinstance(self._ticket.work, Decoding):
@@ -270,8 +272,8 @@ class Attempt:
         else:
             self._owner.answered(self, answer)
 
-    def _lost(self, finish: str, error: str, cost: int | None) -> None:
-        """It ended without an answer, and cost so many tokens; None: nobody knows."""
+    def _lost(self, finish: str, error: str, cost: TokenUse | None) -> None:
+        """It ended without an answer, and took so many tokens; None: nobody knows."""
         if self._reservation is not None:
             self._reservation.settle(cost)
         self._leave()
@@ -279,8 +281,9 @@ class Attempt:
 
     def _leave(self) -> None:
         """Hold nothing any more: neither of the budget, nor a place, nor followers."""
-        if self._claim is not None:
-            self._claim.withdraw()
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            claim.withdraw()
         if self._reservation is not None:
             self._reservation.withdraw()
         leader, self._leader = self._leader, None

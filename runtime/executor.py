@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from ttsc.backends.protocol import AbilityMissing, Image
 from ttsc.compiler.ir.nodes import (
@@ -61,6 +61,9 @@ from ttsc.runtime.streams import complete, completed, computed
 from ttsc.runtime.usage import UsageMeter
 from ttsc.runtime.values import frozen
 
+if TYPE_CHECKING:
+    from ttsc.compiler.cost.prices import Price
+
 
 async def run_plan(
     plan: Plan,
@@ -74,12 +77,14 @@ async def run_plan(
     max_requests: int = MAX_REQUESTS,
     stores: Mapping[str, Sequence[object]] | None = None,
     budget: Sequence[Limit] | None = None,
+    prices: Mapping[str, Price] | None = None,
 ) -> RunResult:
     """Run a plan on one input. A program's failure is in the result's `error`; only bugs and cancellation raise.
 
     `arguments`: parameter names to values; parameters that are left out take their defaults. `stores`: what each store
-    holds at the start; one that is left out is empty. `budget` takes the place of the program's own. Cancelling the
-    task aborts everything in flight and waits until the engine has acknowledged it.
+    holds at the start; one that is left out is empty. `budget` takes the place of the program's own; `prices` of
+    each role's engine are needed if it limits what has a price. Cancelling the task aborts everything in flight and
+    waits until the engine has acknowledged it.
     """
     meter = UsageMeter()
     started = session.now_s()
@@ -99,6 +104,7 @@ async def run_plan(
         emit=observed,
         max_requests=max_requests,
         budget=program.budget if budget is None else budget,
+        prices=prices,
     )
     if session.records is not None:
         session.records.begin(run)
@@ -144,6 +150,7 @@ async def run_events(
     max_requests: int = MAX_REQUESTS,
     stores: Mapping[str, Sequence[object]] | None = None,
     budget: Sequence[Limit] | None = None,
+    prices: Mapping[str, Price] | None = None,
     emit: Callable[[Event], None] | None = None,
 ) -> AsyncIterator[Event]:
     """The same as a stream of events, the last of which is `RunEnded`. Closing it cancels the run. `emit` is told of
@@ -168,6 +175,7 @@ async def run_events(
             max_requests=max_requests,
             stores=stores,
             budget=budget,
+            prices=prices,
         )
     )
     ended = False

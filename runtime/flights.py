@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from ttsc.backends.protocol import EngineError, EngineUnavailable
+from ttsc.compiler.cost.units import TokenUse
 from ttsc.runtime.admission import Rank
 from ttsc.runtime.attempts import Attempt
 from ttsc.runtime.events import Event, RequestRetried
@@ -31,13 +32,18 @@ if TYPE_CHECKING:
 
 
 class Starting(Protocol):
-    """Asked before every attempt with the flight's number and the most tokens it may cost. Calls the first function
-    with a reservation once they fit the budget, or the second with what refuses them; never both, and none after the
+    """Asked before every attempt with the flight's number, its role and the most it may take. Calls the first function
+    with a reservation once that fits the budget, or the second with what refuses them; never both, and none after the
     claim was withdrawn.
     """
 
     def __call__(
-        self, number: int, tokens: int, granted: Callable[[Reservation], None], refused: Callable[[RunFailed], None]
+        self,
+        number: int,
+        role: str,
+        most: TokenUse,
+        granted: Callable[[Reservation], None],
+        refused: Callable[[RunFailed], None],
     ) -> Claim: ...
 
 
@@ -250,5 +256,6 @@ class Flight:
             self._lane.gate.drop(self._node)
         if self._session.hedging is not None:
             self._session.hedging.left(self)
-        if self._landed is not None:
-            self._landed()
+        landed, self._landed = self._landed, None
+        if landed is not None:
+            landed()

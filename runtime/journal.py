@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,7 @@ class _Open:
     calls: dict[str, Row]
     spent: int = 0
     sent: int = 0
+    priced: Mapping[str, int] = field(default_factory=dict)
     elapsed_s: float = 0.0
     run: Run | None = None
     started_s: float = 0.0
@@ -209,10 +210,12 @@ class Journal:
 
     def _load(self, number: int) -> _Open:
         found = _Open({}, {})
-        query = "SELECT site, prompt, body, spent, calls, elapsed_s FROM answers WHERE input = ?"
-        for site, prompt, body, spent, sent, elapsed_s in self._file.rows(query, (number,)):
+        query = "SELECT site, prompt, body, spent, priced, calls, elapsed_s FROM answers WHERE input = ?"
+        for site, prompt, body, spent, priced, sent, elapsed_s in self._file.rows(query, (number,)):
             found.answers[site] = _Known(prompt, body)
             found.spent = max(found.spent, spent)
+            if priced:
+                found.priced = _greatest(found.priced, json.loads(priced))
             found.sent = max(found.sent, sent)
             found.elapsed_s = max(found.elapsed_s, elapsed_s)
         query = "SELECT site, name, arguments, body FROM calls WHERE input = ?"
@@ -224,7 +227,7 @@ class Journal:
     def begin(self, run: Run) -> None:
         known = self._open.setdefault(run.input_index, _Open({}, {}))
         known.run, known.started_s = run, run.session.now_s()
-        run.ledger.charge(known.spent, known.sent)
+        run.ledger.charge(known.spent, known.sent, known.priced)
         run.elapsed_before_s = known.elapsed_s
 
     def flight(self, run: Run, lane: Lane, ticket: Ticket) -> Flying | None:
@@ -245,8 +248,9 @@ class Journal:
         elapsed_s = own.elapsed_s + run.session.now_s() - own.started_s
         number = SHARED if where is self._shared else ticket.input_index
         values = (number, site, prompt, lambda: _body(answer), tally(answer).computed)
-        row = (*values, run.ledger.spent, run.ledger.calls, elapsed_s)
-        self._file.hand(("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row))
+        priced = run.ledger.priced
+        row = (*values, run.ledger.spent, json.dumps(priced) if priced else "", run.ledger.calls, elapsed_s)
+        self._file.hand(("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row))
 
     def call(self, run: Run, site: Site, node: Extern, arguments: Sequence[object]) -> Awaitable[object] | None:
         where = self._shared if site.shared else self._open[run.input_index]
@@ -330,6 +334,11 @@ def input_digest(values: Mapping[str, Any]) -> str:
 def _arguments_digest(arguments: Sequence[object]) -> str:
     data = json.dumps(to_json(list(arguments)), sort_keys=True)
     return blake2b(data.encode(), digest_size=16).hexdigest()
+
+
+def _greatest(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """By name; amounts only grow."""
+    return {name: max(one.get(name, 0), other.get(name, 0)) for name in {**one, **other}}
 
 
 def _forget(number: int) -> list[tuple[str, tuple[int]]]:

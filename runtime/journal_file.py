@@ -18,7 +18,7 @@ from ttsc.runtime.virtual_time import outside
 
 APPLICATION = 0x74747363
 """`ttsc`, in the database's header."""
-SCHEMA = 1
+SCHEMA = 2
 GATHER_S = 0.02
 """How long a write may wait for others to be committed with it, unless somebody waits for it."""
 MOST_BEHIND = 16
@@ -31,7 +31,8 @@ CREATE TABLE header (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE inputs (input INTEGER PRIMARY KEY, digest TEXT NOT NULL, seed INTEGER NOT NULL, state TEXT NOT NULL,
                      result TEXT, stores TEXT);
 CREATE TABLE answers (input INTEGER, site TEXT, prompt TEXT NOT NULL, body TEXT NOT NULL, tokens INTEGER NOT NULL,
-                      spent INTEGER NOT NULL, calls INTEGER NOT NULL, elapsed_s REAL NOT NULL,
+                      spent INTEGER NOT NULL, priced TEXT NOT NULL, calls INTEGER NOT NULL,
+                      elapsed_s REAL NOT NULL,
                       PRIMARY KEY (input, site)) WITHOUT ROWID;
 CREATE TABLE calls (input INTEGER, site TEXT, name TEXT NOT NULL, arguments TEXT NOT NULL, body TEXT,
                     PRIMARY KEY (input, site)) WITHOUT ROWID;

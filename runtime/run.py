@@ -9,9 +9,10 @@ import asyncio
 import hashlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ttsc.backends.protocol import Tokenizer
+from ttsc.compiler.cost.units import TokenUse
 from ttsc.compiler.ir.nodes import ExternSignature, Limit
 from ttsc.compiler.plan.nodes import Plan, Request
 from ttsc.runtime.events import DeadlineReached, Event, RequestGivenUp
@@ -23,6 +24,9 @@ from ttsc.runtime.operands import Operands
 from ttsc.runtime.prefix_trie import PrefixTrie
 from ttsc.runtime.records import Flying
 from ttsc.runtime.session import Lane, Session
+
+if TYPE_CHECKING:
+    from ttsc.compiler.cost.prices import Price
 
 MAX_ROUNDS = 10_000
 """Rounds of one `repeat`, whatever its limit evaluates to."""
@@ -51,6 +55,7 @@ class Run:
         emit: Callable[[Event], None],
         max_requests: int,
         budget: Sequence[Limit] = (),
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self.plan = plan
         self.session = session
@@ -65,7 +70,7 @@ class Run:
         self.stopped = Promise()
         self.cancelled = False
         """Whether all has been given up: an answer that still comes is nobody's."""
-        self.ledger = Ledger(budget)
+        self.ledger = Ledger(budget, prices)
         self.expired = Promise()
         self.world = asyncio.Lock()
         """Held by the environment call under way: there is one at a time, also where a budget gave a round up."""
@@ -127,7 +132,12 @@ class Run:
             self.emit(RequestGivenUp(ticket.node, str(ticket.site), error.failure, fatal, cut, now, self.input_index))
 
     def starting(
-        self, number: int, tokens: int, granted: Callable[[Reservation], None], refused: Callable[[RunFailed], None]
+        self,
+        number: int,
+        role: str,
+        most: TokenUse,
+        granted: Callable[[Reservation], None],
+        refused: Callable[[RunFailed], None],
     ) -> Claim:
         """Asked before every request: grants it once it fits the budget, and refuses one too many."""
 
@@ -147,7 +157,7 @@ class Run:
             self.stop(error)
             refused(error)
 
-        return self.ledger.claim(number, tokens, begun, refused)
+        return self.ledger.claim(number, role, most, begun, refused)
 
     def watch_deadline(self) -> None:
         """From now on the time that the budget gives runs."""

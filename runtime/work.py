@@ -24,6 +24,7 @@ from ttsc.backends.protocol import (
     Scored,
     ScoreRequest,
 )
+from ttsc.compiler.cost.units import TokenUse
 
 MOST_IMAGE_TOKENS = 16_384
 """Reserved for each picture of a prompt: only the engine knows how many tokens it becomes."""
@@ -87,6 +88,10 @@ class Tally:
         """Tokens the engine computed: those of the prompt that it did not have, and those it decoded."""
         return max(0, self.prompt_tokens - self.cached_tokens) + self.completion_tokens
 
+    @property
+    def use(self) -> TokenUse:
+        return TokenUse(self.prompt_tokens, self.cached_tokens, self.completion_tokens, self.scored_tokens)
+
 
 def kind_of(work: Work) -> Literal["generate", "score", "reward", "embed"]:
     match work:
@@ -121,6 +126,19 @@ def most_tokens(work: Work, ids: tuple[int, ...]) -> int:
     if isinstance(work, Decoding):
         return len(ids) + work.sampling.max_tokens + MOST_IMAGE_TOKENS * len(work.images)
     return len(ids)
+
+
+def most_use(work: Work, ids: tuple[int, ...]) -> TokenUse:
+    """The most that it may take of an engine that has nothing of it in its cache."""
+    match work:
+        case Decoding(sampling, images=images):
+            return TokenUse(len(ids) + MOST_IMAGE_TOKENS * len(images), 0, sampling.max_tokens)
+        case Scoring(start):
+            return TokenUse(len(ids), scored=len(ids) - start)
+        case Rewarding() | Embedding():
+            return TokenUse(len(ids))
+        case _:
+            assert_never(work)
 
 
 async def perform(

@@ -14,26 +14,7 @@ from dataclasses import dataclass, field
 from ttsc.compiler.cost.hardware import Hardware, TokenPrices
 from ttsc.compiler.cost.shape import ModelShape
 from ttsc.compiler.cost.steps import Chunk, Machine
-
-UNITS: Mapping[str, float] = {"flops": 1.0, "eflops": 1.0, "cost": 1e-12}
-"""Resources with a price, and what one unit of each is: a FLOP, an eFLOP, 10^-12 dollars."""
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """A request, or the most that it can become: tokens of its prompt and of that found in the cache, tokens decoded,
-    prompt tokens that are scored.
-    """
-
-    prompt: int
-    cached: int = 0
-    decoded: int = 0
-    scored: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Computed and decoded."""
-        return self.prompt - self.cached + self.decoded
+from ttsc.compiler.cost.units import UNITS, TokenUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +31,13 @@ class Rates:
     prefill_pair: float = 0.0
     decode_read: float = 0.0
 
-    def of(self, usage: Usage) -> float:
-        prompt, cached, decoded = usage.prompt, usage.cached, usage.decoded
+    def of(self, use: TokenUse) -> float:
+        prompt, cached, decoded = use.prompt, use.cached, use.decoded
         return (
             self.computed * (prompt - cached)
             + self.cached * cached
             + self.decoded * decoded
-            + self.scored * usage.scored
+            + self.scored * use.scored
             + self.prefill_pair * ((prompt * (prompt + 1) - cached * (cached + 1)) / 2)
             + self.decode_read * (decoded * prompt + decoded * (decoded + 1) / 2)
         )
@@ -69,9 +50,9 @@ class Price:
     rates: Mapping[str, Rates] = field(default_factory=dict)
     source: str = ""
 
-    def of(self, resource: str, usage: Usage) -> int:
+    def of(self, resource: str, use: TokenUse) -> int:
         """Units of a resource, rounded up. Raises `KeyError` for one without a known price."""
-        return math.ceil(self.rates[resource].of(usage) / UNITS[resource])
+        return math.ceil(self.rates[resource].of(use) / UNITS[resource])
 
 
 def price_of(machine: Machine, shape: ModelShape | None, hardware: Hardware | None) -> Price:
@@ -86,7 +67,7 @@ def price_of(machine: Machine, shape: ModelShape | None, hardware: Hardware | No
     tokens = None if hardware is None else hardware.token_prices
     source = machine.source
     if tokens is not None:
-        rates["cost"] = _by_tokens(tokens)
+        rates["cost"] = token_rates(tokens)
         source = "prices per token"
     elif machine.dollars_per_s is not None:
         batch = min(32 if hardware is None else hardware.batch, machine.limits.running)
@@ -139,5 +120,6 @@ def dollar_rates(machine: Machine, batch: int) -> Rates:
     )
 
 
-def _by_tokens(prices: TokenPrices) -> Rates:
+def token_rates(prices: TokenPrices) -> Rates:
+    """Dollars of a provider that charges by the token."""
     return Rates(prices.prompt / 1e6, prices.cached / 1e6, prices.decoded / 1e6)

@@ -370,3 +370,13 @@ def _example(kind: Type) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     return ", ".join(names)
+
+
+def merged(input: Mapping[str, Any] | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """One input's values, given together and by name. Raises `InputError` (E0505) for one that is given twice."""
+    both = sorted(set(input or ()) & set(parameters))
+    if both:
+        raise InputError(
+            *(Problem("E0505", f"'{name}' is given twice, by name and in `input`", "leave one out") for name in both)
+        )
+    return {**(input or {}), **parameters}

@@ -91,14 +91,25 @@ def roofline_costs(shape: ModelShape, hardware: Hardware, limits: Limits) -> Cos
     return Costs(machine, shape, hardware)
 
 
-def costs_of_engine(info: EngineInfo, hardware: str | None = None) -> Costs | None:
+def costs_of_machine(machine: Machine) -> Costs:
+    """A machine with what its step times tell of its shape and hardware: both of a roofline, nothing of a profile."""
+    steps = machine.steps
+    if isinstance(steps, Roofline):
+        return Costs(machine, steps.shape, steps.hardware)
+    return Costs(machine, None, None)
+
+
+def costs_of_engine(info: EngineInfo, hardware: str | None = None, model: str | None = None) -> Costs | None:
     """What a connected engine's requests cost: its model's shape, on the hardware that is named or that it says it runs
-    on, with its own limits. None if either is unknown. Raises `UsageError` for hardware that doesn't exist.
+    on, with its own limits. `model`: named where the engine's own name for it says nothing here. None if either is
+    unknown. Raises `UsageError` for names that stand for nothing.
     """
     device = hardware_named(hardware) if hardware is not None else _device_of(info)
-    shape = shape_of_engine(info)
+    shape = shape_of_engine(info, model)
     if device is None or shape is None:
         return None
+    if shape.compute not in device.flops and shape.compute != "fp8":
+        shape = shape.in_format(device.dtype)
     if info.details.get("tp_size", "1") != "1" and device.devices == 1:
         device = replace(device, devices=int(info.details["tp_size"]))
     known = Limits(
@@ -111,13 +122,16 @@ def costs_of_engine(info: EngineInfo, hardware: str | None = None) -> Costs | No
     return roofline_costs(shape, device, known)
 
 
-def shape_of_engine(info: EngineInfo) -> ModelShape | None:
-    """The shape of the model that an engine serves; None if its config.json is not at hand and its name unknown."""
-    dtype = info.details.get("dtype", "")
+def shape_of_engine(info: EngineInfo, model: str | None = None) -> ModelShape | None:
+    """The shape of the model that an engine serves; None if its config.json is not at hand and its name unknown, nor
+    `model`'s. Raises `UsageError` (E0531) if that names nothing.
+    """
+    dtype = info.details.get("dtype", "").removeprefix("torch.")
+    served = dtype if dtype in _SERVED else None
     try:
-        return _shape(info.model, dtype if dtype.removeprefix("torch.") in _SERVED else None)
+        return _shape(info.model, served)
     except CostError:
-        return None
+        return None if model is None else shape_named(model, served)
 
 
 _SERVED = ("float32", "float16", "bfloat16")
@@ -134,24 +148,41 @@ def _device_of(info: EngineInfo) -> Hardware | None:
 
 
 def hardware_named(name: str) -> Hardware:
-    """A built-in profile, by its name or the device's; `4xh100` for four of them; else a file. Raises `UsageError`
-    (E0530).
+    """A built-in profile, by its name or the device's; `4xh100` for four of them; else a file. With `@2.50` behind it
+    each device costs so many dollars an hour. Raises `UsageError` (E0530).
     """
     with _as_usage("E0530"):
-        if name.endswith(".toml"):
-            try:
-                return hardware_file(Path(name))
-            except (OSError, UnicodeDecodeError) as error:
-                raise CostError(f"the hardware profile '{name}' can't be read: {error}", _HARDWARE_HINT) from None
-        many = re.fullmatch(r"(\d+)\s*x\s*(.+)", name)
-        devices, plain = (int(many[1]), many[2]) if many else (1, name)
-        key = plain.lower().replace(" ", "").replace("-", "").replace("_", "")
-        keys = {each.replace("_", ""): each for each in hardware_names()}
-        found = builtin_hardware(keys[key]) if key in keys else hardware_of_device(plain)
-        if found is None or devices < 1:
-            hint = did_you_mean(plain.lower(), hardware_names(), _HARDWARE_HINT)
-            raise CostError(f"no hardware is known as '{name}'", hint)
-        return replace(found, devices=devices) if many else found
+        plain, at, price = name.rpartition("@")
+        if at:
+            return replace(_hardware(plain), dollars_per_hour=_dollars(price, name))
+        return _hardware(name)
+
+
+def _dollars(text: str, name: str) -> float:
+    try:
+        dollars = float(text.removeprefix("$"))
+    except ValueError:
+        dollars = 0.0
+    if not 0 < dollars < float("inf"):
+        raise CostError(f"'{name}' does not say what an hour costs", "write dollars behind the @, as in h100@2.50")
+    return dollars
+
+
+def _hardware(name: str) -> Hardware:
+    if name.endswith(".toml"):
+        try:
+            return hardware_file(Path(name))
+        except (OSError, UnicodeDecodeError) as error:
+            raise CostError(f"the hardware profile '{name}' can't be read: {error}", _HARDWARE_HINT) from None
+    many = re.fullmatch(r"(\d+)\s*x\s*(.+)", name)
+    devices, plain = (int(many[1]), many[2]) if many else (1, name)
+    key = plain.lower().replace(" ", "").replace("-", "").replace("_", "")
+    keys = {each.replace("_", ""): each for each in hardware_names()}
+    found = builtin_hardware(keys[key]) if key in keys else hardware_of_device(plain)
+    if found is None or devices < 1:
+        hint = did_you_mean(plain.lower(), hardware_names(), _HARDWARE_HINT)
+        raise CostError(f"no hardware is known as '{name}'", hint)
+    return replace(found, devices=devices) if many else found
 
 
 _HARDWARE_HINT = f"known are {', '.join(hardware_names())}; or give a .toml file (docs/cost-model.md)"

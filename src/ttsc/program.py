@@ -9,21 +9,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ttsc.batches import Given, in_flight
-from ttsc.budgets import Budget, budget_for
+from ttsc.budgets import Budget, Hardwares, budget_for, prices_for
 from ttsc.compiler.ir.nodes import Generate, Parameter, Program, Score
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.driver import Compiled, specialize
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
-from ttsc.errors import InputError, Problem, UsageError
+from ttsc.errors import UsageError
 from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
-from ttsc.inputs import bind, constants
+from ttsc.inputs import bind, constants, merged
 from ttsc.journals import open_journal, refusals
 from ttsc.run_errors import error_of
-from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, embedding_roles, refused
+from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, check_patience, embedding_roles, refused
 from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.session import ENGINE_WAIT_S, Session
+from ttsc.simulation import in_virtual_time, only_simulated
 from ttsc.stores import BoundStores, Store
 from ttsc.tracing import Tracing
 
@@ -43,8 +44,9 @@ class CompiledProgram:
     `engine`: a handle, an `Engine`, a URL, or one of these per model role (None: a kept engine if one runs, else one
     is launched); `models`: role to model name, for launched engines; `seed`; `externs`: the host's functions;
     `stores`: a `ttsc.Store` by name (one that is left out is empty and forgotten); `budget`: `"tokens<=20k,
-    latency<=30s, calls<=100"`, in place of the program's own; `artifacts`: the folder of offline values (None: the
-    user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used;
+    latency<=30s, cost<=$0.05"`, in place of the program's own; `hardware`: what engines run on that don't say so, as
+    `"h100"`, with its price as `"h100@2.50"`, or per role, for clauses that need it; `artifacts`: the folder of offline
+    values (None: the user's data folder), and `refresh_offline` computes them again; `evaluation`: oracles may be used;
     `engine_wait`: how many seconds an engine that went away is waited for; `hedge`: a request that takes so many times
     as long as its siblings is sent once more (docs/scheduling.md); `trace`: a file that every event is written to, from
     which `ttsc.replay` gives the same results; `journal`: a file that keeps what is done; if it is there, the run goes
@@ -114,7 +116,7 @@ class CompiledProgram:
         them out or give the same value again, and any other is an error (E0504). Raises `InputError`, also for
         records, pictures and oracles, which can't be compiled in.
         """
-        values = constants(self.parameters, _merged(known, parameters))
+        values = constants(self.parameters, merged(known, parameters))
         return CompiledProgram(specialize(self._compiled, values))
 
     def calibrate(self, inputs: Sequence[Given], **options: Unpack[Options]) -> Calibration:
@@ -143,6 +145,7 @@ class CompiledProgram:
         externs: Externs | None = None,
         stores: Stores | None = None,
         budget: Budget | None = None,
+        hardware: Hardwares = None,
         artifacts: str | Path | None = None,
         trace: str | Path | None = None,
         journal: str | Path | None = None,
@@ -168,6 +171,7 @@ class CompiledProgram:
             externs=externs,
             stores=stores,
             budget=budget,
+            hardware=hardware,
             artifacts=artifacts,
             trace=trace,
             journal=journal,
@@ -179,6 +183,8 @@ class CompiledProgram:
             on_progress=on_progress,
             **parameters,
         )
+        if only_simulated(engine):
+            return in_virtual_time(work)
         return run_blocking(work, "`.run`", "`await program.arun(…)`")
 
     async def arun(
@@ -191,6 +197,7 @@ class CompiledProgram:
         externs: Externs | None = None,
         stores: Stores | None = None,
         budget: Budget | None = None,
+        hardware: Hardwares = None,
         artifacts: str | Path | None = None,
         trace: str | Path | None = None,
         journal: str | Path | None = None,
@@ -204,13 +211,14 @@ class CompiledProgram:
     ) -> RunResult:
         """Run one input. Raises as `run` does; cancelling it aborts on the engine what is still decoding."""
         self.check_evaluation(evaluation)
-        values = self.check_input(_merged(input, parameters))
+        values = self.check_input(merged(input, parameters))
         async with self.open(
             engine=engine,
             models=models,
             externs=externs,
             stores=stores,
             budget=budget,
+            hardware=hardware,
             artifacts=artifacts,
             trace=trace,
             journal=journal,
@@ -235,6 +243,7 @@ class CompiledProgram:
         externs: Externs | None = None,
         stores: Stores | None = None,
         budget: Budget | None = None,
+        hardware: Hardwares = None,
         artifacts: str | Path | None = None,
         trace: str | Path | None = None,
         journal: str | Path | None = None,
@@ -250,13 +259,14 @@ class CompiledProgram:
         Leaving the loop early (close the iterator, `contextlib.aclosing`) ends the run and aborts on the engine.
         """
         self.check_evaluation(evaluation)
-        values = self.check_input(_merged(input, parameters))
+        values = self.check_input(merged(input, parameters))
         async with self.open(
             engine=engine,
             models=models,
             externs=externs,
             stores=stores,
             budget=budget,
+            hardware=hardware,
             artifacts=artifacts,
             trace=trace,
             journal=journal,
@@ -282,6 +292,7 @@ class CompiledProgram:
         externs: Externs | None = None,
         stores: Stores | None = None,
         budget: Budget | None = None,
+        hardware: Hardwares = None,
         artifacts: str | Path | None = None,
         trace: str | Path | None = None,
         journal: str | Path | None = None,
@@ -306,6 +317,7 @@ class CompiledProgram:
             externs=externs,
             stores=stores,
             budget=budget,
+            hardware=hardware,
             artifacts=artifacts,
             trace=trace,
             journal=journal,
@@ -336,6 +348,7 @@ class CompiledProgram:
         externs: Externs | None = None,
         stores: Stores | None = None,
         budget: Budget | None = None,
+        hardware: Hardwares = None,
         artifacts: str | Path | None = None,
         trace: str | Path | None = None,
         journal: str | Path | None = None,
@@ -349,7 +362,7 @@ class CompiledProgram:
         use it. In a `journal` runs are known by their `number`, values and seed.
         """
         self.check_evaluation(evaluation)
-        _check_patience(engine_wait, hedge)
+        check_patience(engine_wait, hedge)
         limits = budget_for(self.ir.budget, budget)
         functions = bind_externs(self.ir.externs, externs)
         bound = BoundStores(self.ir, stores)
@@ -364,6 +377,7 @@ class CompiledProgram:
             if book is not None:
                 with refusals():
                     book.bind({role: engine.info.model for role, engine in engines.items()})
+            prices = prices_for(limits, engines, hardware, models)
             traced = None
             if trace is not None:
                 traced = Tracing(trace, self._compiled, self.source_hash, engines, limits)
@@ -371,25 +385,9 @@ class CompiledProgram:
                 engines = traced.engines
             session = Session(engines, artifacts=kept, records=book, engine_wait_s=engine_wait, hedge=hedge)
             stack.push_async_callback(session.close)
-            yield Runs(self.plan, session, engines, functions, bound, limits, book, traced)
+            yield Runs(self.plan, session, engines, functions, bound, limits, book, traced, prices)
 
     @property
     def _asks(self) -> bool:
         """Whether there is anything to ask of an engine."""
         return any(isinstance(node, Generate | Score) for node in walk(self.ir.body))
-
-
-def _check_patience(engine_wait: float, hedge: float | None) -> None:
-    if not engine_wait >= 0:
-        raise UsageError(Problem("E0510", f"engine_wait is {engine_wait}", "give seconds, 0 or more"))
-    if hedge is not None and not hedge > 1:
-        raise UsageError(Problem("E0510", f"hedge is {hedge}", "give a factor greater than 1, as in hedge=2"))
-
-
-def _merged(input: Given | None, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    both = sorted(set(input or ()) & set(parameters))
-    if both:
-        raise InputError(
-            *(Problem("E0505", f"'{name}' is given twice, by name and in `input`", "leave one out") for name in both)
-        )
-    return {**(input or {}), **parameters}

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ttsc.backends.protocol import Engine
 from ttsc.compiler.ir.nodes import Generate, Limit, Offline, Program, Score
@@ -24,6 +24,9 @@ from ttsc.runtime.journal import Journal
 from ttsc.runtime.session import Session
 from ttsc.stores import BoundStores
 from ttsc.tracing import Tracing
+
+if TYPE_CHECKING:
+    from ttsc.compiler.cost.prices import Price
 
 Given = Mapping[str, Any]
 OnEvent = Callable[[Event], None]
@@ -44,12 +47,14 @@ class Runs:
         budget: Sequence[Limit] = (),
         journal: Journal | None = None,
         tracing: Tracing | None = None,
+        prices: Mapping[str, Price] | None = None,
     ) -> None:
         self._plan = plan
         self._session = session
         self._functions = functions
         self._stores = stores
         self._budget = tuple(budget)
+        self._prices = prices
         self._turn = asyncio.Lock()
         self.journal = journal
         self._tracing = tracing
@@ -95,6 +100,7 @@ class Runs:
                 emit=emit,
                 stores=held,
                 budget=self._budget,
+                prices=self._prices,
             )
             return await self._kept(result)
 
@@ -117,6 +123,7 @@ class Runs:
                 input_index=number,
                 stores=held,
                 budget=self._budget,
+                prices=self._prices,
                 emit=trace,
             )
             try:
@@ -226,3 +233,11 @@ def embedding_roles(program: Program) -> frozenset[str]:
             case Generate(model=role):
                 kinds.setdefault(role, set()).add("generate")
     return frozenset(role for role, asked in kinds.items() if asked == {"embed"})
+
+
+def check_patience(engine_wait: float, hedge: float | None) -> None:
+    """Refuse what is no time to wait, or no factor: E0510."""
+    if not engine_wait >= 0:
+        raise UsageError(Problem("E0510", f"engine_wait is {engine_wait}", "give seconds, 0 or more"))
+    if hedge is not None and not hedge > 1:
+        raise UsageError(Problem("E0510", f"hedge is {hedge}", "give a factor greater than 1, as in hedge=2"))

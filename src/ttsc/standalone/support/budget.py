@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from ttsc.backends.protocol import Completion, GenerateRequest
+from ttsc.compiler.cost.units import TokenUse
 from ttsc.compiler.ir.nodes import Limit
 from ttsc.runtime.failures import BUDGET_SPENT, RunFailed
 from ttsc.runtime.ledger import Ledger
@@ -66,10 +67,10 @@ class BudgetedJob(Job):
     ) -> Completion:
         """One sequence, decoded, once it fits the budget."""
         plan = make("")
-        most = len(plan.input_ids) + plan.sampling.max_tokens + MOST_IMAGE_TOKENS * len(plan.images)
+        most = TokenUse(len(plan.input_ids) + MOST_IMAGE_TOKENS * len(plan.images), 0, plan.sampling.max_tokens)
 
-        def cost(answer: Completion) -> int:
-            return max(0, answer.prompt_tokens - answer.cached_tokens) + answer.completion_tokens
+        def cost(answer: Completion) -> TokenUse:
+            return TokenUse(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)
 
         found: Completion = await self._paid(most, server.generate(make, warm, on_tokens), cost)
         return found
@@ -78,16 +79,16 @@ class BudgetedJob(Job):
         self, server: Server, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Any], tokens: int
     ) -> Any:
         """What a server computes without decoding, once it fits the budget."""
-        spent = [tokens]
+        spent = [TokenUse(tokens)]
 
         def reading(answer: dict[str, Any]) -> Any:
             meta = answer["meta_info"]
-            spent[0] = max(0, int(meta["prompt_tokens"]) - int(meta.get("cached_tokens", 0)))
+            spent[0] = TokenUse(int(meta["prompt_tokens"]), int(meta.get("cached_tokens", 0)))
             return read(answer)
 
-        return await self._paid(tokens, server.ask(path, body, reading), lambda _: spent[0])
+        return await self._paid(TokenUse(tokens), server.ask(path, body, reading), lambda _: spent[0])
 
-    async def _paid(self, most: int, work: Coroutine[Any, Any, Any], cost: Callable[[Any], int]) -> Any:
+    async def _paid(self, most: TokenUse, work: Coroutine[Any, Any, Any], cost: Callable[[Any], TokenUse]) -> Any:
         granted: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def refused(error: RunFailed) -> None:
@@ -100,7 +101,7 @@ class BudgetedJob(Job):
             else:
                 granted.set_result(reservation)
 
-        claim = self._ledger.claim(next(self._numbers), most, begun, refused)
+        claim = self._ledger.claim(next(self._numbers), "", most, begun, refused)
         try:
             reservation = await granted
         except BaseException:
