@@ -76,6 +76,7 @@ class Generation:
     async def finish(self) -> None:
         """Until every element has its outcome. One that never begins is abandoned some time."""
         await self.stream.ended()
+        self.stream.close()
         self._flights.clear()
 
     def _begin(self, upto: int) -> None:

@@ -194,10 +194,15 @@ class Cell:
         for use in list(self._uses):
             use.hold(value)
         self.promise.resolve(value)
-        self._unbind()
+        self._ended()
 
     def fail(self, error: RunFailed) -> None:
         self.promise.resolve(None, error)
+        self._ended()
+
+    def _ended(self) -> None:
+        """The producer has nothing to abandon any more; holding it would keep the whole run in a circle."""
+        self._abandon = None
         self._unbind()
 
     def bind(self, inner: Use) -> None:

@@ -60,6 +60,7 @@ class Mapping:
                     await self._all.wait()
             elif self._tasks:
                 await asyncio.wait(self._tasks)
+            self.stream.close()
         finally:
             self._gone[:] = b"\x01" * len(self._gone)
             self._over.release()

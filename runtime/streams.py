@@ -139,6 +139,16 @@ class Stream(Leasable):
             slot.on_done(arrived)
         await last.wait()
 
+    def close(self) -> None:
+        """Every slot has its outcome: the producer is told nothing any more, and may be forgotten."""
+        self._abandon = _forgotten
+        self._on_demand = None
+        self._watchers.clear()
+
+
+def _forgotten(index: int) -> None:
+    """Stands for a producer that has ended."""
+
 
 class Lease:
     """One consumer's hold on the elements of a stream."""

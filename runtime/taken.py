@@ -67,8 +67,9 @@ class TakenFlight:
 
     def _end(self) -> None:
         self._over = True
-        if self._landed is not None:
-            self._landed()
+        landed, self._landed = self._landed, None
+        if landed is not None:
+            landed()
 
     def abandon(self) -> None:
         if not self._over:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ttsc.runtime.events import AnswerTaken, Event, ExternCalled, RequestEnded, RequestRetried, RequestStarted, Usage
@@ -27,9 +28,8 @@ class UsageMeter:
     """Feed it events; ask for `usage()` at any time."""
 
     def __init__(self) -> None:
-        self._total = dict.fromkeys(_COUNTS, 0)
-        self._by_model: dict[str, dict[str, int]] = {}
-        self._by_node: dict[str, dict[str, int]] = {}
+        self._counts: dict[tuple[str, str], dict[str, int]] = {}
+        """By role and node. Totals, and those by one of the two, are added up when they are asked for."""
         self._roles: dict[str, str] = {}
         self._extern_calls = 0
         self._taken_calls = 0
@@ -38,58 +38,71 @@ class UsageMeter:
         match event:
             case RequestStarted(request_id=request_id, role=role, node=node):
                 self._roles[request_id] = role
-                self._count(role, node, requests=1)
+                self._of(role, node)["requests"] += 1
             case RequestRetried(request_id=request_id, node=node):
-                self._count(self._roles.get(request_id, ""), node, retries=1)
+                self._of(self._roles.get(request_id, ""), node)["retries"] += 1
             case RequestEnded(request_id=request_id, node=node, finish=finish):
-                self._count(
-                    self._roles.pop(request_id, "") if finish != "error" else self._roles.get(request_id, ""),
-                    node,
-                    prefill_tokens=max(0, event.prompt_tokens - event.cached_tokens),
-                    cached_tokens=event.cached_tokens,
-                    decoded_tokens=event.completion_tokens,
-                    lost_tokens=event.completion_tokens if finish == "abort" else 0,
-                    aborted=int(finish == "abort"),
-                    failed=int(finish == "error"),
-                    scored_tokens=event.scored_tokens,
-                    rewards=int(event.kind == "reward" and finish == "done"),
-                    embeddings=int(event.kind == "embed" and finish == "done"),
-                )
+                known = self._roles.get(request_id, "") if finish == "error" else self._roles.pop(request_id, "")
+                self._ended(event, self._of(known, node))
             case AnswerTaken():
+                counts = self._of(event.role, event.node)
                 computed = max(0, event.prompt_tokens - event.cached_tokens)
-                self._count(
-                    event.role,
-                    event.node,
-                    requests=1,
-                    prefill_tokens=computed,
-                    cached_tokens=event.cached_tokens,
-                    decoded_tokens=event.completion_tokens,
-                    scored_tokens=event.scored_tokens,
-                    rewards=int(event.kind == "reward"),
-                    embeddings=int(event.kind == "embed"),
-                    taken_requests=1,
-                    taken_tokens=computed + event.completion_tokens,
-                )
+                counts["requests"] += 1
+                counts["prefill_tokens"] += computed
+                counts["cached_tokens"] += event.cached_tokens
+                counts["decoded_tokens"] += event.completion_tokens
+                counts["scored_tokens"] += event.scored_tokens
+                counts["rewards"] += event.kind == "reward"
+                counts["embeddings"] += event.kind == "embed"
+                counts["taken_requests"] += 1
+                counts["taken_tokens"] += computed + event.completion_tokens
             case ExternCalled(taken=taken):
                 self._extern_calls += 1
                 self._taken_calls += int(taken)
 
-    def _count(self, role: str, node: str, **amounts: int) -> None:
-        by_model = self._by_model.setdefault(role, dict.fromkeys(_COUNTS, 0))
-        by_node = self._by_node.setdefault(node, dict.fromkeys(_COUNTS, 0))
-        for name, amount in amounts.items():
-            for counts in (self._total, by_model, by_node):
-                counts[name] += amount
+    @staticmethod
+    def _ended(event: RequestEnded, counts: dict[str, int]) -> None:
+        counts["prefill_tokens"] += max(0, event.prompt_tokens - event.cached_tokens)
+        counts["cached_tokens"] += event.cached_tokens
+        counts["decoded_tokens"] += event.completion_tokens
+        counts["scored_tokens"] += event.scored_tokens
+        match event.finish:
+            case "abort":
+                counts["lost_tokens"] += event.completion_tokens
+                counts["aborted"] += 1
+            case "error":
+                counts["failed"] += 1
+            case "done":
+                counts["rewards"] += event.kind == "reward"
+                counts["embeddings"] += event.kind == "embed"
+
+    def _of(self, role: str, node: str) -> dict[str, int]:
+        counts = self._counts.get((role, node))
+        if counts is None:
+            counts = self._counts[role, node] = dict.fromkeys(_COUNTS, 0)
+        return counts
 
     def usage(self, distinct_tokens: int = 0) -> Usage:
         return Usage(
-            **self._total,
+            **_summed(self._counts.values()),
             extern_calls=self._extern_calls,
             taken_calls=self._taken_calls,
             distinct_tokens=distinct_tokens,
-            by_model={name: dict(counts) for name, counts in self._by_model.items()},
-            by_node={name: dict(counts) for name, counts in self._by_node.items()},
+            by_model=self._by(0),
+            by_node=self._by(1),
         )
+
+    def _by(self, part: int) -> dict[str, dict[str, int]]:
+        names = dict.fromkeys(key[part] for key in self._counts)
+        return {name: _summed(each for key, each in self._counts.items() if key[part] == name) for name in names}
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total = dict.fromkeys(_COUNTS, 0)
+    for each in counts:
+        for name, amount in each.items():
+            total[name] += amount
+    return total
 
 
 def all_taken(usage: Usage) -> Usage:
