@@ -32,7 +32,7 @@ _ABORTED_COMPILING = "Aborted by AbortReq"
 _BAD_SCHEMA = re.compile(r"Failed to compile json grammar: (?:\[[\d:]+\] \S+?:\d+: )?(?P<why>.*)", re.DOTALL)
 _NO_ABILITY = re.compile(r"launched with --grammar-backend none|does not appear to be an embedding model")
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
-_SEED_MASK = 2**63 - 1
+SEED_MASK = 2**63 - 1
 
 # The wordings of SGLang 0.5.23, each with what its numbers are: the limit, and the tokens that were asked for.
 _TOO_LONG = (
@@ -102,7 +102,7 @@ def sampling_parameters(sampling: Sampling, eos_ids: Collection[int]) -> dict[st
     if eos_ids and not sampling.ignore_eos:
         parameters["stop_token_ids"] = sorted(eos_ids)
     if sampling.seed is not None:
-        parameters["sampling_seed"] = sampling.seed & _SEED_MASK
+        parameters["sampling_seed"] = sampling.seed & SEED_MASK
     if sampling.schema is not None:
         parameters["json_schema"] = sampling.schema
     if sampling.extra:

@@ -59,6 +59,8 @@ class SGLangEngine:
         self._info = info
         self._tokenizer = tokenizer
         self._aborts = Aborts(connection.tell_abort)
+        self._checked: tuple[int, ...] | None = None
+        """The prompt whose ids were looked at last."""
         self._batches = Batches(connection, tokenizer.eos_ids, info)
         self._decodings = Decodings(connection, tokenizer.eos_ids, info)
 
@@ -173,8 +175,10 @@ class SGLangEngine:
         """The server's whole description of itself; empty where it gives none."""
         return await self._connection.get_json("/server_info") or {}
 
-    def _check_ids(self, ids: Sequence[int]) -> None:
+    def _check_ids(self, ids: tuple[int, ...]) -> None:
         """Refuse ids that the model does not have: SGLang 0.5.23 dies of them."""
+        if ids is self._checked:  # siblings share their prompt
+            return
         limit = getattr(self._tokenizer, "vocabulary_tokens", None)
         if not ids:
             raise RequestRefused("there are no tokens to compute on", "an empty prompt has no continuation")
@@ -183,6 +187,7 @@ class SGLangEngine:
                 f"{self._info.model} has no token {max(ids)}; its vocabulary has {limit}",
                 "ids of one model mean nothing to another: encode the text with this model's own tokenizer",
             )
+        self._checked = ids
 
     def _check(self, request: GenerateRequest) -> None:
         """Refuse what this server cannot do."""

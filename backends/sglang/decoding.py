@@ -16,15 +16,17 @@ from __future__ import annotations
 import asyncio
 import copy
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ttsc.backends.protocol import EngineError, EngineInfo, GenerateRequest, RequestFailed, RequestRefused
-from ttsc.backends.sglang.answers import priority, refusal, request_body, size_of
+import orjson
+
+from ttsc.backends.protocol import EngineError, EngineInfo, GenerateRequest, RequestFailed, RequestRefused, Sampling
+from ttsc.backends.sglang.answers import SEED_MASK, priority, refusal, request_body, sampling_parameters, size_of
 from ttsc.backends.sglang.cancellation import Outstanding
 from ttsc.backends.sglang.connection import Connection
 from ttsc.backends.sglang.stream import EventParser
-from ttsc.backends.sglang.wire import json_object
+from ttsc.backends.sglang.wire import encoded, json_object
 
 _MOST = 64
 """Requests in one POST: the server looks through all of a POST's for each of its events."""
@@ -60,6 +62,8 @@ class Decodings:
         self._eos_ids = eos_ids
         self._info = info
         self._waiting: list[_Entry] = []
+        self._alike: tuple[object, ...] = ()
+        self._parameters: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def ask(self, request: GenerateRequest, outstanding: Outstanding, arrived: Callable[[Event], None]) -> None:
@@ -157,10 +161,17 @@ class Decodings:
         await self._connection.compute("/generate", body, size_of(request), events.feed)
 
     async def _together(self, batch: Sequence[_Entry]) -> None:
-        bodies = [self._body(entry.request, entry.outstanding) for entry in batch]
-        for entry, each in zip(batch, bodies, strict=True):
-            each["sampling_params"]["stream_interval"] = entry.request.sampling.max_tokens + 1
-        lists = {name: [each[name] for each in bodies] for name in ("rid", "input_ids", "sampling_params")}
+        head = self._body(batch[0].request, batch[0].outstanding)
+        prompts: dict[int, orjson.Fragment] = {}
+        for entry in batch:
+            ids = entry.request.input_ids
+            if id(ids) not in prompts:
+                prompts[id(ids)] = orjson.Fragment(encoded(ids))
+        lists = {
+            "rid": [entry.outstanding.wire_id for entry in batch],
+            "input_ids": [prompts[id(entry.request.input_ids)] for entry in batch],
+            "sampling_params": [self._sampling(entry.request.sampling) for entry in batch],
+        }
         by_id = {entry.outstanding.wire_id: entry for entry in batch}
 
         def dealt(event: Event) -> None:
@@ -170,7 +181,17 @@ class Decodings:
 
         largest = max(batch, key=lambda entry: len(entry.request.input_ids) + entry.request.sampling.max_tokens).request
         events = _Events(dealt, largest)
-        await self._connection.compute("/generate", bodies[0] | lists | {"stream": True}, size_of(largest), events.feed)
+        await self._connection.compute("/generate", head | lists | {"stream": True}, size_of(largest), events.feed)
+
+    def _sampling(self, sampling: Sampling) -> dict[str, Any]:
+        """The parameters of one of a list. Siblings differ in their seeds only, so those of the last one are kept."""
+        alike = _without_seed(sampling)
+        if self._alike != alike:
+            self._alike = alike
+            self._parameters = sampling_parameters(replace(sampling, seed=None), self._eos_ids)
+            self._parameters["stream_interval"] = sampling.max_tokens + 1
+        seed = sampling.seed
+        return self._parameters if seed is None else {**self._parameters, "sampling_seed": seed & SEED_MASK}
 
     def _body(self, request: GenerateRequest, outstanding: Outstanding) -> dict[str, Any]:
         body = request_body(request, self._eos_ids) | priority(request, self._info)
@@ -198,6 +219,21 @@ class _Events:
         facts = error if isinstance(error, dict) else {"message": str(error)}
         code = facts.get("code")
         return refusal(code if isinstance(code, int) else 500, str(facts.get("message", "")), size_of(self._request))
+
+
+def _without_seed(sampling: Sampling) -> tuple[object, ...]:
+    """All of it that siblings share; as text where 1 and True are equal and not the same."""
+    return (
+        sampling.max_tokens,
+        sampling.temperature,
+        sampling.top_p,
+        sampling.top_k,
+        sampling.min_p,
+        sampling.stop,
+        sampling.ignore_eos,
+        sampling.schema,
+        repr(sampling.extra) if sampling.extra else "",
+    )
 
 
 def _fail(batch: Sequence[_Entry], error: EngineError) -> None:

@@ -17,7 +17,14 @@ def encoded(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        return json.dumps(value).encode()
+        return json.dumps(value, default=_spliced).encode()
+
+
+def _spliced(value: object) -> Any:
+    """What was encoded before, for the library that can't put it in as it is."""
+    if isinstance(value, orjson.Fragment):
+        return json.loads(value.contents)
+    raise TypeError(f"{type(value).__name__} has no JSON")
 
 
 def decoded(data: bytes) -> Any:
