@@ -53,6 +53,7 @@ if TYPE_CHECKING:
         TokensArrived,
         Usage,
     )
+    from ttsc.simulation import in_virtual_time, simulate
     from ttsc.stores import Store
 
 _HOMES = {
@@ -93,6 +94,7 @@ _HOMES = {
         "Usage",
     ),
     "ttsc.replays": ("replay",),
+    "ttsc.simulation": ("in_virtual_time", "simulate"),
     "ttsc.stores": ("Store",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
@@ -139,8 +141,10 @@ __all__ = [
     "compile",
     "connect",
     "extern",
+    "in_virtual_time",
     "launch",
     "replay",
+    "simulate",
 ]
 
 

@@ -21,8 +21,8 @@ from ttsc.runtime.usage import total
 _UNAVAILABLE = ("R0401", "R0405")
 
 
-def as_json(result: RunResult, seeds_honoured: bool) -> str:
-    """One result as a JSON object on one line."""
+def as_json(result: RunResult, seeds_honoured: bool, simulated: bool = False) -> str:
+    """One result as a JSON object on one line. `simulated`: no model has said it, and its seconds are virtual."""
     row = {
         "input": result.input,
         "value": result.value,
@@ -35,6 +35,7 @@ def as_json(result: RunResult, seeds_honoured: bool) -> str:
         "duration_s": round(result.duration_s, 3),
         "appended": result.appended,
         "usage": asdict(result.usage),
+        **({"simulated": True} if simulated else {}),
     }
     return json.dumps(row, ensure_ascii=False, default=_said)
 
@@ -69,11 +70,14 @@ class Results:
     several inputs the display has shown the values then, and only JSON is written.
     """
 
-    def __init__(self, inputs: int, seeds_honoured: bool, as_json: bool, out: Path | None, held: bool) -> None:
+    def __init__(
+        self, inputs: int, seeds_honoured: bool, as_json: bool, out: Path | None, held: bool, simulated: bool = False
+    ) -> None:
         self._inputs = inputs
         self._seeds_honoured = seeds_honoured
         self._as_json = as_json
         self._held = held
+        self._simulated = simulated
         self._path = out
         self._file: TextIO | None = None
         self._results: dict[int, RunResult] = {}
@@ -97,7 +101,7 @@ class Results:
         """Take one result in. It is in the `--out` file, on disk, when this returns."""
         self._results[result.input] = result
         if self._file is not None:
-            self._file.write(as_json(result, self._seeds_honoured) + "\n")
+            self._file.write(as_json(result, self._seeds_honoured, self._simulated) + "\n")
             self._file.flush()
             os.fsync(self._file.fileno())
         if self._held:
@@ -115,7 +119,7 @@ class Results:
 
     def _print(self, result: RunResult) -> None:
         if self._as_json:
-            click.echo(as_json(result, self._seeds_honoured))
+            click.echo(as_json(result, self._seeds_honoured, self._simulated))
         elif self._inputs > 1:
             click.echo("" if result.error else one_line(result))
         elif result.error is None:
@@ -161,8 +165,10 @@ def offline_lines(events: Sequence[OfflineTaken]) -> None:
         say(f"offline   {note}")
 
 
-def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -> None:
-    """The figures at the end of a run, on standard error; for one input its failure, too."""
+def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float, passed_s: float | None = None) -> None:
+    """The figures at the end of a run, on standard error; for one input its failure, too. `passed_s`: seconds of a
+    virtual clock; None where time is real.
+    """
     if len(results) == 1 and results[0].error is not None:
         failure = results[0].error
         complain(failure.code, failure.message, failure.hint)
@@ -193,7 +199,8 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float) -
             say(f"store     {count} item{'' if count == 1 else 's'} added to {name}")
     honoured = "honoured: equal seeds give equal tokens" if seeds_honoured else "not honoured by this engine"
     seed = results[0].seed if results else 0
-    say(f"time      {wall_s:.1f} s; seed {seed}, {honoured}")
+    took = f"{wall_s:.1f} s" if passed_s is None else f"{passed_s:.2f} s simulated, computed in {wall_s:.1f} s"
+    say(f"time      {took}; seed {seed}, {honoured}")
     failed = sum(result.error is not None for result in results)
     if len(results) > 1:
         others = (

@@ -20,6 +20,7 @@ from ttsc.cli.exit_codes import TERMINATED, complain, say
 from ttsc.cli.options import as_level
 from ttsc.cli.run_inputs import inputs_given, specialized, stores_given
 from ttsc.cli.run_options import Asked, run_options
+from ttsc.cli.simulated_run import simulated, simulator_asked
 
 if TYPE_CHECKING:
     from ttsc.compiler.ir.nodes import Limit
@@ -33,7 +34,7 @@ _LABEL_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that `ttsc run` was asked for, checked."""
+    """Everything that `ttsc run` was asked for, checked. `simulated`: what is said of engines that only simulate."""
 
     asked: Asked
     program: CompiledProgram
@@ -43,6 +44,7 @@ class Job:
     externs: list[Any]
     stores: dict[str, Store]
     budget: tuple[Limit, ...] | None
+    simulated: tuple[str, ...] = ()
 
 
 @click.command(short_help="Run a program and print its answer.")
@@ -64,9 +66,11 @@ def run(**given: Any) -> int:
     from ttsc.budgets import budget_for, read_budget
     from ttsc.externs import bind_externs, load_externs
     from ttsc.library import PREFIX
+    from ttsc.runtime.virtual_time import run_in_virtual_time
     from ttsc.stores import BoundStores
 
     asked = Asked(**given)
+    simulates = simulator_asked(asked)
     if asked.input_json is not None and asked.inputs_file is not None:
         raise click.UsageError("--input and --inputs can't go together")
     path = asked.file if asked.file.startswith(PREFIX) else Path(asked.file)  # never the text of a program
@@ -81,21 +85,23 @@ def run(**given: Any) -> int:
     stores = stores_given(asked.stores)
     BoundStores(compiled.ir, stores).read()
     inputs = inputs_given(compiled, asked.settings, asked.input_json, asked.inputs_file)
+    engines, said = simulated(asked, compiled) if simulates else (None, ())
     job = Job(
         asked=asked,
         program=specialized(compiled, asked.settings, inputs),
         inputs=inputs,
-        engine=engines_given(asked.engines, asked.tokenizer_path),
+        engine=engines if simulates else engines_given(asked.engines, asked.tokenizer_path),
         models=models_given(compiled.models, asked.models),
         externs=externs,
         stores=stores,
         budget=limits,
+        simulated=tuple(said),
     )
     _writable(asked.out, "--out")
     _writable(asked.trace, "--trace")
     _writable(asked.journal, "--journal")
     try:
-        return asyncio.run(_run(job))
+        return run_in_virtual_time(_run(job)) if simulates else asyncio.run(_run(job))
     except asyncio.CancelledError:
         say("terminated")
         return TERMINATED
@@ -113,7 +119,8 @@ async def _run(job: Job) -> int:
     from ttsc.runtime.events import OfflineTaken
 
     _stop_on_sigterm()
-    start = time.monotonic()
+    loop = asyncio.get_running_loop()
+    start, begun_s = time.monotonic(), loop.time()
     inputs = len(job.inputs)
     on_terminal = sys.stderr.isatty()
     with ExitStack() as stack:
@@ -141,10 +148,12 @@ async def _run(job: Job) -> int:
             for name in runs.empty_stores:
                 lost = ", and what is added to it is lost at the end" if name in runs.lost_stores else ""
                 say(f"store     {name} is empty{lost}; --store {name}=FILE.jsonl says where it is kept")
-            for line in engine_lines(runs.engines):
+            for line in (*engine_lines(runs.engines), *job.simulated):
                 say(line)
             held = on_terminal and sys.stdout.isatty()
-            results = stack.enter_context(Results(inputs, runs.seeds_honoured, job.asked.as_json, job.asked.out, held))
+            results = stack.enter_context(
+                Results(inputs, runs.seeds_honoured, job.asked.as_json, job.asked.out, held, bool(job.simulated))
+            )
             display = stack.enter_context(choose_display(inputs, quiet=job.asked.as_json and not on_terminal))
 
             offline: list[OfflineTaken] = []
@@ -171,7 +180,9 @@ async def _run(job: Job) -> int:
                 complain(
                     "E0517", f"{runs.journal.problem.message}: it ends before this run did", runs.journal.problem.hint
                 )
-            summary(results.in_order(), runs.seeds_honoured, time.monotonic() - start)
+            wall_s = time.monotonic() - start
+            passed_s = loop.time() - begun_s if job.simulated else None
+            summary(results.in_order(), runs.seeds_honoured, wall_s, passed_s)
     return exit_code(results.in_order())
 
 

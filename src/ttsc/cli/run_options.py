@@ -26,6 +26,10 @@ class Asked:
     engines: tuple[str, ...]
     tokenizer_path: str | None
     models: tuple[str, ...]
+    hardware: tuple[str, ...]
+    profiles: tuple[str, ...]
+    workload: Path | None
+    replicas: int | None
     externs_file: Path | None
     stores: tuple[str, ...]
     budget: str | None
@@ -54,7 +58,11 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         "--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line; - is stdin."
     ),
     click.option(
-        "--engine", "engines", multiple=True, metavar="URL", help="A running SGLang; ROLE=URL for one model role."
+        "--engine",
+        "engines",
+        multiple=True,
+        metavar="URL",
+        help="A running SGLang; ROLE=URL for one model role. `simulator`: none, in virtual time (docs/simulator.md).",
     ),
     click.option(
         "--tokenizer",
@@ -64,6 +72,31 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="The model's tokenizer, where --engine names a model that isn't on this machine.",
     ),
     click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one."),
+    click.option(
+        "--hardware",
+        multiple=True,
+        metavar="[ROLE=]NAME",
+        help="What an engine runs on (h100, 4xh100, a .toml file), where it does not say; a simulated one:  [h100]",
+    ),
+    click.option(
+        "--profile",
+        "profiles",
+        multiple=True,
+        metavar="[ROLE=]FILE",
+        help="With --engine simulator: what `ttsc engine profile` measured, in place of --hardware and --model.",
+    ),
+    click.option(
+        "--workload",
+        type=click.Path(path_type=Path, dir_okay=False),
+        metavar="FILE.toml",
+        help="With --engine simulator: what models say (docs/workloads.md).  [default: a built-in one]",
+    ),
+    click.option(
+        "--replicas",
+        type=click.IntRange(1),
+        metavar="N",
+        help="With --engine simulator: servers behind a router.  [default: 1]",
+    ),
     click.option(
         "--externs",
         "externs_file",
