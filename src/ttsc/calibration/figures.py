@@ -12,7 +12,7 @@ from ttsc.calibration.intervals import Interval, mean, rate
 from ttsc.calibration.observations import Observations, Rating, Sample
 from ttsc.calibration.verifiers import EDGES, auc, calibration, numbers, verdict_counts
 
-DERIVED = ("right at least once", "the commonest of", "inputs of accuracy", "no answer")
+DERIVED = ("right at least once", "the commonest of", ", accuracy ", "no answer")
 """Beginnings or parts of names of figures that no workload is made of."""
 
 LEAST_INPUTS = 10
@@ -127,7 +127,7 @@ class _Maker:
         if any(isinstance(each.value, bool) for each in ratings):
             for low, high in zip(EDGES, (*EDGES[1:], 1.01), strict=True):
                 here = [each for each in ratings if low <= accuracies.get(each.input, -1) < high]
-                name = f"inputs of accuracy {low:g} to {min(high, 1):g}"
+                name = f"accuracy {low:g} to {min(high, 1):g}"
                 self.rate(key, f"right accepted, {name}", verdict_counts(here, True).values())
                 self.rate(key, f"wrong accepted, {name}", verdict_counts(here, False).values())
             if any(each.value is None for each in ratings):
