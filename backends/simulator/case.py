@@ -70,6 +70,14 @@ class Case:
         drawn = self.chance.random()
         return drawn >= rates.breaks if prior.right else drawn < rates.fixes
 
+    def begun(self, rank: int) -> list[int] | None:
+        """What is missing of an answer that max_tokens cut; None if it had not begun."""
+        text, answer = decoded(self.seen.tail), decoded(self.answer(rank))
+        for length in range(len(answer), 1, -1):
+            if text.endswith(answer[:length]):
+                return spelled(answer[length:])
+        return None
+
     def cut_off(self) -> bool:
         """Whether max_tokens cut what was written last, in the middle of a step."""
         ids = self.request.input_ids

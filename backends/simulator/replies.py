@@ -29,8 +29,8 @@ def answer_at_once(case: Case, boxed: bool) -> list[int]:
     else:
         rank = 0 if case.revise(prior) else prior.rank or case.wrong()
     ids = spelled(f"{case.answers.text(rank)}}}" if boxed else f" {case.answers.text(rank)}")
-    measured = case.origin.node in case.workload.writing
-    return [*ids, *filler(case.chance.getrandbits(16), case.tokens - 1 - len(ids))] if measured else ids
+    own = _own_writing(case)
+    return [*ids, *filler(case.chance.getrandbits(16), case.tokens - 1 - len(ids))] if own else ids
 
 
 def reply(case: Case) -> list[int]:
@@ -57,9 +57,17 @@ def reply(case: Case) -> list[int]:
         more = spelled(" " + word)
         if len(ids) + len(more) <= room:
             ids += more
-    if case.writing.answer != Writing(case.writing.tokens).answer:
-        ids = spelled(case.writing.answer.format(answer=words[0]))
-    return [*ids, *filler(case.chance.getrandbits(16), case.tokens - 1 - len(ids))]
+    own = _own_writing(case)
+    if own is not None and own.answer != Writing(own.tokens).answer:
+        ids = spelled(own.answer.format(answer=words[0]))
+    return [*ids, *filler(case.chance.getrandbits(16), case.tokens - 1 - len(ids))] if judge or own else ids
+
+
+def _own_writing(case: Case) -> Writing | None:
+    """What the workload says of this node, or of judges: else it is about longer texts than a reply."""
+    table, origin = case.workload.writing, case.origin
+    names = (origin.node, f"judge:{origin.role}", "judge") if origin.op == "judge" else (origin.node,)
+    return next((table[name] for name in names if name in table), None)
 
 
 def _fine(case: Case, latent: Latent | None) -> bool:

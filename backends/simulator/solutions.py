@@ -11,7 +11,7 @@ from ttsc.backends.simulator.tokenizer import spelled
 from ttsc.backends.simulator.writing import filler, settled, steps
 from ttsc.compiler.cost.distributions import Lengths
 
-UNKNOWN_STEPS = Lengths((3, 4, 5, 6))
+UNKNOWN_STEPS = Lengths((2, 3, 4, 5))
 """Of a solution written step by step, where the workload does not say."""
 DELIMITER = "\n\n"
 """Between steps that nobody asked to stop at."""
@@ -28,6 +28,9 @@ def solution(case: Case, closing: int) -> list[int]:
         right = case.revise(prior)
         first = prior.step + 1 if case.seen.marks else 0
         return _written(case, first, _planned(case, 0), right, None if right else prior, body)
+    begun = case.begun(prior.rank)
+    if begun is not None:
+        return begun
     if case.cut_off():
         lengths, done = case.writing.tokens, case.seen.written
         longer = lengths.draw_beyond(done, case.chance)
@@ -76,7 +79,11 @@ def step(case: Case) -> Decoded:
     sampling, seen, lengths = case.request.sampling, case.seen, _lengths(case)
     prior = seen.marks[-1] if seen.marks else None
     delimiter = next(stop for stop in sampling.stop if stop.isspace())
-    if prior is not None and not case.revised() and case.cut_off():
+    continued = prior is not None and not case.revised()
+    begun = case.begun(prior.rank) if prior is not None and continued else None
+    if begun is not None:
+        return settled(begun, sampling, True)
+    if prior is not None and continued and case.cut_off():
         done = len(seen.tail) + 1
         longer = case.writing.tokens.draw_beyond(done, case.chance)
         tokens = 1 if longer is None else longer - done

@@ -70,14 +70,14 @@ def default_workload() -> Workload:
     """The built-in one, for when none is given: short word problems, answered by a small model.
 
     Nobody measured it. Sixteen inputs whose accuracies spread from hopeless to easy (beta, mean 0.57); solutions of 72
-    tokens on average; steps of 24, three to six to a solution; verifiers and reward models that help but err.
+    tokens on average; steps of 24, two to five to a solution; verifiers and reward models that help but err.
     """
     workload = Workload(
         name="built-in",
         questions=tuple(Question(round(each, 6)) for each in beta_means(2.0, 1.5, 16)),
         writing={
-            "default": Writing(Lengths.lognormal(72, 0.35), Lengths((3, 4, 5, 6)), _BOTH),
-            "branch": Writing(Lengths.lognormal(24, 0.3), Lengths((3, 4, 5, 6)), _BOTH),
+            "default": Writing(Lengths.lognormal(72, 0.35), Lengths((2, 3, 4, 5)), _BOTH),
+            "branch": Writing(Lengths.lognormal(24, 0.3), Lengths((2, 3, 4, 5)), _BOTH),
             "judge": Writing(Lengths.constant(2)),
         },
         verdicts={"default": Verdicts(0.85, 0.25)},
