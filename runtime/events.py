@@ -255,6 +255,8 @@ class Usage:
     taken_calls: int = 0
     by_model: dict[str, dict[str, int]] = field(default_factory=dict)
     by_node: dict[str, dict[str, int]] = field(default_factory=dict)
+    priced: dict[str, float] = field(default_factory=dict)
+    """What a budget limits that has a price: `flops`, `eflops`, `cost` in dollars, as the budget's ledger has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ async def run_plan(
     }
     result = RunResult(
         value=result_of(values[0], kinds[0]) if values else None,
-        usage=meter.usage(run.distinct_tokens),
+        usage=meter.usage(run.distinct_tokens, run.ledger.amounts),
         duration_s=session.now_s() - started,
         seed=seed,
         cut=bool(run.ledger.cut),

@@ -126,6 +126,11 @@ class Ledger:
         return dict(zip(self._priced, self._spent[1:], strict=True))
 
     @property
+    def amounts(self) -> dict[str, float]:
+        """The same in FLOPs, eFLOPs and dollars."""
+        return {name: units * UNITS[name] for name, units in self.priced.items()}
+
+    @property
     def calls(self) -> int:
         """Requests sent, and those that are about to be."""
         return self._calls

@@ -181,6 +181,8 @@ class Replay:
             raise self._mismatch or ReplayMismatch(
                 f"input {number} asks the tokenizer {error.asked}, which the run did not"
             ) from error
+        # Nothing is paid for in a replay.
+        result = replace(result, usage=replace(result.usage, priced=each.result.usage.priced))
         self._compare(number, each, result)
         if self._mismatch is not None:
             raise self._mismatch

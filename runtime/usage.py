@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from ttsc.runtime.events import AnswerTaken, Event, ExternCalled, RequestEnded, RequestRetried, RequestStarted, Usage
@@ -82,7 +82,7 @@ class UsageMeter:
             counts = self._counts[role, node] = dict.fromkeys(_COUNTS, 0)
         return counts
 
-    def usage(self, distinct_tokens: int = 0) -> Usage:
+    def usage(self, distinct_tokens: int = 0, priced: Mapping[str, float] | None = None) -> Usage:
         return Usage(
             **_summed(self._counts.values()),
             extern_calls=self._extern_calls,
@@ -90,6 +90,7 @@ class UsageMeter:
             distinct_tokens=distinct_tokens,
             by_model=self._by(0),
             by_node=self._by(1),
+            priced=dict(priced or {}),
         )
 
     def _by(self, part: int) -> dict[str, dict[str, int]]:
@@ -128,4 +129,8 @@ def total(usages: list[Usage]) -> Usage:
         **{name: sum(getattr(usage, name) for usage in usages) for name in names},
         by_model=merged([usage.by_model for usage in usages]),
         by_node=merged([usage.by_node for usage in usages]),
+        priced={
+            name: sum(usage.priced.get(name, 0.0) for usage in usages)
+            for name in dict.fromkeys(name for usage in usages for name in usage.priced)
+        },
     )

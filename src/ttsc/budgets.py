@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Budget = str | Sequence[Limit]
 """What `budget=` takes: the clauses as text, or limits in tokens, calls, seconds, FLOPs, eFLOPs, dollars."""
 Hardwares = str | Mapping[str, str] | None
-"""What `hardware=` takes: a name or a file for every model role, or one per role."""
+"""What `hardware=` takes: a name or a file for every model role, or one per role, "" standing for all others."""
 
 _EXAMPLE = 'write it as in "tokens<=20k, latency<=30s, cost<=$0.05"'
 
@@ -82,7 +82,7 @@ def prices_for(
     their model's folder is not on this machine. Raises `UsageError`: E0516 for a clause without a known price, E0530
     and E0531 for names that stand for nothing, E0510 for a role that doesn't exist.
     """
-    unknown = sorted(set(hardware) - set(engines)) if isinstance(hardware, Mapping) else []
+    unknown = sorted(set(hardware) - {*engines, ""}) if isinstance(hardware, Mapping) else []
     if unknown:
         hint = did_you_mean(unknown[0], engines, f"roles: {', '.join(sorted(engines))}")
         raise UsageError(Problem("E0510", f"hardware is named for '{unknown[0]}', which is no model role here", hint))
@@ -92,7 +92,7 @@ def prices_for(
     found: dict[str, Price] = {}
     problems: list[Problem] = []
     for role, engine in engines.items():
-        named = hardware.get(role) if isinstance(hardware, Mapping) else hardware
+        named = hardware.get(role, hardware.get("")) if isinstance(hardware, Mapping) else hardware
         found[role] = price_of_engine(engine, named, (models or {}).get(role))
         problems += [
             _unpriced(limit, role, engine, named) for limit in priced if limit.resource not in found[role].rates

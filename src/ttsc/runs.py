@@ -54,7 +54,8 @@ class Runs:
         self._functions = functions
         self._stores = stores
         self._budget = tuple(budget)
-        self._prices = prices
+        self.prices = dict(prices or {})
+        """What requests cost by model role, where the budget asks for it."""
         self._turn = asyncio.Lock()
         self.journal = journal
         self._tracing = tracing
@@ -100,7 +101,7 @@ class Runs:
                 emit=emit,
                 stores=held,
                 budget=self._budget,
-                prices=self._prices,
+                prices=self.prices,
             )
             return await self._kept(result)
 
@@ -123,7 +124,7 @@ class Runs:
                 input_index=number,
                 stores=held,
                 budget=self._budget,
-                prices=self._prices,
+                prices=self.prices,
                 emit=trace,
             )
             try:

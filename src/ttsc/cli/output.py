@@ -8,15 +8,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import click
 
 from ttsc.backends.protocol import Engine, Image
 from ttsc.cli.exit_codes import BUDGET_CUT, DONE, ENGINE_UNAVAILABLE, FAILED, complain, say
+from ttsc.compiler.cost.units import UNITS
 from ttsc.runtime.events import OfflineTaken, RunResult
 from ttsc.runtime.journal import Journal
+from ttsc.runtime.ledger import amount
 from ttsc.runtime.usage import total
+
+if TYPE_CHECKING:
+    from ttsc.compiler.cost.prices import Price
 
 _UNAVAILABLE = ("R0401", "R0405")
 
@@ -139,6 +144,17 @@ def engine_lines(engines: Mapping[str, Engine]) -> list[str]:
     return lines
 
 
+def price_lines(prices: Mapping[str, Price]) -> list[str]:
+    """What the prices that a budget counts by are taken from; where there are several, the roles that have them."""
+    by_source: dict[str, list[str]] = {}
+    for role, price in prices.items():
+        by_source.setdefault(price.source, []).append(role)
+    for_roles = {
+        source: f" for {', '.join(roles)}" if len(by_source) > 1 else "" for source, roles in by_source.items()
+    }
+    return [f"prices    by {source}{roles}" for source, roles in for_roles.items()]
+
+
 def journal_line(journal: Journal, inputs: int) -> str:
     """What a journal has of a run."""
     if not journal.resumed:
@@ -180,6 +196,9 @@ def summary(results: Sequence[RunResult], seeds_honoured: bool, wall_s: float, p
         f"tokens    prefill {usage.prefill_tokens} computed, {usage.cached_tokens} cached; "
         f"decoded {usage.decoded_tokens}, of which {usage.lost_tokens} lost"
     )
+    if usage.priced:
+        said = [amount(name, round(value / UNITS[name])) for name, value in usage.priced.items()]
+        say(f"spent     {', '.join(said)}")
     details = [f"{usage.requests} sent", f"{usage.aborted} aborted {'loser' if usage.aborted == 1 else 'losers'}"]
     details += [f"{count} {word}" for count, word in ((usage.failed, "failed"), (usage.retries, "retried")) if count]
     counted = (

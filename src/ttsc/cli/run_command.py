@@ -111,9 +111,10 @@ async def _run(job: Job) -> int:
     """Run every input; the exit code. Ctrl-C and SIGTERM cancel it, which aborts on the engine what is decoding."""
     from ttsc.batches import in_flight
     from ttsc.cli.live import choose_display
-    from ttsc.cli.output import Results, engine_lines, exit_code, journal_line, offline_lines, summary
+    from ttsc.cli.output import Results, engine_lines, exit_code, journal_line, offline_lines, price_lines, summary
     from ttsc.cli.progress import EngineProgress
     from ttsc.errors import UsageError
+    from ttsc.estimates.role_machines import by_role
     from ttsc.journals import check_inputs
     from ttsc.runs import refused
     from ttsc.runtime.events import OfflineTaken
@@ -131,6 +132,7 @@ async def _run(job: Job) -> int:
             externs=job.externs,
             stores=job.stores,
             budget=job.budget,
+            hardware=None if job.simulated else by_role(job.asked.hardware),
             artifacts=job.asked.artifacts,
             journal=job.asked.journal,
             trace=job.asked.trace,
@@ -148,7 +150,7 @@ async def _run(job: Job) -> int:
             for name in runs.empty_stores:
                 lost = ", and what is added to it is lost at the end" if name in runs.lost_stores else ""
                 say(f"store     {name} is empty{lost}; --store {name}=FILE.jsonl says where it is kept")
-            for line in (*engine_lines(runs.engines), *job.simulated):
+            for line in (*engine_lines(runs.engines), *job.simulated, *price_lines(runs.prices)):
                 say(line)
             held = on_terminal and sys.stdout.isatty()
             results = stack.enter_context(
