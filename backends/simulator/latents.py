@@ -15,6 +15,7 @@ from ttsc.backends.simulator.tokenizer import ASSISTANT, END, MARK
 from ttsc.compiler.cost.distributions import Lengths
 from ttsc.compiler.cost.workload import Question, Workload
 
+_MARK = re.compile("[\u2880-\u28ff][\u2800-\u28ff]{3}")
 MOST_STEPS = 63
 MOST_RANK = 255
 _KINDS = (("A", "B", "C", "D", "E"), ("yes", "no"), ("true", "false"))
@@ -92,6 +93,17 @@ def sight(ids: Sequence[int]) -> Sight:
         if turn == ASSISTANT:
             answered = latent
     return Sight(tuple(before), tuple(inside), tuple(ids[start:]), answered, len(ids) - opened - 1)
+
+
+def last_mark(text: str) -> tuple[Latent, str] | None:
+    """The last mark in a text, and what follows it."""
+    match = None
+    for match in _MARK.finditer(text):  # noqa: B007  (the last one is wanted)
+        pass
+    if match is None:
+        return None
+    first, second, third, fourth = (ord(each) - 0x2800 for each in match.group())
+    return latent_of(first << 24 | second << 16 | third << 8 | fourth), text[match.end() :]
 
 
 # --- answers --------------------------------------------------------------------------------------------------------

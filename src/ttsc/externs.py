@@ -71,13 +71,13 @@ def bind_externs(signatures: Iterable[ExternSignature], given: Externs | None) -
     Those of the standard library (`run_python`) are there unless replaced. Raises `UsageError` with every problem:
     E0506 a declared extern was not given, E0507 one has other parameters than declared.
     """
-    offered = _offered(given)
+    by_name = offered(given)
     problems: list[Problem] = []
     bound: dict[str, HostFunction] = {}
     for signature in signatures:
-        function = offered.get(signature.name) or _builtin(signature.name)
+        function = by_name.get(signature.name) or _builtin(signature.name)
         if function is None:
-            hint = did_you_mean(signature.name, offered, f"supply it: {_example(signature)}")
+            hint = did_you_mean(signature.name, by_name, f"supply it: {_example(signature)}")
             problems.append(Problem("E0506", f"the program needs the extern '{signature.name}'", hint))
             continue
         problem = _mismatch(signature, function)
@@ -113,7 +113,8 @@ def load_externs(path: Path) -> list[HostFunction]:
     return list(found)
 
 
-def _offered(given: Externs | None) -> dict[str, HostFunction]:
+def offered(given: Externs | None) -> dict[str, HostFunction]:
+    """What a host gives, by name."""
     if given is None:
         return {}
     if isinstance(given, Mapping):
