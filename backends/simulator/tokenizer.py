@@ -89,10 +89,18 @@ class SimulatedTokenizer:
 
 def decoded(ids: Sequence[int]) -> str:
     """The text of ids, special tokens left out. A piece that this process never met is a replacement character."""
-    try:
-        return "".join([_texts[each] for each in ids])
-    except KeyError:
-        return b"".join(_raw(each) for each in ids).decode("utf-8", "replace")
+    parts, pending = [], b""
+    for each in ids:
+        known = mark_text(each) if each >= MARK else _texts.get(each)
+        if known is None:
+            pending += _raw(each)
+            continue
+        if pending:
+            parts.append(pending.decode("utf-8", "replace"))
+            pending = b""
+        parts.append(known)
+    parts.append(pending.decode("utf-8", "replace"))
+    return "".join(parts)
 
 
 def spelled(text: str) -> list[int]:
@@ -164,12 +172,7 @@ def _of_bytes(raw: bytes) -> int:
 
 
 def _raw(token: int) -> bytes:
-    """The bytes of one token, which need not be whole characters."""
-    known = _texts.get(token)
-    if known is not None:
-        return known.encode("utf-8", "replace")
-    if token >= MARK:
-        return mark_text(token).encode()
+    """The bytes of a token that is no mark and was not met: they need not be whole characters."""
     if token >= 1 << _HASHED:
         return b"\xef\xbf\xbd"
     if token >= 1 << _BRAILLE:
