@@ -123,7 +123,10 @@ class CompiledProgram:
         """What models do on these inputs, measured by running this program on them (docs/calibration.md). `options`:
         `ttsc.calibration.calibrate.Asked`. Not inside a running event loop: use `acalibrate` there.
         """
-        return run_blocking(self.acalibrate(inputs, **options), "`.calibrate`", "`await program.acalibrate(…)`")
+        work = self.acalibrate(inputs, **options)
+        if only_simulated(options.get("engine")):
+            return in_virtual_time(work)
+        return run_blocking(work, "`.calibrate`", "`await program.acalibrate(…)`")
 
     async def acalibrate(self, inputs: Sequence[Given], **options: Unpack[Options]) -> Calibration:
         """The same on the running event loop."""

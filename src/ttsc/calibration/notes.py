@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from ttsc.calibration.estimation import by_name, reference_kind
+from ttsc.calibration.evaluator import Hole
 from ttsc.calibration.figures import DERIVED, LEAST_INPUTS, Figure
 from ttsc.calibration.observations import Observations
 from ttsc.runtime.events import RunResult
@@ -32,6 +33,10 @@ def _answers(observed: Observations) -> list[str]:
     if kind is None:
         return ["no generation can be told to answer by itself: accuracy is not known, and is taken to be 0.5"]
     found = []
+    here = [each for each in observed.samples if each.kind == kind and not isinstance(each.answer, Hole)]
+    silent = sum(each.answer is None for each in here)
+    if 2 * silent > len(here):
+        found.append(f"the program reads no answer in {silent} of {len(here)} samples of {kind.op}:{kind.role}")
     if not observed.golds:
         found.append(
             "no right answers were given: accuracy is the share of an input's commonest answer, which is an upper bound"
