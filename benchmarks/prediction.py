@@ -37,11 +37,10 @@ from typing import Any
 import ttsc
 from ttsc.backends.sglang.client import SGLangEngine
 from ttsc.backends.simulator.engine import SimulatedEngine
-from ttsc.backends.simulator.recorded import RecordedOutcomes
 from ttsc.compiler.cost.profile import Profile, read_profile
 from ttsc.profiling.profiling import profile_engine, report, save_profile
+from ttsc.recordings import outcomes_of_trace
 from ttsc.runtime.sandbox import run_python as run_confined
-from ttsc.runtime.trace import read_trace
 from ttsc.runtime.virtual_time import run_in_virtual_time
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -291,7 +290,7 @@ def predicted(
     async def work() -> ttsc.RunResult:
         engine = SimulatedEngine(
             profile.to_machine(),
-            RecordedOutcomes(read_trace(trace)),
+            outcomes_of_trace(trace),
             real.tokenizer,
             abilities=real.info.abilities,
             device=real.info.device,

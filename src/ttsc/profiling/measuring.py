@@ -106,7 +106,7 @@ class Measuring:
             received, sent = burst.received_s - burst.began_s, burst.ended_s - burst.served[0].finished_s
             self._skews.append((received - sent) / 2)
         burst = await self._engine.burst([self._ids(8)], _SHORT + _FEWEST)
-        step_s = (burst.ended_s - self._skew_s - burst.first_s) / (_SHORT + _FEWEST)
+        step_s = (burst.ended_s + self._skew_s - burst.first_s) / (_SHORT + _FEWEST)
         self._long = _SHORT + min(_MOST_STEPS, max(_FEWEST, round(_SPAN_S / step_s)))
 
     @property
@@ -146,7 +146,7 @@ class Measuring:
         seconds = (long.ended_s - long.first_s) - (short.ended_s - short.first_s)
         held = sum(each.prompt for each in long.served) + rows * _SHORT
         self.measured.decode.append(DecodeSpan(rows, held, self._long - _SHORT, seconds))
-        settled = (short.ended_s - short.first_s - self._skew_s) - seconds * (_SHORT - 1) / (self._long - _SHORT)
+        settled = (short.ended_s + self._skew_s - short.first_s) - seconds * (_SHORT - 1) / (self._long - _SHORT)
         self.measured.settling.append(Settling(rows, settled))
         for burst in bursts:
             self._batches(burst)
