@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from ttsc.compiler.cost.closed.choosing import best_of_n, reward_levels, yes_levels
+from ttsc.compiler.cost.closed.choosing import best_of_n, score_levels, yes_levels
 from ttsc.compiler.cost.closed.draws import Standings
 from ttsc.compiler.cost.closed.passing import hit_rate, pass_at_k
 from ttsc.compiler.cost.closed.racing import first_finished, order_statistics, right_at
@@ -106,8 +106,8 @@ def test_the_best_of_two_by_a_normal_reward() -> None:
     rewards = Rewards(1.0, 0.7, -0.2, 1.1, question_sd=3.0)
     beats = 0.5 * (1 + math.erf(1.2 / math.sqrt(0.7**2 + 1.1**2) / math.sqrt(2)))
     expected = 0.3**2 + 2 * 0.3 * 0.7 * beats
-    assert best_of_n(0.3, 2, *reward_levels(rewards)) == pytest.approx(expected, abs=1e-3)
-    perfect = reward_levels(Rewards(1.0, 0.0, -1.0, 0.0))
+    assert best_of_n(0.3, 2, *score_levels(rewards)) == pytest.approx(expected, abs=1e-3)
+    perfect = score_levels(Rewards(1.0, 0.0, -1.0, 0.0))
     assert best_of_n(0.3, 5, *perfect) == pytest.approx(1 - 0.7**5)
 
 
@@ -242,3 +242,12 @@ def test_draws_until_one_is_accepted() -> None:
     assert found.right == pytest.approx(0.45 * found.samples)
     assert found.right / (found.right + found.wrong) == pytest.approx(right_if_accepted(0.5, accepts))
     assert right_if_accepted(0.5, accepts) == pytest.approx(0.45 / 0.55)
+
+
+def test_whole_grades_between_borders_tie() -> None:
+    """Grades 0 to 10 as a judge gives them, each a rounded normal, the ends taking what is beyond."""
+    right, wrong = score_levels(Rewards(8.0, 1.5, 4.5, 2.5, low=0.0, high=10.0, whole=True))
+    assert len(right) == len(wrong) == 11
+    assert math.fsum(right) == pytest.approx(1) == math.fsum(wrong)
+    beyond = 0.5 * (1 - math.erf(1.5 / 1.5 / math.sqrt(2)))
+    assert right[10] == pytest.approx(beyond)

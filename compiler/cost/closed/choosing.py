@@ -45,13 +45,23 @@ def best_of_each(chances: Sequence[float], n: int, right: Sequence[float], wrong
 
 
 @lru_cache(maxsize=64)
-def reward_levels(rewards: Rewards) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """The two distributions of a reward model's outputs within one input, cut into levels. What is common to all
-    candidates of an input changes no choice among them.
+def score_levels(rewards: Rewards) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """The two distributions of a reward model's outputs, or a judge's grades, within one input, cut into levels. What
+    is common to all candidates of an input changes no choice among them, unless scores end at a border.
     """
     low = min(rewards.right_mean - 8 * rewards.right_sd, rewards.wrong_mean - 8 * rewards.wrong_sd)
     high = max(rewards.right_mean + 8 * rewards.right_sd, rewards.wrong_mean + 8 * rewards.wrong_sd)
-    edges = [low + (high - low) * each / _LEVELS for each in range(_LEVELS + 1)]
+    low = low if rewards.low is None else max(low, rewards.low)
+    high = high if rewards.high is None else min(high, rewards.high)
+    if rewards.whole:
+        edges = [each - 0.5 for each in range(math.floor(low + 0.5), math.floor(high + 0.5) + 2)]
+    elif high > low:
+        edges = [low + (high - low) * each / _LEVELS for each in range(_LEVELS + 1)]
+        # What lies beyond a border is at it: a level of its own.
+        edges = [edges[0], *([low + 1e-12] if rewards.low is not None else []), *edges[1:]]
+        edges = [*edges[:-1], *([high - 1e-12] if rewards.high is not None else []), edges[-1]]
+    else:
+        edges = [low, low + 1.0]
     return _cut(edges, rewards.right_mean, rewards.right_sd), _cut(edges, rewards.wrong_mean, rewards.wrong_sd)
 
 

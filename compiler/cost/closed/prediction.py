@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from ttsc.compiler.cost.closed.choosing import best_of_each, reward_levels
+from ttsc.compiler.cost.closed.choosing import best_of_each, score_levels
 from ttsc.compiler.cost.closed.draws import Standings
 from ttsc.compiler.cost.closed.patterns import Amount, Check, Pattern, Setting
 from ttsc.compiler.cost.closed.stopping import windowed
@@ -23,7 +23,10 @@ from ttsc.compiler.cost.steps import Machine
 from ttsc.compiler.cost.workload import Question, Rewards, Verdicts, Workload, Writing, of_kind
 from ttsc.compiler.ir.nodes import Sequential
 
-_ROWS = 4096
+GRADES = Rewards(8.0, 1.5, 4.5, 2.5, low=0.0, high=10.0, whole=True)
+"""Of judges, where the workload says nothing of theirs: what the simulator takes, too."""
+
+_ROWS = 2048
 """Sequences of votes that are drawn where there is no sum, over all inputs together."""
 
 _MOST_STANDINGS = 40
@@ -59,6 +62,7 @@ class Forecast:
     most: int
     seed: int = 0
     _votes: dict[tuple[float, ...], Votes] = field(default_factory=dict)
+    _wrongs: dict[Question, tuple[tuple[float, ...], float]] = field(default_factory=dict)
     _standings: dict[tuple[int | tuple[float, ...], ...], Standings] = field(default_factory=dict)
 
     def at(self, setting: Setting) -> Expected:
@@ -68,8 +72,14 @@ class Forecast:
         writing = _writing(workload, pattern.pool.node, "sample", pattern.pool.role)
         lengths = _capped(writing.tokens, pattern.pool.max_tokens, setting)
         valid = _valid(writing.tokens, pattern.pool.max_tokens, setting)
-        chances = [skilled(each.accuracy, writing.skill) for each in workload.questions]
-        accuracy, error, finished = self._outcome(setting, n, chances, valid)
+        temperature = pattern.pool.temperature.of(setting)
+        degrees = float(temperature) if isinstance(temperature, int | float) else 0.7
+        skill = writing.skill_at(degrees)
+        chances = [skilled(each.accuracy, skill) for each in workload.questions]
+        if degrees == 0 and n > 1:
+            accuracy, error, finished = *self._outcome(setting, 1, chances, valid)[:2], (0.0,) * (n - 1) + (1.0,)
+        else:
+            accuracy, error, finished = self._outcome(setting, n, chances, valid)
         timing = self._timing(n, lengths, finished, chances, valid)
         counts = {pattern.pool.role: timing.counts}
         seconds = timing.seconds
@@ -91,7 +101,7 @@ class Forecast:
                 return self._mean([p * valid for p in chances]), 0.0, everything
             case "best":
                 assert pattern.check is not None
-                levels = reward_levels(self._rewards(pattern.check))
+                levels = score_levels(self._rewards(pattern.check))
                 return self._mean(best_of_each([p * valid for p in chances], n, *levels)), 0.0, everything
             case "race":
                 k = min(_number(pattern.count, setting, 1), n)
@@ -109,10 +119,10 @@ class Forecast:
                 assert pattern.check is not None
                 verdicts = self._verdicts(pattern.check)
                 told = [rates(verdicts, each.accuracy) for each in questions]
-                parts = [
-                    verified_vote(self._table(each), p, n, rate, pattern.otherwise, valid)
-                    for each, p, rate in zip(questions, chances, told, strict=True)
-                ]
+                parts = []
+                for each, p, rate in zip(questions, chances, told, strict=True):
+                    right, answered = self._answered(each, p, valid)
+                    parts.append(verified_vote(self._table(each), right, n, rate, pattern.otherwise, answered))
                 accuracy, error = self._mean(parts), 0.0
         if not pattern.early:
             return accuracy, error, everything
@@ -127,9 +137,12 @@ class Forecast:
     def _voted(self, chances: Sequence[float], valid: float, n: int) -> tuple[float, float]:
         """The accuracy of a vote of n, summed exactly or drawn."""
         questions = self.workload.questions
-        kinds = {self._wrong(each) for each in questions}
+        kinds = {self._wrong(each)[0] for each in questions}
         if sum(self.most**2 * len(each) * math.log(self.most + 1) for each in kinds) <= _EXACT_WORK:
-            parts = [self._table(q).accuracy(p, n, valid) for q, p in zip(questions, chances, strict=True)]
+            parts = []
+            for each, p in zip(questions, chances, strict=True):
+                right, answered = self._answered(each, p, valid)
+                parts.append(self._table(each).accuracy(right, n, answered))
             return self._mean(parts), 0.0
         found = self._drawn(self._masses(chances, valid)).stopped(n, "exact")
         return found.right, found.error
@@ -170,26 +183,34 @@ class Forecast:
         return Verdicts() if found is None else found
 
     def _rewards(self, check: Check) -> Rewards:
-        found = of_kind(self.workload.rewards, check.node, "reward" if check.kind == "reward" else "judge", check.role)
-        return Rewards() if found is None else found
+        """A judge's grades have no default among reward models' outputs."""
+        if check.kind == "reward":
+            return of_kind(self.workload.rewards, check.node, "reward", check.role) or Rewards()
+        named = {name: each for name, each in self.workload.rewards.items() if name != "default"}
+        return of_kind(named, check.node, "judge", check.role) or GRADES
 
     def _masses(self, chances: Sequence[float], valid: float) -> list[tuple[float, ...]]:
-        questions = self.workload.questions
-        return [
-            (p * valid, *((1 - p) * valid * share for share in self._wrong(q)))
-            for q, p in zip(questions, chances, strict=True)
-        ]
+        masses = []
+        for question, p in zip(self.workload.questions, chances, strict=True):
+            wrong, silent = self._wrong(question)
+            masses.append((p * valid, *((1 - p) * (1 - silent) * valid * share for share in wrong)))
+        return masses
 
-    def _wrong(self, question: Question) -> tuple[float, ...]:
-        """Chances of wrong answers among the wrong ones: measured, or by `collision`."""
-        others = [chance for answer, chance in question.answers if answer != question.gold]
-        total = math.fsum(others)
-        if question.gold is None or total <= 0:
-            return wrong_answers(self.workload.collision)
-        return tuple(sorted((each / total for each in others), reverse=True))
+    def _answered(self, question: Question, p: float, valid: float) -> tuple[float, float]:
+        """P(right | it gives an answer), P(it gives one)."""
+        answers = p + (1 - p) * (1 - self._wrong(question)[1])
+        return (p / answers if answers else 0.0), valid * answers
+
+    def _wrong(self, question: Question) -> tuple[tuple[float, ...], float]:
+        """Of samples that are not right: chances of the answers of those that give one, and the share of those that
+        give none. Measured as far as the workload lists them; the rest by `collision`.
+        """
+        if question not in self._wrongs:
+            self._wrongs[question] = _wrong_of(question, self.workload.collision)
+        return self._wrongs[question]
 
     def _table(self, question: Question) -> Votes:
-        wrong = self._wrong(question)
+        wrong, _ = self._wrong(question)
         if wrong not in self._votes:
             self._votes[wrong] = Votes(wrong, self.most)
         return self._votes[wrong]
@@ -225,6 +246,25 @@ def skilled(accuracy: float, skill: float) -> float:
     if not 0 < accuracy < 1 or skill == 0:
         return accuracy
     return 1 / (1 + math.exp(-(math.log(accuracy / (1 - accuracy)) + skill)))
+
+
+def _wrong_of(question: Question, collision: float) -> tuple[tuple[float, ...], float]:
+    made_up = wrong_answers(collision)
+    gold = question.gold
+    if gold is None and question.answers:
+        gold = max(question.answers, key=lambda each: each[1])[0]
+    listed = [(text, share) for text, share in question.answers if text != gold and share > 0]
+    if not listed:
+        return made_up, 0.0
+    rest = max(0.0, 1 - question.accuracy - math.fsum(share for _, share in listed))
+    total = rest + math.fsum(share for _, share in listed)
+    silent = math.fsum(share for text, share in listed if not text) / total
+    if silent >= 1:
+        return made_up, 1.0
+    said = [share / total for text, share in listed if text]
+    said += [rest / total * share for share in made_up] if rest > 1e-6 else []
+    whole = math.fsum(said)
+    return tuple(sorted((each / whole for each in said), reverse=True)), silent
 
 
 def _writing(workload: Workload, node: str, op: str, role: str) -> Writing:

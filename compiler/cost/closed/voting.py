@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ Floats = Any
 """A numpy array of floats."""
 
 
+@lru_cache(maxsize=64)
 def wrong_answers(collision: float, least: float = 1e-4) -> tuple[float, ...]:
     """Chances of wrong answers, two of which agree with chance `collision`: geometric, since few wrong answers are
     common and many rare. Those after the remainder falls below `least` count as one.
