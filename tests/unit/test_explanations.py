@@ -44,7 +44,10 @@ def emitted() -> set[str]:
     """The codes that stand as literals in the product's code."""
     own = [path for path in (ROOT / "src" / "ttsc").iterdir() if not path.is_symlink()]
     folders = [*(path for path in own if path.is_dir()), *(ROOT / room for room in ROOMS)]
-    files = [*(path for path in own if path.suffix == ".py"), *(file for each in folders for file in each.rglob("*.py"))]
+    files = [
+        *(path for path in own if path.suffix == ".py"),
+        *(file for each in folders for file in each.rglob("*.py")),
+    ]
     codes = {code for file in files for code in re.findall(r'"([EWRT]0\d{3})"', file.read_text(encoding="utf-8"))}
     assert len(codes) > 150, "the rooms are elsewhere"
     return codes - NEVER_SHOWN
