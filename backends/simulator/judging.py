@@ -10,20 +10,19 @@ from ttsc.compiler.cost.workload import Workload
 
 def is_right(workload: Workload, input_index: int, value: object) -> bool | None:
     """`value`: a program's result, as data. A text with marks is as right as the candidate it comes from; another text
-    or a number is right if it is the answer, and None (also of abstaining) is not. None for what is neither.
+    or a number if it is the right answer; nothing at all (also of abstaining) is not right. None for what is no answer.
     """
     answers = Answers(workload, input_index % len(workload.questions))
     match value:
-        case None:
+        case None | "":
             return False
         case Mapping():
-            text = value.get("text")
-            return None if text is None else is_right(workload, input_index, text)
-        case str():
-            found = last_mark(value)
-            return found[0].right if found is not None else value.strip() == answers.right
+            return is_right(workload, input_index, value["text"]) if "text" in value else None
         case bool():
             return None
-        case int() | float():
-            return f"{value:.10g}" == answers.right
+        case str() if (found := last_mark(value)) is not None:
+            return found[0].right
+        case str() | int() | float():
+            text = value.strip() if isinstance(value, str) else f"{value:.10g}"
+            return text == answers.right if text in answers.texts else None
     return None

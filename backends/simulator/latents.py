@@ -134,6 +134,11 @@ class Answers:
             left *= ratio
         self.wrong = tuple(shares)
 
+    @property
+    def texts(self) -> frozenset[str]:
+        """All answers that are ever given."""
+        return frozenset(self.text(rank) for rank in range(MOST_RANK + 1))
+
     def draw_wrong(self, share: float) -> int:
         """The rank of a wrong answer, by a number from 0 to 1."""
         for rank, each in enumerate(self.wrong, 1):

@@ -30,7 +30,7 @@ _BYTES, _BRAILLE, _HASHED = 24, 26, 27
 _PIECE_BYTES = 7
 _PIECE = re.compile(
     f"(?P<image>{IMAGE})|(?P<mark>[\u2880-\u28ff][\u2800-\u28ff]{{3}})|(?P<dots>[\u2800-\u28ff]{{1,3}})"
-    "| ?[^\\s\u2800-\u28ff]+|\\s+"
+    f"| ?[^\\s\u2800-\u28ff{IMAGE[0]}]+|\\s+|{IMAGE[0]}"
 )
 _ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 _KEPT = 200_000
@@ -43,7 +43,7 @@ _ids: dict[str, tuple[int, ...]] = {}
 """Of runs without marks that were met."""
 
 FILLER_WORDS = (
-    "so then we now have this that with from into over under here there where while since because first next last more "
+    "so then we now have this that with from into over under here there where while since hence first next last more "
     "less some many each both other same half twice add take give keep hold make use find see show sum part whole left "
     "right rest value case step line side way point form unit term fact idea note plan check count total still again"
 ).split()
