@@ -12,20 +12,16 @@ class Channel:
         self._overheads = overheads
         self._half = overheads.round_trip_s / 2
         self._busy = 0.0
-        self._posted: float | None = None
         self.work_s = 0.0
 
     def reset(self) -> None:
         """Nothing is under way, and the clock may be another one."""
         self._busy = 0.0
-        self._posted = None
 
-    def sent(self, now: float) -> float:
-        """When the scheduler has a request that is asked for now."""
+    def sent(self, now: float, requests: int = 1) -> float:
+        """When the scheduler has a message of requests that is sent now: all of them when the last is dealt with."""
         costs = self._overheads
-        work = costs.request_s if now == self._posted else costs.request_s + costs.post_s
-        self._posted = now
-        return self._worked(now, work) + self._half
+        return self._worked(now, costs.post_s + requests * costs.request_s) + self._half
 
     def aborted(self, now: float) -> float:
         """When the scheduler hears of an abort."""

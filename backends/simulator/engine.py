@@ -38,6 +38,7 @@ from ttsc.backends.protocol import (
 from ttsc.backends.simulator.channel import Channel
 from ttsc.backends.simulator.faults import NONE, Faults
 from ttsc.backends.simulator.job import Job
+from ttsc.backends.simulator.messages import Messages
 from ttsc.backends.simulator.outcomes import Outcomes
 from ttsc.backends.simulator.radix import packed
 from ttsc.backends.simulator.router import Router
@@ -99,6 +100,7 @@ class SimulatedEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._number = 0
+        self._messages = Messages(self._channels, self._deliver)
 
     @property
     def info(self) -> EngineInfo:
@@ -261,7 +263,7 @@ class SimulatedEngine:
             raise RequestFailed("the simulated server has no room for it now", retry_after_s=fault.busy_s)
         done: asyncio.Future[Answer] = loop.create_future()
         place = self._router.place(job.key)
-        server, channel = self.servers[place], self._channels[place]
+        channel = self._channels[place]
         job.server = place
 
         def settle(error: EngineError | None) -> None:
@@ -296,7 +298,7 @@ class SimulatedEngine:
             if after is not None
         ]
         try:
-            self._later(channel.sent(loop.time()) + fault.slow_s, self._arrive, server, job)
+            self._messages.ask(job, self._kind(request, job), fault.slow_s)
             return await done
         except asyncio.CancelledError:
             self._stop(job)
@@ -307,6 +309,16 @@ class SimulatedEngine:
             self._router.leave(place)
             del self._live[name]
             job.ended, job.progressed = _unheard, None
+
+    def _kind(self, request: Request, job: Job) -> object:
+        """What it may share a message with, None for nothing: a request that reports every token or keeps to a schema,
+        and all through a router.
+        """
+        alone = isinstance(request, GenerateRequest) and (request.sampling.schema is not None or bool(request.images))
+        return None if alone or job.streams or len(self.servers) > 1 else type(request)
+
+    def _deliver(self, job: Job, when: float) -> None:
+        self._later(when, self._arrive, self.servers[job.server], job)
 
     def _arrive(self, server: Server, job: Job) -> None:
         if self._down[job.server] != 0.0:
@@ -343,6 +355,7 @@ class SimulatedEngine:
             self._loop = loop
             for channel in self._channels:
                 channel.reset()
+            self._messages.reset()
             for server in self.servers:
                 server.drop()
             now = loop.time()

@@ -301,9 +301,9 @@ def test_work_for_requests_is_done_one_after_the_other() -> None:
     overheads = Overheads(post_s=1.0, request_s=2.0, answer_s=4.0, round_trip_s=6.0)
     simulated = engine(2, overheads=overheads)
     first, second = ran(simulated, (request(1, [1, 2]), 0), (request(2, [3, 4]), 0))
-    # One message: 1, then 2 for each, then half the way: they arrive at 6 and 8. The first prefill ends at 7, its step
-    # at 8; the other's prefill ends at 9, its step at 10. Answers take 4 each, one after the other, and half the way.
-    assert times([first, second]) == [8 + 4 + 3, 12 + 4 + 3]
+    # One message: 1, then 2 for each, then half the way: both arrive at 8. Their prefill ends at 10, their step at 11.
+    # Answers take 4 each, one after the other, and half the way.
+    assert times([first, second]) == [11 + 4 + 3, 15 + 4 + 3]
 
 
 def test_an_abort_travels_half_the_way() -> None:
