@@ -7,7 +7,6 @@ front of it (a judge, a reward model, a revision, a host function) reads from th
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -70,7 +69,8 @@ class Sight:
     written: int
 
 
-def sight(ids: Sequence[int]) -> Sight:
+@lru_cache(maxsize=512)  # siblings have one prompt
+def sight(ids: tuple[int, ...]) -> Sight:
     """`ids` are a conversation; the open turn is what follows the last token that begins one of the assistant's."""
     signs = [(place, each) for place, each in enumerate(ids) if each >= MARK or each <= ASSISTANT]
     opened = max((place for place, each in signs if each == ASSISTANT), default=-1)

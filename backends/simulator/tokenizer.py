@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ttsc.backends.protocol import IMAGE, Turn
 
@@ -34,6 +35,7 @@ _PIECE = re.compile(
 )
 _ROLES = {"system": SYSTEM, "user": USER, "assistant": ASSISTANT}
 _KEPT = 200_000
+_SHORT = 80
 
 _texts: dict[int, str] = {END: "", SYSTEM: "", USER: "", ASSISTANT: "", PICTURE: ""}
 """Of ids that were met: shared by all tokenizers, since ids mean the same everywhere. Hashed pieces stay, as nothing
@@ -105,6 +107,11 @@ def decoded(ids: Sequence[int]) -> str:
 
 def spelled(text: str) -> list[int]:
     """Ids of text that every process can read: marks, filler words, and three bytes each of everything else."""
+    return list(_spelled(text) if len(text) <= _SHORT else _spelled.__wrapped__(text))
+
+
+@lru_cache(maxsize=4096)
+def _spelled(text: str) -> tuple[int, ...]:
     found: list[int] = []
     for match in _PIECE.finditer(text):
         piece = match.group()
@@ -113,7 +120,7 @@ def spelled(text: str) -> list[int]:
         else:
             raw = piece.encode("utf-8", "replace")
             found += [_of_bytes(raw[at : at + 3]) for at in range(0, len(raw), 3)]
-    return found
+    return tuple(found)
 
 
 def mark_text(mark: int) -> str:
