@@ -61,9 +61,10 @@ class InputRecord:
 
 
 class Collector:
-    """Feed it the events of any number of inputs; `inputs` has a record of each."""
+    """Feed it the events of any number of inputs; `inputs` has a record of each. `requests`: sent so far, by all."""
 
     def __init__(self) -> None:
+        self.requests = 0
         self._records: dict[int, InputRecord] = {}
         self._started: dict[str, RequestStarted] = {}
 
@@ -77,6 +78,7 @@ class Collector:
             case InputStarted():
                 self._record(event.input).start_s = event.time_s
             case RequestStarted():
+                self.requests += 1
                 self._started[event.request_id] = event
             case RequestEnded():
                 self._ended(event)

@@ -6,30 +6,40 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ttsc.backends.protocol import Engine
-from ttsc.backends.simulator.drawn import WorkloadOutcomes
 from ttsc.backends.simulator.engine import SimulatedEngine
 from ttsc.backends.simulator.latents import Answers, sight
 from ttsc.backends.simulator.tokenizer import SimulatedTokenizer
+from ttsc.simulation import simulated_engines
 
 if TYPE_CHECKING:
     from ttsc.compiler.cost.steps import Machine
     from ttsc.compiler.cost.workload import Workload
     from ttsc.estimates.simulating import Ran
+    from ttsc.machines import Costs
     from ttsc.program import CompiledProgram
 
 
 def engines_of(
-    program: CompiledProgram, machines: Mapping[str, Machine], workload: Workload, *, seed: int, replicas: int
+    program: CompiledProgram,
+    machines: Mapping[str, Machine],
+    workload: Workload,
+    *,
+    seed: int,
+    replicas: int,
+    costs: Mapping[str, Costs] | None = None,
 ) -> dict[str, Engine]:
-    """One for each model role. Roles of one machine share an engine, as roles of one model do when a program runs."""
-    outcomes = WorkloadOutcomes(workload, seed)
-    tokenizer = SimulatedTokenizer()
+    """One for each model role. Roles with the same machine share an engine, as roles of one model do when a program
+    runs; equal machines that are not the same are two.
+    """
     by_machine: dict[int, Engine] = {}
     found: dict[str, Engine] = {}
     for role in program.models:
         machine = machines[role]
+        shape = costs[role].shape if costs is not None and role in costs else None
+        size = None if shape is None else shape.layer_parameters
         if id(machine) not in by_machine:
-            by_machine[id(machine)] = SimulatedEngine(machine, outcomes, tokenizer, replicas=replicas)
+            made = simulated_engines({role: machine}, workload, seed=seed, replicas=replicas, parameters={role: size})
+            by_machine[id(machine)] = made[role]
         found[role] = by_machine[id(machine)]
     return found
 
@@ -66,7 +76,7 @@ def judged(value: object, answers: Answers) -> float | None:
     text = value.strip()
     if text == answers.right or (_number(text) is not None and _number(text) == _number(answers.right)):
         return 1.0
-    seen = sight(SimulatedTokenizer().encode(text))
+    seen = sight(tuple(SimulatedTokenizer().encode(text)))
     latents = (*seen.before, *seen.marks)
     return float(latents[-1].right) if latents else float(answers.judged(text))
 

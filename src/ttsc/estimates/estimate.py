@@ -22,7 +22,7 @@ from ttsc.estimates.collector import InputRecord, busy_s, summed
 from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Saving, Work
 from ttsc.estimates.places import given_text
 from ttsc.estimates.prefix_sharing import prefix_estimates
-from ttsc.estimates.simulating import Ran, simulate
+from ttsc.estimates.simulating import ENOUGH_REQUESTS, Ran, simulate
 from ttsc.estimates.worst import at_most_by_node, bounds_of, greatest
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ if TYPE_CHECKING:
     from ttsc.stores import Store
 
 INPUTS = 64
-"""Inputs that are simulated unless told otherwise."""
+"""Inputs that are simulated unless told otherwise: fewer if they ask a lot (`ENOUGH_REQUESTS`)."""
+SAVING_INPUTS = 16
+"""Inputs that are simulated without each pass, at most."""
 _TEXT_WIDTH = 96
 
 
@@ -54,7 +56,8 @@ def estimate(
     savings: bool = False,
     bounds: bool = True,
 ) -> Estimate:
-    """Simulate `inputs` inputs and say what they take. Blocks; not inside a running event loop.
+    """Simulate `inputs` inputs (None: 64, fewer if they ask a lot) and say what they take. Blocks; not inside a running
+    event loop.
 
     values: checked inputs; input i of the simulation is values[i % len(values)] and asks question i of the workload.
     machines: by model role; costs: the same with shape and hardware, where a machine doesn't say them. Externs that are not given are stood in for. concurrency: inputs in flight at once; 1 tells
@@ -69,18 +72,27 @@ def estimate(
     functions = externs
 
     def make() -> Mapping[str, Any]:
-        return engines_of(program, machines, workload, seed=seed, replicas=replicas)
+        return engines_of(program, machines, workload, seed=seed, replicas=replicas, costs=costs)
 
-    def run(other: CompiledProgram) -> Ran:
+    def run(other: CompiledProgram, most: int, enough: int | None = None) -> Ran:
         return simulate(
-            other, values, make, inputs=count, seed=seed, concurrency=concurrency, externs=functions, stores=stores
+            other,
+            values,
+            make,
+            inputs=most,
+            enough=enough,
+            seed=seed,
+            concurrency=concurrency,
+            externs=functions,
+            stores=stores,
         )
 
-    ran = run(program)
+    ran = run(program, count, ENOUGH_REQUESTS if inputs is None else None)
     weights = tuple(workload.question(record.number).weight for record in ran.inputs)
     saved: tuple[Saving, ...] = ()
     if savings:
-        saved = savings_of(program, Means(weights), ran, run)
+        few = min(len(ran.inputs), SAVING_INPUTS)
+        saved = savings_of(program, Means(weights[:few]), lambda other: run(other, few))
     accuracy = judge_of(workload, ran)
     return assembled(
         program,

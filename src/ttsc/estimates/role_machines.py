@@ -29,6 +29,16 @@ def role_machines(
             hint = did_you_mean(name, roles, f"its roles: {', '.join(roles)}" if roles else "it asks no model")
             raise UsageError(Problem("E0510", f"'{program.name}' has no model role '{name}'", hint))
     found: dict[str, Costs] = {}
+    known: dict[tuple[object, ...], Costs] = {}
+    apart = _scoring_roles(program)
+
+    def costs(role: str, device: str | None, model: str | None, profile: Path | None) -> Costs:
+        """Roles of one model share an engine, as when the program runs; a reward model has one of its own."""
+        key = (device, model, profile, role if role in apart else "")
+        if key not in known:
+            known[key] = costs_for(device, model, profile)
+        return known[key]
+
     notes: dict[str, None] = {}
     for role, declared in roles.items():
         named = models.get(role, models.get(""))
@@ -36,13 +46,13 @@ def role_machines(
         profile = profiles.get(role, profiles.get(""))
         if named is None and declared is not None and profile is None:
             try:
-                found[role] = costs_for(device, declared, None)
+                found[role] = costs(role, device, declared, None)
             except UsageError as error:
                 if error.problems[0].code != "E0531":
                     raise
                 notes[f"the shape of '{declared}' is not known: {DEFAULT_MODEL} stands for it (--model)"] = None
         if role not in found:
-            found[role] = costs_for(device, named, profile)
+            found[role] = costs(role, device, named, profile)
         if profile is None and (device is None or (named is None and declared is None)):
             what = [
                 *([f"a {DEFAULT_HARDWARE.upper()} (--hardware)"] if device is None else []),
@@ -50,6 +60,11 @@ def role_machines(
             ]
             notes[f"taken where nothing is said: {' and '.join(what)}; an engine at hand: --profile"] = None
     return found, tuple(notes)
+
+
+def _scoring_roles(program: CompiledProgram) -> frozenset[str]:
+    """Roles that are asked for rewards or vectors: their models generate nothing."""
+    return frozenset(each.role for each in program.plan.requests if each.kind in ("reward", "embed"))
 
 
 def by_role(given: tuple[str, ...]) -> dict[str, str]:

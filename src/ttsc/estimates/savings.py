@@ -19,9 +19,12 @@ if TYPE_CHECKING:
 
 
 def savings_of(
-    program: CompiledProgram, means: Means, ran: Ran, run: Callable[[CompiledProgram], Ran]
+    program: CompiledProgram, means: Means, run: Callable[[CompiledProgram], Ran]
 ) -> tuple[Saving, ...]:
-    """One for each pass of the plan, in the order in which they run."""
+    """One for each pass of the plan, in the order in which they run. `run` simulates a plan on as many inputs as
+    `means` has weights.
+    """
+    ran: Ran | None = None
     whole = print_program(program.ir)
     found = []
     for name in program.plan.passes:
@@ -29,6 +32,7 @@ def savings_of(
         if print_program(other.ir) == whole:
             found.append(Saving(name, same=True))
             continue
+        ran = run(program) if ran is None else ran
         without = run(other)
         before, after = [record.counts() for record in without.inputs], [record.counts() for record in ran.inputs]
         more, less = means.counts(before), means.counts(after)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,8 +14,12 @@ if TYPE_CHECKING:
     from ttsc.engines import Engines
     from ttsc.externs import Externs
     from ttsc.program import CompiledProgram
-    from ttsc.runtime.events import Event, RunResult
+    from ttsc.runtime.events import RunResult
     from ttsc.stores import Store
+
+LEAST_INPUTS = 16
+ENOUGH_REQUESTS = 3000
+"""Of all inputs; then no more are simulated, if there were at least `LEAST_INPUTS`."""
 
 MakeEngines = Callable[[], Mapping[str, Any]]
 """Called within the event loop that will use them: an engine by model role."""
@@ -36,23 +40,33 @@ def simulate(
     make: MakeEngines,
     *,
     inputs: int,
+    enough: int | None = None,
     seed: int,
     concurrency: int,
     externs: Externs | None = None,
     stores: Mapping[str, Store] | None = None,
 ) -> Ran:
-    """Run inputs in virtual time; input i is values[i % len(values)]. Offline values are computed for this call and
-    forgotten.
+    """Run inputs in virtual time; input i is values[i % len(values)]. `enough`: requests after which no further input
+    begins. Offline values are computed for this call and forgotten.
     """
     from ttsc.runtime.virtual_time import run_in_virtual_time
+
+    collector = Collector()
+
+    def given() -> Iterator[Mapping[str, Any]]:
+        for number in range(inputs):
+            if enough is not None and number >= LEAST_INPUTS and collector.requests >= enough:
+                return
+            yield values[number % len(values)]
 
     async def work() -> Ran:
         engines = make()
         with tempfile.TemporaryDirectory(prefix="ttsc-estimate-") as folder:
             return await run_inputs(
                 program,
-                [values[number % len(values)] for number in range(inputs)],
+                given(),
                 dict(engines),
+                collector=collector,
                 seed=seed,
                 concurrency=concurrency,
                 externs=externs,
@@ -65,26 +79,19 @@ def simulate(
 
 async def run_inputs(
     program: CompiledProgram,
-    values: Sequence[Mapping[str, Any]],
+    values: Iterable[Mapping[str, Any]],
     engine: Engines,
     *,
+    collector: Collector,
     seed: int,
     concurrency: int,
     externs: Externs | None = None,
     stores: Mapping[str, Store] | None = None,
     artifacts: str | None = None,
     models: Mapping[str, str] | None = None,
-    on_event: Callable[[Event], None] | None = None,
 ) -> Ran:
-    """Run inputs on the running event loop, each with its number."""
+    """Run inputs on the running event loop, each with its number; the collector sees their events."""
     from ttsc.batches import in_flight
-
-    collector = Collector()
-
-    def observe(event: Event) -> None:
-        collector.feed(event)
-        if on_event is not None:
-            on_event(event)
 
     opened = program.open(
         engine=engine, models=models, externs=externs, stores=stores, artifacts=artifacts, evaluation=True
@@ -92,7 +99,7 @@ async def run_inputs(
     async with opened as runs:
 
         async def one(number: int, given: Mapping[str, Any]) -> RunResult:
-            return await runs.run(given, seed=seed, on_event=observe, number=number)
+            return await runs.run(given, seed=seed, on_event=collector.feed, number=number)
 
         async with aclosing(in_flight(values, one, 1 if runs.one_by_one else concurrency, ordered=False)) as ended:
             async for _ in ended:

@@ -20,23 +20,68 @@ def bounds_of(program: ir.Program) -> Bounds:
     return worst_case(program)
 
 
+def widest(values: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As few inputs as bound them all: of those that differ in texts alone, one with texts as long as any of theirs. A
+    text counts by its length, and what holds of a length holds of shorter ones.
+    """
+    groups: dict[str, dict[str, Any]] = {}
+    for given in values:
+        key = repr(sorted((name, _but_texts(value)) for name, value in given.items()))
+        before = groups.get(key)
+        groups[key] = dict(given) if before is None else {name: _longer(before[name], given[name]) for name in before}
+    return list(groups.values())
+
+
+def _but_texts(value: Any) -> Any:
+    match value:
+        case str():
+            return str
+        case list() | tuple():
+            return [_but_texts(each) for each in value]
+        case dict():
+            return sorted((name, _but_texts(each)) for name, each in value.items())
+    return repr(value)
+
+
+def _longer(a: Any, b: Any) -> Any:
+    """Two values that differ in texts alone."""
+    match a, b:
+        case str(), str():
+            if len(a) >= len(b) and len(a.encode()) >= len(b.encode()):
+                return a
+            if len(b) >= len(a) and len(b.encode()) >= len(a.encode()):
+                return b
+            return "x" * max(len(a.encode()), len(b.encode()))
+        case (list() | tuple()), (list() | tuple()):
+            return [_longer(x, y) for x, y in zip(a, b, strict=True)]
+        case dict(), dict():
+            return {name: _longer(a[name], b[name]) for name in a}
+    return a
+
+
 def apart(program: ir.Program) -> ir.Program:
     """The same program, in which every request's role and every extern is called like its node."""
+    signatures = {each.name: each for each in program.externs}
+    externs: list[ir.ExternSignature] = []
 
     def rename(node: ir.Node) -> tuple[ir.Node, ...] | None:
         match node:
             case ir.Generate() | ir.Score():
                 return (replace(node, model=node.result.id),)
+            case ir.Extern():
+                externs.append(replace(signatures[node.name], name=node.result.id))
+                return (replace(node, name=node.result.id),)
         return None
 
-    return replace(program, body=rewrite(program.body, rename))
+    body = rewrite(program.body, rename)
+    return replace(program, body=body, externs=tuple(externs))
 
 
 def at_most_by_node(program: ir.Program, values: Sequence[Mapping[str, Any]]) -> dict[str, AtMost]:
     """The greatest over these inputs of what each node may cost."""
     bounds = worst_case(apart(program))
     found: dict[str, AtMost] = {}
-    for given in values:
+    for given in widest(values):
         for node, one in _by_node(bounds.at(given)).items():
             before = found.get(node, AtMost())
             found[node] = AtMost(
@@ -49,7 +94,7 @@ def at_most_by_node(program: ir.Program, values: Sequence[Mapping[str, Any]]) ->
 
 
 def _by_node(bounds: ConcreteBounds) -> dict[str, AtMost]:
-    asked = (bounds.generations, bounds.scores, bounds.rewards, bounds.embeddings)
+    asked = (bounds.generations, bounds.scores, bounds.rewards, bounds.embeddings, bounds.externs)
     nodes = dict.fromkeys(node for each in asked for node in each)
     return {
         node: AtMost(
@@ -64,7 +109,7 @@ def _by_node(bounds: ConcreteBounds) -> dict[str, AtMost]:
 
 def greatest(bounds: Bounds, values: Sequence[Mapping[str, Any]]) -> ConcreteBounds:
     """The worst case over these inputs, quantity by quantity."""
-    every = [bounds.at(given) for given in values]
+    every = [bounds.at(given) for given in widest(values)]
 
     def most(name: str) -> dict[str, int]:
         keys = dict.fromkeys(key for each in every for key in getattr(each, name))

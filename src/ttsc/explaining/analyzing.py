@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from ttsc.estimates.analysis import analysed
+from ttsc.estimates.collector import Collector
 from ttsc.estimates.estimate import assembled
 from ttsc.estimates.simulating import Ran, run_inputs
 from ttsc.explaining.document import Explanation
@@ -28,9 +29,8 @@ def analyzed(
     made_up: Sequence[str],
     workload: Workload,
     notes: Sequence[str],
-    samples: int,
 ) -> Explanation:
-    """Run the inputs, then simulate `samples` like them on the machine that is named, else on the engine's own. Raises
+    """Run the inputs, then simulate inputs like them on the machine that is named, else on the engine's own. Raises
     `InputError` (E0501) for a parameter that is required and not given: what runs should be the caller's;
     `EngineError` if an engine fails.
     """
@@ -39,7 +39,7 @@ def analyzed(
     ran, infos = asyncio.run(_run(asked, program, values))
     costs, taken = _costs(asked, program, infos)
     machines = {role: each.machine for role, each in costs.items()}
-    found = noted(simulated(asked, program, values, costs, workload, samples), (*taken, *notes))
+    found = noted(simulated(asked, program, values, costs, workload), (*taken, *notes))
     weights = tuple(1.0 for _ in ran.inputs)
     actual = assembled(
         program,
@@ -74,6 +74,7 @@ async def _run(
             program,
             values,
             engines,
+            collector=Collector(),
             seed=asked.seed,
             concurrency=asked.concurrency,
             externs=list(asked.externs) or None,

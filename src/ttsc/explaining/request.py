@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Request:
     """`settings`: parameters by name, which hold for all inputs; `inputs`: checked ones, which take their place. Texts
     that are required and not given are made up. `hardware`, `models`, `profiles`: by role, or "" for all others.
-    `samples`: inputs to simulate; None: those given, at least 64. `analyze`: also run the inputs on `engine`, or, as
+    `samples`: inputs to simulate; None: 64, fewer of a program that asks a lot. `analyze`: also run the inputs on `engine`, or, as
     `ttsc run` would, on one that is kept or launched.
     """
 
@@ -53,14 +53,13 @@ def explained(asked: Request) -> Explanation:
     """Blocks. Raises `UsageError` for what can't be simulated or run, `EngineError` if the engine of `analyze` fails."""
     workload, notes = _workload(asked)
     values, made_up = _values(asked, workload)
-    samples = asked.samples if asked.samples is not None else max(INPUTS, len(asked.inputs))
     program = asked.program if asked.inputs else _specialized(asked, values)
     if asked.analyze:
         from ttsc.explaining.analyzing import analyzed
 
-        return analyzed(asked, program, values, made_up, workload, notes, samples)
+        return analyzed(asked, program, values, made_up, workload, notes)
     costs, taken = role_machines(program, asked.hardware, asked.models, asked.profiles)
-    found = simulated(asked, program, values, costs, workload, samples)
+    found = simulated(asked, program, values, costs, workload)
     return Explanation(noted(found, (*_made_up_note(made_up), *taken, *notes)))
 
 
@@ -70,14 +69,13 @@ def simulated(
     values: Sequence[Mapping[str, Any]],
     costs: Mapping[str, Costs],
     workload: Workload,
-    samples: int,
 ) -> Estimate:
     return estimate(
         program,
         values,
         {role: each.machine for role, each in costs.items()},
         workload,
-        inputs=samples,
+        inputs=asked.samples,
         seed=asked.seed,
         concurrency=asked.concurrency,
         replicas=asked.replicas,
