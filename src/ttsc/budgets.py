@@ -21,6 +21,7 @@ Budget = str | Sequence[Limit]
 Hardwares = str | Mapping[str, str] | None
 """What `hardware=` takes: a name or a file for every model role, or one per role, "" standing for all others."""
 
+_ANOTHER = f'limit {", ".join(COUNTED)} instead: --budget "tokens<=20k" takes the place of the program\'s budget'
 _EXAMPLE = 'write it as in "tokens<=20k, latency<=30s, cost<=$0.05"'
 
 
@@ -70,6 +71,17 @@ def budget_for(own: Sequence[Limit], given: Budget | None) -> tuple[Limit, ...]:
     return tuple(own) if given is None else read_budget(given) if isinstance(given, str) else tuple(given)
 
 
+def refuse_priced(limits: Sequence[Limit], why: str) -> None:
+    """Raise `UsageError` (E0516) for clauses that need a price, where there is none for some reason."""
+    problems = [
+        Problem("E0516", f"the budget `{clause(limit)}` can't be kept: {why}", _ANOTHER)
+        for limit in limits
+        if limit.resource in UNITS
+    ]
+    if problems:
+        raise UsageError(*problems)
+
+
 def prices_for(
     limits: Sequence[Limit],
     engines: Mapping[str, Engine],
@@ -95,7 +107,7 @@ def prices_for(
         named = hardware.get(role, hardware.get("")) if isinstance(hardware, Mapping) else hardware
         found[role] = price_of_engine(engine, named, (models or {}).get(role))
         problems += [
-            _unpriced(limit, role, engine, named) for limit in priced if limit.resource not in found[role].rates
+            _unpriced(limit, role, engine, found[role]) for limit in priced if limit.resource not in found[role].rates
         ]
     if problems:
         raise UsageError(*problems)
@@ -107,11 +119,11 @@ def price_of_engine(engine: Engine, hardware: str | None = None, model: str | No
     from ttsc.compiler.cost.prices import Price, flop_rates, price_of, token_rates
     from ttsc.machines import costs_of_engine, costs_of_machine, hardware_named, shape_of_engine
 
+    shape = shape_of_engine(engine.info, model)
     machine = getattr(engine, "machine", None)
     if machine is not None and hardware is None:
         costs = costs_of_machine(machine)
-        return price_of(costs.machine, costs.shape, costs.hardware)
-    shape = shape_of_engine(engine.info, model)
+        return price_of(costs.machine, costs.shape or shape, costs.hardware)
     known = costs_of_engine(engine.info, hardware, model)
     if known is not None:
         return price_of(known.machine, known.shape, known.hardware)
@@ -122,22 +134,18 @@ def price_of_engine(engine: Engine, hardware: str | None = None, model: str | No
     return Price(rates, "prices per token" if sold is not None else "the model's shape")
 
 
-def _unpriced(limit: Limit, role: str, engine: Engine, hardware: str | None) -> Problem:
+def _unpriced(limit: Limit, role: str, engine: Engine, price: Price) -> Problem:
     """Why a clause can't be kept, and what makes it possible."""
-    from ttsc.machines import costs_of_engine, shape_of_engine
-
     info = engine.info
-    where = f"`{clause(limit)}` can't be kept for the model role '{role}'"
-    another = f'limit {", ".join(COUNTED)} instead: --budget "tokens<=20k" takes the place of the program\'s budget'
-    if shape_of_engine(info) is None and limit.resource != "cost":
+    hardware = "h100@2.50" if limit.resource == "cost" else "h100"
+    if "flops" not in price.rates:
         why = f"the shape of the model '{info.model}' is not known here"
-        return Problem(
-            "E0516", f"the budget {where}: {why}", f"name its folder or kind with --model {role}=…, or {another}"
-        )
-    if costs_of_engine(info, hardware) is None:
+        way = f"name its folder or kind with --model {role}=…"
+    elif "eflops" not in price.rates:
         why = f"what hardware it runs on is not known (it says '{info.device or 'nothing'}')"
-        return Problem("E0516", f"the budget {where}: {why}", f"name it, as in --hardware h100, or {another}")
-    why = "what its hardware costs is not known"
-    return Problem(
-        "E0516", f"the budget {where}: {why}", f"say it in dollars an hour, as in --hardware h100@2.50, or {another}"
-    )
+        way = f"name it, as in --hardware {hardware}"
+    else:
+        why = "what its hardware costs is not known"
+        way = f"say it in dollars an hour, as in --hardware {hardware}"
+    message = f"the budget `{clause(limit)}` can't be kept for the model role '{role}': {why}"
+    return Problem("E0516", message, f"{way}, or {_ANOTHER}")

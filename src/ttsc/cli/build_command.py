@@ -83,7 +83,7 @@ def _text(
     from dataclasses import replace
 
     from ttsc.api import compile as compile_program
-    from ttsc.budgets import budget_for, read_budget
+    from ttsc.budgets import budget_for, read_budget, refuse_priced
     from ttsc.cli.run_inputs import settings_given
     from ttsc.library import PREFIX
     from ttsc.standalone.file import standalone
@@ -94,5 +94,6 @@ def _text(
     if settings:
         compiled = compiled.specialize(settings_given(compiled.parameters, settings))
     limits = budget_for(compiled.ir.budget, None if budget is None else read_budget(budget))
+    refuse_priced(limits, "a file of `ttsc build` has no cost model")
     plan = replace(compiled.plan, program=replace(compiled.ir, budget=limits))
     return standalone(plan, file, compiled.source_hash)
