@@ -31,9 +31,9 @@ class Channel:
         """When the program hears of a token that was decoded now. The work for it is a part of the step."""
         return now + self._half
 
-    def answered(self, now: float) -> float:
-        """When the program has the answer of a request whose last token came now."""
-        return self._worked(now, self._overheads.answer_s) + self._half
+    def answered(self, now: float, requests: int = 1) -> float:
+        """When the program has the answers of requests whose last tokens came now."""
+        return self._worked(now, requests * self._overheads.answer_s) + self._half
 
     def _worked(self, now: float, work: float) -> float:
         if work:

@@ -100,7 +100,7 @@ class SimulatedEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timers: list[asyncio.TimerHandle] = []
         self._number = 0
-        self._messages = Messages(self._channels, self._deliver)
+        self._messages = Messages(self._channels, self._deliver, self._later)
 
     @property
     def info(self) -> EngineInfo:
@@ -277,7 +277,7 @@ class SimulatedEngine:
                 done.set_result(answer(job))
 
         def ended(job: Job, error: EngineError | None) -> None:
-            self._later(channel.answered(loop.time()), settle, error)
+            self._messages.answer(place, lambda: settle(error))
 
         job.ended = ended
 

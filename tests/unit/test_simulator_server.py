@@ -302,8 +302,8 @@ def test_work_for_requests_is_done_one_after_the_other() -> None:
     simulated = engine(2, overheads=overheads)
     first, second = ran(simulated, (request(1, [1, 2]), 0), (request(2, [3, 4]), 0))
     # One message: 1, then 2 for each, then half the way: both arrive at 8. Their prefill ends at 10, their step at 11.
-    # Answers take 4 each, one after the other, and half the way.
-    assert times([first, second]) == [11 + 4 + 3, 15 + 4 + 3]
+    # Answers take 4 each, and come back together half the way.
+    assert times([first, second]) == [11 + 8 + 3, 11 + 8 + 3]
 
 
 def test_an_abort_travels_half_the_way() -> None:
