@@ -29,8 +29,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from ttsc.backends.sglang.client import SGLangEngine
 from ttsc.backends.simulator.engine import SimulatedEngine
 from ttsc.compiler.cost.profile import Profile, read_profile
 from ttsc.profiling.profiling import profile_engine, report, save_profile
-from ttsc.recordings import outcomes_of_trace
+from ttsc.recordings import outcomes_of_events
 from ttsc.runtime.sandbox import run_python as run_confined
 from ttsc.runtime.virtual_time import run_in_virtual_time
 
@@ -50,6 +51,7 @@ PROGRAMS = ROOT / "programs"
 REPORT = ROOT / "benchmarks" / "PREDICTION.md"
 TESTBED = ROOT / "benchmarks" / "testbed" / "models"
 SEED = 3
+_FLUSHES = 50
 WARM_UP = "self_consistency"
 STEADY = 0.05
 """Spread of two runs that makes a third one needless."""
@@ -120,31 +122,32 @@ def main() -> int:
     options = parser.parse_args()
     names = options.only.split(",") if options.only else sorted(SETTINGS)
     began = time.monotonic()
-    with engine_for(options.engine, options.model) as url:
+    compared: list[Compared] = []
+    left_out: list[str] = []
+    with engine_for(options.engine, options.model) as url, asyncio.Runner() as runner:
         if options.profile:
             profile = read_profile(options.profile.read_text(encoding="utf-8"))
         else:
-            profile = asyncio.run(profile_engine(url, say=lambda message: None))
+            profile = runner.run(profile_engine(url))
         if options.save_profile:
             save_profile(options.save_profile, profile)
         said = list(report(profile))
         print("\n".join(said), f"\nprofiled in {time.monotonic() - began:.0f} s\n", flush=True)
-        compared: list[Compared] = []
-        left_out: list[str] = []
+        comparing = Comparing(runner, runner.run(SGLangEngine.connect(url)), profile, options.repeats)
+        comparing.ran(WARM_UP, SETTINGS[WARM_UP][0], HostFunctions())
         print(_HEADER, flush=True)
-        ran(url, WARM_UP, SETTINGS[WARM_UP][0], HostFunctions())
-        for name in names:
-            for setting in SETTINGS[name]:
-                if name in TYPED and options.model == "policy":
-                    left_out.append(f"{name} {_shown(setting)}: the test bed's characters write no JSON")
-                    continue
-                try:
-                    found = compare(url, profile, name, setting, options.repeats)
-                except (ttsc.RunError, ttsc.EngineError) as error:
-                    left_out.append(f"{name} {_shown(setting)}: {error}")
-                    continue
-                compared.append(found)
-                print(row(found), flush=True)
+        for name, setting in [(each, setting) for each in names for setting in SETTINGS[each]]:
+            if name in TYPED and options.model == "policy":
+                left_out.append(f"{name} {_shown(setting)}: the test bed's characters write no JSON")
+                continue
+            try:
+                found = comparing.compared(name, setting)
+            except (ttsc.RunError, ttsc.EngineError) as error:
+                left_out.append(f"{name} {_shown(setting)}: {error}")
+                continue
+            compared.append(found)
+            print(row(found), flush=True)
+        comparing.close()
     lines = [*summary(compared), *left_out]
     print("\n" + "\n".join(lines), f"\n{time.monotonic() - began:.0f} s in all")
     if options.write:
@@ -167,81 +170,80 @@ def engine_for(url: str | None, model: str) -> Iterator[str]:
             yield engine.url
 
 
-def compare(url: str, profile: Profile, name: str, setting: Setting, repeats: int) -> Compared:
-    """Real runs until two of them agree, and the simulation of the one in the middle."""
-    functions = HostFunctions()
-    runs: list[tuple[ttsc.RunResult, Path]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for number in range(repeats):
-            trace = Path(folder) / f"{number}.jsonl"
-            runs.append((ran(url, name, setting, functions, trace), trace))
-            if len(runs) > 1 and _spread([result.duration_s for result, _ in runs]) < STEADY:
-                break
-        real, trace = sorted(runs, key=lambda run: run[0].duration_s)[(len(runs) - 1) // 2]
-        simulated = predicted(url, profile, name, setting, functions, trace)
-    seconds = [result.duration_s for result, _ in runs]
-    used = [(r.usage.requests, r.usage.prefill_tokens + r.usage.decoded_tokens, r.usage.cached_tokens)
-            for r in (real, simulated)]  # fmt: skip
-    requests, tokens, cached = zip(*used, strict=True)
-    return Compared(
-        program=name,
-        setting=_shown(setting),
-        real_s=statistics.median(seconds),
-        spread=_spread(seconds),
-        simulated_s=simulated.duration_s,
-        requests=requests,
-        tokens=tokens,
-        cached=cached,
-        extern_s=sum(taken for _value, taken in functions.known.values()),
-    )
+class Comparing:
+    """Runs on one engine, over connections that stay open, and on the simulated one. Nothing else runs meanwhile."""
 
+    def __init__(self, runner: asyncio.Runner, engine: SGLangEngine, profile: Profile, repeats: int) -> None:
+        self._runner = runner
+        self._engine = engine
+        self._profile = profile
+        self._repeats = repeats
 
-def ran(url: str, name: str, setting: Setting, functions: HostFunctions, trace: Path | None = None) -> ttsc.RunResult:
-    """One run for real, on an empty prefix cache; the connection and the tokenizer are there before it begins."""
+    def close(self) -> None:
+        self._runner.run(self._engine.close())
 
-    async def flush() -> None:
-        engine = await SGLangEngine.connect(url)
-        try:
-            await engine.flush_cache()
-        finally:
-            await engine.close()
-
-    asyncio.run(flush())
-    with ttsc.connect(url) as engine, tempfile.TemporaryDirectory() as folder:
-        return compiled(name).run(
-            given(name, setting),
-            engine=engine,
-            seed=SEED,
-            externs=functions.real() if _calls_python(name) else None,
-            stores=stores(name),
-            artifacts=folder,
-            trace=trace,
+    def compared(self, name: str, setting: Setting) -> Compared:
+        """Real runs until two of them agree, and the simulation of the one in the middle."""
+        functions = HostFunctions()
+        runs: list[tuple[ttsc.RunResult, list[ttsc.Event]]] = []
+        while len(runs) < self._repeats and not (len(runs) > 1 and _spread(_seconds(runs)) < STEADY):
+            runs.append(self.ran(name, setting, functions))
+        real, events = sorted(runs, key=lambda run: run[0].duration_s)[(len(runs) - 1) // 2]
+        simulated = self.predicted(name, setting, functions, events)
+        used = [(r.usage.requests, r.usage.prefill_tokens + r.usage.decoded_tokens, r.usage.cached_tokens)
+                for r in (real, simulated)]  # fmt: skip
+        requests, tokens, cached = zip(*used, strict=True)
+        return Compared(
+            program=name,
+            setting=_shown(setting),
+            real_s=statistics.median(_seconds(runs)),
+            spread=_spread(_seconds(runs)),
+            simulated_s=simulated.duration_s,
+            requests=requests,
+            tokens=tokens,
+            cached=cached,
+            extern_s=sum(taken for _value, taken in functions.known.values()),
         )
 
+    def ran(self, name: str, setting: Setting, functions: HostFunctions) -> tuple[ttsc.RunResult, list[ttsc.Event]]:
+        """One run for real, on an empty prefix cache."""
+        events: list[ttsc.Event] = []
+        self._runner.run(self._emptied())
+        with tempfile.TemporaryDirectory() as folder:
+            run = compiled(name).arun(
+                given(name, setting),
+                engine=self._engine,
+                seed=SEED,
+                externs=functions.real() if _calls_python(name) else None,
+                stores=stores(name),
+                artifacts=folder,
+                on_event=events.append,
+            )
+            return self._runner.run(run), events
 
-def predicted(
-    url: str, profile: Profile, name: str, setting: Setting, functions: HostFunctions, trace: Path
-) -> ttsc.RunResult:
-    """The same run on the simulated engine, in virtual time."""
+    async def _emptied(self) -> None:
+        """The server refuses while a request runs, also one whose answer has just come."""
+        for _ in range(_FLUSHES):
+            with suppress(ttsc.EngineError):
+                return await self._engine.flush_cache()
+            await asyncio.sleep(0.1)
+        await self._engine.flush_cache()
 
-    async def attached() -> SGLangEngine:
-        engine = await SGLangEngine.connect(url)
-        await engine.close()
-        return engine
-
-    real = asyncio.run(attached())
-
-    async def work() -> ttsc.RunResult:
+    def predicted(
+        self, name: str, setting: Setting, functions: HostFunctions, events: Sequence[ttsc.Event]
+    ) -> ttsc.RunResult:
+        """The same run on the simulated engine, in virtual time."""
+        info = self._engine.info
         engine = SimulatedEngine(
-            profile.to_machine(),
-            outcomes_of_trace(trace),
-            real.tokenizer,
-            abilities=real.info.abilities,
-            device=real.info.device,
-            parameters=real.info.parameters,
+            self._profile.to_machine(),
+            outcomes_of_events(events),
+            self._engine.tokenizer,
+            abilities=info.abilities,
+            device=info.device,
+            parameters=info.parameters,
         )
         with tempfile.TemporaryDirectory() as folder:
-            return await compiled(name).arun(
+            run = compiled(name).arun(
                 given(name, setting),
                 engine=engine,
                 seed=SEED,
@@ -249,10 +251,10 @@ def predicted(
                 stores=stores(name),
                 artifacts=folder,
             )
+            return run_in_virtual_time(run)
 
-    return run_in_virtual_time(work())
 
-
+@cache
 def compiled(name: str) -> ttsc.CompiledProgram:
     return ttsc.compile(PROGRAMS / f"{name}.tts")
 
@@ -340,6 +342,10 @@ tokens are prompt tokens computed and tokens decoded; where two numbers stand, t
 
 def _shown(setting: Setting) -> str:
     return " ".join(f"{name}={value}" for name, value in setting.items())
+
+
+def _seconds(runs: Sequence[tuple[ttsc.RunResult, list[ttsc.Event]]]) -> list[float]:
+    return [result.duration_s for result, _events in runs]
 
 
 def _spread(seconds: Sequence[float]) -> float:

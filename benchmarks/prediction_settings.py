@@ -1,5 +1,5 @@
-"""What `prediction.py` runs: every program that needs no reward model, at three settings that a small model on a CPU gets
-through in seconds.
+"""What `prediction.py` runs: every program that needs no reward model, at three settings that a small model on a CPU
+gets through in seconds.
 """
 
 from __future__ import annotations
