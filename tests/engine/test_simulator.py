@@ -1,0 +1,92 @@
+"""The simulated server against the real one: one plan, the same outcomes, the same tokens computed and cached.
+
+The server of these tests is shared, so an input of its own warms what all inputs share, and the next one is compared.
+Its times are not: what else runs on this machine would decide.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+import ttsc
+from ttsc.backends.protocol import EngineInfo
+from ttsc.backends.sglang.client import SGLangEngine
+from ttsc.backends.simulator.engine import SimulatedEngine
+from ttsc.compiler.cost.steps import Chunk, DecodeStep, Limits, Machine, Overheads
+from ttsc.recordings import outcomes_of_trace
+from ttsc.runtime.events import RunResult
+
+PROGRAMS = Path(__file__).parent.parent.parent / "programs"
+CASES: dict[str, dict[str, object]] = {
+    "self_consistency": {"n": 6, "max_tokens": 48},
+    "best_of_n": {"n": 4, "max_tokens": 40},
+    "beam_search": {"beam": 2, "width": 2, "depth": 3},
+    "multi_chain_reasoning": {"max_tokens": 24},
+    "budget_forcing": {},
+    "tree_of_thought_deep": {},
+}
+"""Settings small enough for a CPU; those that a program does not have are left out."""
+EXACT = ("self_consistency", "best_of_n", "beam_search", "multi_chain_reasoning", "budget_forcing")
+"""Nothing runs beside a request there that it shares more with than the gate waits for, so that counts are equal to
+the token; else who comes first decides what is cached.
+"""
+
+
+class Steps:
+    """About those of the test model on two cores. Counts hardly depend on it."""
+
+    def decode(self, rows: int) -> DecodeStep:
+        return DecodeStep(0.03 + 0.005 * rows, 1e-6)
+
+    def prefill(self, chunks: list[Chunk]) -> float:  # type: ignore[override]
+        return 0.02 + 0.002 * sum(chunk.new for chunk in chunks)
+
+
+def machine(info: EngineInfo) -> Machine:
+    limits = Limits(info.kv_tokens or 32768, info.max_running or 64, info.context_tokens, 1024, 16384, info.page_tokens)
+    return Machine(info.device, info.model, Steps(), limits, Overheads(request_s=0.002, round_trip_s=0.005))
+
+
+def program(name: str) -> ttsc.CompiledProgram:
+    """As compiled, but nothing is given up for what arrived before it: that is a matter of time."""
+    return ttsc.compile(PROGRAMS / f"{name}.tts", disabled=["decide_early"])
+
+
+def settings(name: str) -> dict[str, object]:
+    known = {parameter.name for parameter in program(name).parameters}
+    return {key: value for key, value in CASES[name].items() if key in known}
+
+
+async def answered(name: str, engine: object, questions: list[str], trace: Path | None) -> list[RunResult]:
+    given = [{"question": question, **settings(name)} for question in questions]
+    results = program(name).amap(given, engine=engine, concurrency=1, trace=trace)  # type: ignore[arg-type]
+    return [result async for result in results]
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_as_many_tokens_are_computed_and_cached(name: str, engine: SGLangEngine, tmp_path: Path) -> None:
+    nonces = [secrets.token_hex(4) for _ in range(2)]
+    questions = [f"{nonce} sheep and {nonce[::-1]} goats: how many legs?" for nonce in nonces]
+    trace = tmp_path / "trace.jsonl"
+    real = await answered(name, engine, questions, trace)
+    simulated_engine = SimulatedEngine(
+        machine(engine.info),
+        outcomes_of_trace(trace),
+        engine.tokenizer,
+        device=engine.info.device,
+        parameters=engine.info.parameters,
+    )
+    simulated = ttsc.in_virtual_time(answered(name, simulated_engine, questions, None))
+    assert [result.error for result in (*real, *simulated)] == [None] * 4
+    measured, predicted = real[1].usage, simulated[1].usage
+    assert [result.value for result in simulated] == [result.value for result in real]
+    assert predicted.requests == measured.requests
+    assert predicted.decoded_tokens == measured.decoded_tokens
+    prompts = measured.cached_tokens + measured.prefill_tokens
+    assert predicted.cached_tokens + predicted.prefill_tokens == prompts
+    if name in EXACT:
+        assert predicted.cached_tokens == measured.cached_tokens
+    assert abs(predicted.cached_tokens - measured.cached_tokens) <= 0.03 * measured.cached_tokens
