@@ -39,7 +39,7 @@ class Standings:
             chances[row, : len(each)] = each
         reached = np.repeat(np.cumsum(chances, axis=1), draws, axis=0)
         shares = np.ones(len(inputs)) if weights is None else np.asarray(weights, dtype=float)
-        self._weights: Table = np.repeat(shares / shares.sum() / draws, draws)
+        self.weights: Table = np.repeat(shares / shares.sum() / draws, draws)
         self._draw(reached, most, np.random.default_rng(seed))
 
     def _draw(self, reached: Table, most: int, source: Any) -> None:
@@ -74,9 +74,9 @@ class Standings:
         last window alone counts.
         """
         at, answer = self._windowed(n, window) if stop == "esc" else self._at(n, stop, confidence, share)
-        masses = np.bincount(at, weights=self._weights, minlength=n)[:n]
-        right = float(self._weights[answer == 0].sum())
-        error = math.sqrt(max(0.0, right * (1 - right)) * float((self._weights**2).sum()))
+        masses = np.bincount(at, weights=self.weights, minlength=n)[:n]
+        right = float(self.weights[answer == 0].sum())
+        error = math.sqrt(max(0.0, right * (1 - right)) * float((self.weights**2).sum()))
         return Stopped(tuple(float(each) for each in masses), right, error)
 
     def rounds(self, n: int, stop: Stop, confidence: float, share: float, wave: int) -> dict[int, float]:
@@ -98,12 +98,16 @@ class Standings:
             asked = np.maximum(1, ask[open_rows])
             asked = np.minimum(-(-asked // wave) * wave, n - done[open_rows])
             for size in np.unique(asked):
-                weight = float(self._weights[open_rows[asked == size]].sum())
+                weight = float(self.weights[open_rows[asked == size]].sum())
                 counted[int(size)] = counted.get(int(size), 0.0) + weight
             done[open_rows] += asked
             ask[open_rows] = missing[open_rows, done[open_rows] - 1]
             open_rows = open_rows[done[open_rows] <= at[open_rows]]
         return counted
+
+    def decided(self, n: int) -> tuple[Table, Table]:
+        """For each sequence after which of n votes its majority is sure (from 0), and its answer (0 is right)."""
+        return self._at(n, "exact", 0.5, 0.6)
 
     def _at(self, n: int, stop: Stop, confidence: float, share: float) -> tuple[Table, Table]:
         first, second = self.first[:, :n], self.second[:, :n]

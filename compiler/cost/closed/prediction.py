@@ -67,19 +67,19 @@ class Forecast:
 
     def at(self, setting: Setting) -> Expected:
         """Raises `KeyError` for a kind of request that the workload says nothing of."""
-        pattern, workload = self.pattern, self.workload
-        n = _number(pattern.pool.count, setting, 1)
-        writing = _writing(workload, pattern.pool.node, "sample", pattern.pool.role)
-        lengths = _capped(writing.tokens, pattern.pool.max_tokens, setting)
-        valid = _valid(writing.tokens, pattern.pool.max_tokens, setting)
-        temperature = pattern.pool.temperature.of(setting)
-        degrees = float(temperature) if isinstance(temperature, int | float) else 0.7
-        skill = writing.skill_at(degrees)
-        chances = [skilled(each.accuracy, skill) for each in workload.questions]
-        if degrees == 0 and n > 1:
-            accuracy, error, finished = *self._outcome(setting, 1, chances, valid)[:2], (0.0,) * (n - 1) + (1.0,)
+        n, chances, valid = self._pool(setting)
+        if self._degrees(setting) == 0:  # all samples are one
+            accuracy, error, _ = self._outcome(setting, 1, chances, valid)
+            finished = (0.0,) * (n - 1) + (1.0,)
         else:
             accuracy, error, finished = self._outcome(setting, n, chances, valid)
+        return self.ended(setting, finished, accuracy, error)
+
+    def ended(self, setting: Setting, finished: Sequence[float], accuracy: float, error: float = 0.0) -> Expected:
+        """What it takes if it ends after i + 1 candidates with chance `finished[i]`."""
+        pattern = self.pattern
+        n, chances, valid = self._pool(setting)
+        lengths = _capped(self._written().tokens, pattern.pool.max_tokens, setting)
         timing = self._timing(n, lengths, finished, chances, valid)
         counts = {pattern.pool.role: timing.counts}
         seconds = timing.seconds
@@ -89,6 +89,25 @@ class Forecast:
             seconds += checked.seconds
         votes = math.fsum((i + 1) * chance for i, chance in enumerate(finished))
         return Expected(accuracy, error, counts, seconds, votes)
+
+    def standings(self, setting: Setting) -> Standings:
+        """Draws of the votes of a setting's samples."""
+        _, chances, valid = self._pool(setting)
+        return self._drawn(self._masses(chances, _rounded(valid, 128)))
+
+    def _pool(self, setting: Setting) -> tuple[int, list[float], float]:
+        """Candidates, the chance of each input that one is right, and the chance that one ends by itself."""
+        pool, writing = self.pattern.pool, self._written()
+        skill = writing.skill_at(self._degrees(setting))
+        chances = [skilled(each.accuracy, skill) for each in self.workload.questions]
+        return _number(pool.count, setting, 1), chances, _valid(writing.tokens, pool.max_tokens, setting)
+
+    def _degrees(self, setting: Setting) -> float:
+        temperature = self.pattern.pool.temperature.of(setting)
+        return float(temperature) if isinstance(temperature, int | float) else 0.7
+
+    def _written(self) -> Writing:
+        return _writing(self.workload, self.pattern.pool.node, "sample", self.pattern.pool.role)
 
     def _outcome(
         self, setting: Setting, n: int, chances: Sequence[float], valid: float

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from ttsc.compiler.cost.closed.prediction import Forecast
+from ttsc.compiler.cost.closed.prediction import Expected, Forecast
 from ttsc.compiler.cost.counts import Counts
 from ttsc.compiler.cost.prices import Price, Rates
 from ttsc.compiler.cost.search.evaluating import Predicted
@@ -27,7 +27,18 @@ class ClosedForm:
         return (len(self._forecast.workload.questions),)
 
     def __call__(self, setting: Setting, effort: int) -> Predicted:
-        found = self._forecast.at({**self._fixed, **setting})
+        return self.predicted(self._forecast.at({**self._fixed, **setting}))
+
+    @property
+    def forecast(self) -> Forecast:
+        return self._forecast
+
+    def whole(self, setting: Setting) -> Setting:
+        """With the parameters that are no axes."""
+        return {**self._fixed, **setting}
+
+    def predicted(self, found: Expected) -> Predicted:
+        """With prices."""
         total = sum(found.counts.values(), Counts())
         return Predicted(
             accuracy=found.accuracy,

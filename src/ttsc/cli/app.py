@@ -11,6 +11,7 @@ from ttsc.cli.exit_codes import EPILOG
 
 _COMMANDS = {
     "run": "ttsc.cli.run_command:run",
+    "plan": "ttsc.cli.plan_command:plan",
     "build": "ttsc.cli.build_command:build",
     "replay": "ttsc.cli.replay_command:replay",
     "journal": "ttsc.cli.journal_command:journal",

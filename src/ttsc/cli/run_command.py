@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import click
 from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.exit_codes import TERMINATED, complain, say
 from ttsc.cli.options import as_level
+from ttsc.cli.planned_run import applied, plan_asked
 from ttsc.cli.run_inputs import inputs_given, specialized, stores_given
 from ttsc.cli.run_options import Asked, run_options
 from ttsc.cli.simulated_run import simulated, simulator_asked
@@ -25,7 +27,10 @@ from ttsc.cli.simulated_run import simulated, simulator_asked
 if TYPE_CHECKING:
     from ttsc.compiler.ir.nodes import Limit
     from ttsc.engines import Engines
+    from ttsc.externs import Externs
+    from ttsc.planning.plan_file import Plan
     from ttsc.program import CompiledProgram
+    from ttsc.runs import OnEvent
     from ttsc.runtime.events import Event, RunResult
     from ttsc.stores import Store
 
@@ -34,23 +39,26 @@ _LABEL_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Job:
-    """Everything that `ttsc run` was asked for, checked. `simulated`: what is said of engines that only simulate."""
+    """Everything that `ttsc run` was asked for, checked. `simulated`: what is said of engines that only simulate.
+    `plan`: FILE, if it is one.
+    """
 
     asked: Asked
     program: CompiledProgram
     inputs: list[dict[str, Any]]
     engine: Engines
     models: dict[str, str]
-    externs: list[Any]
+    externs: Externs
     stores: dict[str, Store]
     budget: tuple[Limit, ...] | None
     simulated: tuple[str, ...] = ()
+    plan: Plan | None = None
 
 
 @click.command(short_help="Run a program and print its answer.")
 @run_options
 def run(**given: Any) -> int:
-    """Run a program of FILE (or std:NAME) and print its answer.
+    """Run a program of FILE (or std:NAME, or a plan that `ttsc plan` made) and print its answer.
 
     Without --engine a kept engine is used if one serves the model (see `ttsc engine start`); otherwise one is
     launched for this run. The model is that of --model, else the one the program names, else the built-in
@@ -66,36 +74,46 @@ def run(**given: Any) -> int:
     from ttsc.budgets import budget_for, read_budget
     from ttsc.externs import bind_externs, load_externs
     from ttsc.library import PREFIX
+    from ttsc.planning.running import check_program, check_unchanged
     from ttsc.runtime.virtual_time import run_in_virtual_time
     from ttsc.stores import BoundStores
 
     asked = Asked(**given)
+    plan = plan_asked(asked)
+    if plan is not None:
+        asked = applied(asked, plan)
     simulates = simulator_asked(asked)
     if asked.input_json is not None and asked.inputs_file is not None:
         raise click.UsageError("--input and --inputs can't go together")
     path = asked.file if asked.file.startswith(PREFIX) else Path(asked.file)  # never the text of a program
     passes = {"disabled": asked.disabled, "enabled": asked.enabled}
     compiled = compile_program(path, asked.program, as_level(asked.level), **passes)
+    if plan is not None:
+        check_program(plan, compiled)
+        if not asked.force:
+            check_unchanged(plan, compiled)
     _warn(compiled)
     externs = load_externs(asked.externs_file) if asked.externs_file is not None else []
-    bind_externs(compiled.ir.externs, externs)
+    if not simulates:
+        bind_externs(compiled.ir.externs, externs)
     compiled.check_evaluation(asked.evaluation)
     limits = read_budget(asked.budget) if asked.budget is not None else None
     budget_for(compiled.ir.budget, limits)
     stores = stores_given(asked.stores)
     BoundStores(compiled.ir, stores).read()
     inputs = inputs_given(compiled, asked.settings, asked.input_json, asked.inputs_file)
-    engines, said = simulated(asked, compiled) if simulates else (None, ())
+    simulation = simulated(asked, compiled, externs, inputs) if simulates else None
     job = Job(
         asked=asked,
         program=specialized(compiled, asked.settings, inputs),
         inputs=inputs,
-        engine=engines if simulates else engines_given(asked.engines, asked.tokenizer_path),
+        engine=simulation.engines if simulation else engines_given(asked.engines, asked.tokenizer_path),
         models=models_given(compiled.models, asked.models),
-        externs=externs,
+        externs=simulation.externs if simulation else externs,
         stores=stores,
         budget=limits,
-        simulated=tuple(said),
+        simulated=simulation.said if simulation else (),
+        plan=plan,
     )
     _writable(asked.out, "--out")
     _writable(asked.trace, "--trace")
@@ -116,6 +134,7 @@ async def _run(job: Job) -> int:
     from ttsc.errors import UsageError
     from ttsc.estimates.role_machines import by_role
     from ttsc.journals import check_inputs
+    from ttsc.planning.running import check_engines, run_by_difficulty
     from ttsc.runs import refused
     from ttsc.runtime.events import OfflineTaken
 
@@ -144,6 +163,8 @@ async def _run(job: Job) -> int:
         )
         async with opened as runs:
             progress.done()
+            if job.plan is not None and not job.asked.force:
+                check_engines(job.plan, runs.engines)
             if runs.journal is not None:
                 check_inputs(runs.journal, job.inputs, job.asked.seed)
                 say(journal_line(runs.journal, inputs))
@@ -165,9 +186,20 @@ async def _run(job: Job) -> int:
                 if isinstance(event, OfflineTaken):
                     offline.append(event)
 
+            async def once(number: int, values: Mapping[str, Any], listen: OnEvent | None = None) -> RunResult:
+                def heard(event: Event) -> None:
+                    on_event(event)
+                    if listen is not None:
+                        listen(event)
+
+                return await runs.run(values, seed=job.asked.seed, on_event=heard, number=number)
+
             async def one(number: int, values: Mapping[str, Any]) -> RunResult:
+                table = None if job.plan is None else job.plan.by_difficulty
                 try:
-                    return await runs.run(values, seed=job.asked.seed, on_event=on_event, number=number)
+                    if table is None:
+                        return await once(number, values)
+                    return await run_by_difficulty(table, values, partial(once, number))
                 except UsageError as error:
                     return refused(error.problems[0], job.asked.seed, number)
 

@@ -47,6 +47,7 @@ class Asked:
     out: Path | None
     trace: Path | None
     journal: Path | None
+    force: bool = False
 
 
 _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
@@ -111,7 +112,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         metavar="NAME=FILE.jsonl",
         help="Where a store of the program is kept. May be given several times.",
     ),
-    click.option("--budget", metavar="CLAUSES", help='"tokens<=20k, latency<=30s, calls<=100", in place of its own.'),
+    click.option("--budget", metavar="CLAUSES", help='"tokens<=20k, latency<=30s, cost<=$0.05", in place of its own.'),
     click.option(
         "--artifacts",
         type=click.Path(path_type=Path, file_okay=False),
@@ -119,6 +120,9 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="Where offline values are kept.  [default: the user's data folder]",
     ),
     click.option("--refresh-offline", is_flag=True, help="Compute offline values again."),
+    click.option(
+        "--force", is_flag=True, help="Run a plan though its program, model, hardware or workload has changed."
+    ),
     click.option("--evaluation", is_flag=True, help="Let the program's oracles know the answers."),
     click.option("--seed", type=int, default=0, show_default=True, help="Every candidate's seed derives from it."),
     level_option,
