@@ -54,6 +54,7 @@ class Generation:
         self._tokenizer = self._lane.engine.tokenizer
         self._request: Request | None = job.run.requests.get(node.result.id)
         self._options = options
+        self._grid = any(isinstance(value, list | tuple) for value in options.values())
         self._count = count
         self._slots = slots_of(source if isinstance(source, Stream | list | tuple) else (source,))
         self._left = [count] * len(self._slots)
@@ -220,8 +221,7 @@ class Generation:
 
     def _sampling(self, index: int) -> Sampling:
         """Its sampling. What its options say is worked out once for all continuations with the same options."""
-        grid = any(isinstance(value, list | tuple) for value in self._options.values())
-        place = index % self._count if grid else 0
+        place = index % self._count if self._grid else 0
         known = self._samplings.get(place)
         if known is None:
             known = self._samplings[place] = self._sampling_of(place)

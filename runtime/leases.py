@@ -14,7 +14,6 @@ A `Cascade` runs the releases one after the other rather than nested, so that a 
 from __future__ import annotations
 
 import asyncio
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import Protocol
@@ -60,26 +59,29 @@ class Promise:
         self.done = False
         self.value: object = None
         self.error: RunFailed | None = None
-        self._waiters: list[asyncio.Future[None]] = []
-        self._callbacks: list[Callable[[Promise], None]] = []
+        self._waiters: list[asyncio.Future[None]] | None = None
+        self._callbacks: list[Callable[[Promise], None]] | None = None
+        # No lists as long as nobody waits: there are several promises for every request.
 
     def resolve(self, value: object, error: RunFailed | None = None) -> bool:
         """Set the outcome; the first one counts."""
         if self.done:
             return False
         self.done, self.value, self.error = True, value, error
-        waiters, self._waiters = self._waiters, []
-        callbacks, self._callbacks = self._callbacks, []
-        for waiter in waiters:
+        waiters, self._waiters = self._waiters, None
+        callbacks, self._callbacks = self._callbacks, None
+        for waiter in waiters or ():
             if not waiter.done():
                 waiter.set_result(None)
-        for callback in callbacks:
+        for callback in callbacks or ():
             callback(self)
         return True
 
     def on_done(self, callback: Callable[[Promise], None]) -> None:
         if self.done:
             callback(self)
+        elif self._callbacks is None:
+            self._callbacks = [callback]
         else:
             self._callbacks.append(callback)
 
@@ -87,11 +89,13 @@ class Promise:
         """The value; raises the failure."""
         if not self.done:
             waiter = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
             self._waiters.append(waiter)
             try:
                 await waiter
             finally:
-                if not self.done:
+                if self._waiters is not None and not self.done:
                     self._waiters.remove(waiter)
         if self.error is not None:
             raise self.error
@@ -104,11 +108,13 @@ class ElementLease(Protocol):
     def release(self, index: int | None = None) -> None: ...
 
 
-class Leasable(ABC):
-    """A value whose elements are leased one by one: a stream."""
+class Leasable:
+    """A value whose elements are leased one by one: a stream. No abstract class: whether a value is one is asked often,
+    and of those it takes ten times as long to find out.
+    """
 
-    @abstractmethod
-    def acquire(self) -> ElementLease: ...
+    def acquire(self) -> ElementLease:
+        raise NotImplementedError
 
 
 class Use:

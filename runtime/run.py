@@ -20,7 +20,6 @@ from ttsc.runtime.failures import LIMIT_REACHED, MODEL_UNBOUND, Broken, RunFaile
 from ttsc.runtime.flights import Ticket
 from ttsc.runtime.leases import Cascade, Promise
 from ttsc.runtime.ledger import Claim, Ledger, Reservation
-from ttsc.runtime.operands import Operands
 from ttsc.runtime.prefix_trie import PrefixTrie
 from ttsc.runtime.records import Flying
 from ttsc.runtime.session import Lane, Session
@@ -66,7 +65,7 @@ class Run:
         self.cascade = Cascade(enabled=plan.level > 0)
         self.requests: dict[str, Request] = {request.node: request for request in plan.requests}
         self.signatures: dict[str, ExternSignature] = {each.name: each for each in plan.program.externs}
-        self.operands = Operands({r.node: tuple(name for _, name in r.dynamic) for r in plan.requests})
+        self.operands = session.operands(plan)
         self.stopped = Promise()
         self.cancelled = False
         """Whether all has been given up: an answer that still comes is nobody's."""

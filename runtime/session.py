@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Mapping
 
 from ttsc.backends.protocol import Engine
+from ttsc.compiler.plan.nodes import Plan
 from ttsc.runtime.aborts import AbortCoalescer
 from ttsc.runtime.admission import Admission
 from ttsc.runtime.artifacts import Artifacts
@@ -21,6 +22,7 @@ from ttsc.runtime.embeddings import Embeddings
 from ttsc.runtime.flights import Flight, Ticket
 from ttsc.runtime.hedging import Hedging
 from ttsc.runtime.limiter import Limiter
+from ttsc.runtime.operands import Operands
 from ttsc.runtime.prefix import PrefixGate, default_threshold
 from ttsc.runtime.records import Records
 from ttsc.runtime.retries import RetryPolicy
@@ -85,6 +87,7 @@ class Session:
         self.abort_timeout_s = abort_timeout_s
         self.artifacts = artifacts or Artifacts()
         self.records = records
+        self._operands: dict[int, tuple[Plan, Operands]] = {}
         self._name = uuid.uuid4().hex[:8]
         self._flights = 0
         self._started = _clock_s()
@@ -101,6 +104,14 @@ class Session:
         """Take a request into the queue. Call in the order in which requests should be served."""
         number = self.draw()
         return Flight(self, self.lanes[role], ticket, number)
+
+    def operands(self, plan: Plan) -> Operands:
+        """What the nodes of a plan read: worked out once for all of its runs."""
+        known = self._operands.get(id(plan))
+        if known is None:
+            extra = {request.node: tuple(name for _, name in request.dynamic) for request in plan.requests}
+            known = self._operands[id(plan)] = plan, Operands(extra)
+        return known[1]
 
     def draw(self) -> int:
         """A ticket number for the limits."""

@@ -215,5 +215,6 @@ def computed(args: Sequence[object], evaluate: Callable[[], object]) -> object:
         if empty is not None:
             raise RunFailed(empty) from None
         raise
-    cause = next((found for arg in args if (found := cause_of(arg)) is not None), None)
-    return Elements(value, cause) if isinstance(value, tuple) else value
+    if not isinstance(value, tuple):
+        return value
+    return Elements(value, next((found for arg in args if (found := cause_of(arg)) is not None), None))

@@ -57,8 +57,9 @@ class Decoded:
         fresh = tuple(self._new(event["output_ids"], len(self.ids), int(meta["completion_tokens"])))
         self.ids.extend(fresh)
         # Entries are [logarithm, id, text]; like the ids they are all so far or the newest only.
-        entries = meta.get("output_token_logprobs") or ()
-        self.logprobs.extend(float(entry[0]) for entry in self._new(entries, len(self.logprobs), len(self.ids)))
+        entries = meta.get("output_token_logprobs")
+        if entries:
+            self.logprobs.extend(float(entry[0]) for entry in self._new(entries, len(self.logprobs), len(self.ids)))
         # An abort in the waiting queue reports fewer facts than the events before it: keep what was known.
         self.meta.update(meta)
         self.finished = meta.get("finish_reason") is not None

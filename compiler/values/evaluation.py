@@ -50,14 +50,16 @@ class Operation:
 
 def bounded(value: object) -> object:
     """The value with lists as tuples, or a failure if a bound is exceeded."""
-    if isinstance(value, bool):
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        if len(value) > MAX_TEXT:
+            raise EvaluationFailed(f"text longer than {MAX_TEXT} characters")
         return value
     if isinstance(value, int) and abs(value) > MAX_INTEGER:
         raise EvaluationFailed("integer out of range (64 bits)")
     if isinstance(value, float) and not math.isfinite(value):
         raise EvaluationFailed("number out of range")
-    if isinstance(value, str) and len(value) > MAX_TEXT:
-        raise EvaluationFailed(f"text longer than {MAX_TEXT} characters")
     if isinstance(value, list | tuple):
         items_fit(len(value))
         return tuple(value)
