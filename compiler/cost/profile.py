@@ -173,7 +173,13 @@ def read_profile(text: str) -> Profile:
     hourly = data.get("dollars_per_hour")
     return Profile(
         **words,
-        steps=FittedSteps(**curves, **rates),
+        steps=FittedSteps(
+            curves["decode_rows"],
+            curves["decode_context"],
+            curves["prefill_tokens"],
+            rates["prefill_sequence"],
+            rates["prefill_pair"],
+        ),
         overheads=_read_fields(Overheads(), _entry(data, "overheads", dict, "[overheads]"), "overheads"),
         limits=_read_limits(_entry(data, "limits", dict, "[limits]")),
         residuals=residuals,
@@ -194,11 +200,17 @@ def _entry(table: Mapping[str, Any], name: str, kind: type, shown: str = "") -> 
     if name not in table:
         raise ProfileUnreadable(f"'{shown or name}' is missing")
     if not isinstance(table[name], kind):
-        raise ProfileUnreadable(f"'{shown or name}' is {table[name]!r}, which is no {_KINDS.get(kind, kind.__name__)}")
+        raise ProfileUnreadable(f"'{shown or name}' is {table[name]!r}, which is no {_KINDS[kind]}")
     return table[name]
 
 
-_KINDS = {str: "text", dict: "table", list: "list of points [x, seconds]"}
+_KINDS: Mapping[type, str] = {
+    str: "text",
+    int: "whole number",
+    dict: "table",
+    list: "list of points [x, seconds]",
+    object: "value",
+}
 
 
 def _number(value: object, name: str) -> float:
@@ -231,9 +243,10 @@ def _read_fields(default: Fields, table: Mapping[str, Any], where: str) -> Field
     for name in table:
         if name not in known:
             raise ProfileUnreadable(f"'{where}.{name}' is unknown; there are {', '.join(sorted(known))}")
-    whole = isinstance(default, Limits)
-    values = {name: _number(value, f"{where}.{name}") for name, value in table.items()}
-    return replace(default, **{name: int(value) if whole else value for name, value in values.items()})
+    values: dict[str, Any] = {name: _number(value, f"{where}.{name}") for name, value in table.items()}
+    if isinstance(default, Limits):
+        values = {name: int(value) for name, value in values.items()}
+    return replace(default, **values)
 
 
 def _residual(table: Any) -> Residual:

@@ -131,7 +131,8 @@ def _beyond(settling: Sequence[Settling], departures: Sequence[Departure]) -> tu
     """What bursts that decode take more than those that end with their first token, fixed and for each request."""
     if not settling or not departures:
         return 0.0, 0.0
-    more, less = (_line(_medians(part, lambda each: (each.requests,))) for part in (settling, departures))
+    more = _line(_medians(settling, lambda each: (each.requests,)))
+    less = _line(_medians(departures, lambda each: (each.requests,)))
     return max(0.0, more[0] - less[0]), max(0.0, more[1] - less[1])
 
 

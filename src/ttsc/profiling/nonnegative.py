@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _TOLERANCE = 1e-10
 
 
-def nonnegative_least_squares(matrix: NDArray, values: NDArray) -> NDArray:  # type: ignore[type-arg]
+def nonnegative_least_squares(matrix: NDArray, values: NDArray) -> NDArray:
     """The x >= 0 that minimises |matrix x - values|. Columns of any scale; one that is all 0 gets 0.
 
     The active-set method of Lawson and Hanson, "Solving Least Squares Problems" (1974), chapter 23: unknowns enter one

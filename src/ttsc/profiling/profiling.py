@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import cast
 
 from ttsc.backends.protocol import EngineInfo, EngineUnavailable
 from ttsc.compiler.cost.profile import Profile, profile_text
@@ -44,7 +45,7 @@ async def profile_engine(
     """The profile of the server at `url`; nothing else should use it meanwhile. `quick`: fewer repeats and smaller
     batches. Raises `EngineError`; `UsageError` (E0570) for an engine that can't be measured.
     """
-    engine = await WatchedEngine.connect(url, tokenizer_path=tokenizer_path)
+    engine = cast(WatchedEngine, await WatchedEngine.connect(url, tokenizer_path=tokenizer_path))
     try:
         if "generate" not in engine.info.abilities:
             raise UsageError(
