@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -33,25 +36,37 @@ def simulator_asked(asked: Asked) -> bool:
     return False
 
 
-def simulated(asked: Asked, program: CompiledProgram) -> tuple[dict[str, SimulatedEngine], list[str]]:
-    """An engine for each model role, and lines about what is simulated. Raises `UsageError` for names that stand for
-    nothing.
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What a simulated run runs on, and lines that say so. `engines`: by model role. `externs`: all that the program
+    declares, stand-ins for those that were not given.
     """
-    from pathlib import Path
 
+    engines: dict[str, SimulatedEngine]
+    externs: dict[str, Callable[..., Any]]
+    said: tuple[str, ...]
+
+
+def simulated(
+    asked: Asked, program: CompiledProgram, externs: Sequence[Callable[..., Any]], inputs: Sequence[Mapping[str, Any]]
+) -> Simulation:
+    """Raises `UsageError` for names that stand for nothing."""
+    from ttsc.estimates.engines import functions_of
     from ttsc.estimates.role_machines import by_role, role_machines
+    from ttsc.externs import offered
     from ttsc.simulation import simulated_engines, workload_of
 
     profiles = {role: Path(path) for role, path in by_role(asked.profiles).items()}
     costs, notes = role_machines(program, by_role(asked.hardware), by_role(asked.models), profiles)
     workload = workload_of(asked.workload)
     machines = {role: each.machine for role, each in costs.items()}
-    parameters = {
-        role: None if each.shape is None else int(each.shape.active_parameters) for role, each in costs.items()
-    }
+    parameters = {role: None if each.shape is None else each.shape.layer_parameters for role, each in costs.items()}
     replicas = 1 if asked.replicas is None else asked.replicas
     engines = simulated_engines(machines, workload, seed=asked.seed, replicas=replicas, parameters=parameters)
-    sources = dict.fromkeys(machine.source or machine.name for machine in machines.values())
+    functions = functions_of(program, externs, workload, inputs, asked.seed)
     servers = f", {replicas} servers behind a router" if replicas > 1 else ""
-    lines = [f"simulated the workload {workload.name}; {source}{servers}" for source in sources]
-    return engines, [*lines, *(f"simulated {note}" for note in notes)]
+    sources = dict.fromkeys(machine.source or machine.name for machine in machines.values())
+    said = [f"simulated the workload {workload.name}; {source}{servers}" for source in sources]
+    absent = [name for name in functions if name not in offered(externs)]
+    said += [f"simulated stand-ins for the externs {', '.join(absent)}"] if absent else []
+    return Simulation(engines, functions, (*said, *(f"simulated {note}" for note in notes)))
