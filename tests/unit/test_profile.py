@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -63,6 +64,14 @@ def test_a_profile_survives_its_file() -> None:
     assert read_profile(profile_text(PROFILE)) == PROFILE
     priced = replace(PROFILE, dollars_per_hour=3.6)
     assert read_profile(profile_text(priced)).to_machine().dollars_per_s == pytest.approx(0.001)
+
+
+def test_the_file_in_the_documentation_is_one() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "profile.md").read_text(encoding="utf-8")
+    block = page[page.index("    format = 1") : page.index("Write `dollars_per_hour")]
+    profile = read_profile("\n".join(line.removeprefix("    ") for line in block.splitlines()))
+    assert profile.limits.running == 4096 and profile.overheads.post_s == 0.0012
+    assert len(profile.steps.decode_rows.points) == 3
 
 
 def test_a_machine_says_where_its_numbers_come_from() -> None:
