@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import ttsc
-from ttsc.backends.simulator.engine import SimulatedEngine
 from ttsc.backends.sglang.client import SGLangEngine
+from ttsc.backends.simulator.engine import SimulatedEngine
 from ttsc.cli import run
 from ttsc.compiler.cost.steps import Chunk
 from ttsc.machines import machine_for
