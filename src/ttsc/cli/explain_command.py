@@ -82,7 +82,12 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         metavar="FILE.toml",
         help="What models say (docs/workloads.md).  [default: a built-in one]",
     ),
-    click.option("--samples", type=click.IntRange(1), metavar="N", help="Inputs to simulate.  [default: 64, fewer if they ask a lot]"),
+    click.option(
+        "--samples",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Inputs to simulate.  [default: 64, fewer if they ask a lot]",
+    ),
     click.option(
         "--concurrency", type=click.IntRange(1), default=1, show_default=True, help="Inputs in flight at once."
     ),

@@ -50,7 +50,7 @@ def analysed(estimated: Estimate, actual: Estimate, engines: Sequence[tuple[str,
     """Both of the same plan and the same inputs. `measured`: the machine is a profile of this engine."""
     theirs = {node.id: node for node in actual.nodes}
     rows = [NodeAnalysis("", _whole(estimated, actual))]
-    rows += [NodeAnalysis(node.id, _node(node, theirs[node.id], estimated.inputs, actual.inputs)) for node in estimated.nodes]
+    rows += [NodeAnalysis(node.id, _node(node, theirs[node.id])) for node in estimated.nodes]
     return Analysis(actual, tuple(engines), tuple(rows), _advice(rows, measured))
 
 
@@ -64,10 +64,8 @@ def _whole(estimated: Estimate, actual: Estimate) -> tuple[Compared, ...]:
     )
 
 
-def _node(estimated: NodeEstimate, actual: NodeEstimate, simulated: int, ran: int) -> tuple[Compared, ...]:
-    requests = _compared(
-        "requests", estimated.requests.mean, actual.requests.mean, estimated.requests, actual.requests
-    )
+def _node(estimated: NodeEstimate, actual: NodeEstimate) -> tuple[Compared, ...]:
+    requests = _compared("requests", estimated.requests.mean, actual.requests.mean, estimated.requests, actual.requests)
     seconds = _compared("seconds", estimated.busy_s, actual.busy_s)
     if estimated.kind == "extern":
         return (requests, seconds)
@@ -104,7 +102,7 @@ def _advice(rows: Sequence[NodeAnalysis], measured: bool) -> tuple[str, ...]:
             " `ttsc calibrate FILE --inputs dev.jsonl -o workload.toml` measures it"
         )
     if "prompt tokens" in wrong and not wrong & {"decoded tokens", "requests"}:
-        found.append("prompts are longer or shorter than the workload's: give `--inputs`, or `prompt_tokens` in the workload")
+        found.append("prompts are not as long as the workload's: give `--inputs`, or `prompt_tokens` in the workload")
     if "seconds" in wrong and not measured:
         found.append(
             "seconds are those of another machine than the engine's:"

@@ -13,6 +13,7 @@ from ttsc.estimates.figures import AtMost, Bar, Leg, NodeEstimate, Sample, Sprea
 from ttsc.estimates.machine_work import WorkOf
 from ttsc.estimates.places import placed_nodes
 
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """Means over inputs, each with its weight."""

@@ -101,9 +101,7 @@ class Collector:
         started = self._started.pop(event.request_id, None)
         if started is None:
             return
-        counts = request_counts(
-            event.prompt_tokens, event.cached_tokens, event.completion_tokens, event.scored_tokens
-        )
+        counts = request_counts(event.prompt_tokens, event.cached_tokens, event.completion_tokens, event.scored_tokens)
         self._record(event.input).done.append(
             Done(
                 event.request_id,

@@ -27,15 +27,36 @@ def critical_path(record: InputRecord) -> tuple[Leg, ...]:
         left = [each for each in left if each.start_s < cursor - _SAME_S]
         found = _waited_for(left, cursor, by_id.get(waiter.parent or "") if waiter is not None else None)
         if found is None:
+            warming = _warming(left, waiter, record.start_s, cursor)
+            if warming is not None and warming.start_s - record.start_s <= _SAME_S:
+                legs.append(Leg(warming.node, record.start_s, cursor - record.start_s))
+                break
             legs.append(Leg("", record.start_s, cursor - record.start_s))
             break
         end = min(found.end_s, cursor)
         if cursor - end > _SAME_S:
+            warming = _warming(left, waiter, end, cursor)
+            if warming is not None:
+                legs.append(Leg(warming.node, warming.start_s, cursor - warming.start_s))
+                cursor, waiter = warming.start_s, warming
+                continue
             legs.append(Leg("", end, cursor - end))
         start = max(found.start_s, record.start_s)
         legs.append(Leg(found.node, start, end - start))
         cursor, waiter = start, found
     return tuple(reversed(legs))
+
+
+def _warming(spans: Sequence[Done], waiter: Done | None, since_s: float, cursor: float) -> Done | None:
+    """The sibling whose first token `waiter` waited for, so as to find their prefix in the cache."""
+    if waiter is None:
+        return None
+    before = [
+        each
+        for each in spans
+        if each.node == waiter.node and since_s - _SAME_S <= each.start_s and each.end_s > cursor + _SAME_S
+    ]
+    return min(before, key=lambda each: each.start_s, default=None)
 
 
 def _waited_for(spans: Sequence[Done], cursor: float, parent: Done | None) -> Done | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ttsc.backends.protocol import Engine
@@ -10,11 +10,13 @@ from ttsc.backends.simulator.engine import SimulatedEngine
 from ttsc.backends.simulator.latents import Answers, sight
 from ttsc.backends.simulator.tokenizer import SimulatedTokenizer
 from ttsc.simulation import simulated_engines
+from ttsc.stand_ins import StandIn, with_stand_ins
 
 if TYPE_CHECKING:
     from ttsc.compiler.cost.steps import Machine
     from ttsc.compiler.cost.workload import Workload
     from ttsc.estimates.simulating import Ran
+    from ttsc.externs import Externs
     from ttsc.machines import Costs
     from ttsc.program import CompiledProgram
 
@@ -42,6 +44,26 @@ def engines_of(
             by_machine[id(machine)] = made[role]
         found[role] = by_machine[id(machine)]
     return found
+
+
+def functions_of(
+    program: CompiledProgram,
+    given: Externs | None,
+    workload: Workload,
+    values: Sequence[Mapping[str, Any]],
+    seed: int,
+) -> dict[str, Callable[..., Any]]:
+    """The caller's functions, and stand-ins for the others, which take no time and need no thread."""
+    functions = with_stand_ins(program.ir, given, workload, inputs=values, seed=seed)
+    return {name: _at_once(each) if isinstance(each, StandIn) else each for name, each in functions.items()}
+
+
+def _at_once(stand_in: StandIn) -> Callable[..., Any]:
+    async def answer(*arguments: object) -> Any:
+        return stand_in(*arguments)
+
+    answer.__name__ = stand_in.__name__
+    return answer
 
 
 def kv_peak(engine: Any) -> int | None:

@@ -60,16 +60,16 @@ def estimate(
     event loop.
 
     values: checked inputs; input i of the simulation is values[i % len(values)] and asks question i of the workload.
-    machines: by model role; costs: the same with shape and hardware, where a machine doesn't say them. Externs that are not given are stood in for. concurrency: inputs in flight at once; 1 tells
-    what one costs alone, with the prefixes of those before it in the cache. savings: also simulate the plan without
-    each pass. bounds: also say the worst case (milliseconds; a planner that asks often leaves it out). Equal arguments
-    give equal estimates.
+    machines: by model role; costs: the same with shape and hardware, where a machine doesn't say them. Externs that are
+    not given are stood in for. concurrency: inputs in flight at once; 1 tells what one costs alone, with the prefixes
+    of those before it in the cache. savings: also simulate the plan without each pass. bounds: also say each node's
+    worst case (a planner that asks often leaves it out). Equal arguments give equal estimates.
     """
-    from ttsc.estimates.engines import engines_of, judge_of
+    from ttsc.estimates.engines import engines_of, functions_of, judge_of
     from ttsc.estimates.savings import savings_of
 
     count = INPUTS if inputs is None else inputs
-    functions = externs
+    functions = functions_of(program, externs, workload, values, seed)
 
     def make() -> Mapping[str, Any]:
         return engines_of(program, machines, workload, seed=seed, replicas=replicas, costs=costs)

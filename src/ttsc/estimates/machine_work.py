@@ -24,9 +24,7 @@ def role_work(machines: Mapping[str, Machine], costs: Mapping[str, Costs] | None
     from ttsc.compiler.cost.prices import price_of
 
     known = {role: (costs or {}).get(role) or costs_of(machine) for role, machine in machines.items()}
-    rates = {
-        role: price_of(each.machine, each.shape, each.hardware).rates.get("cost") for role, each in known.items()
-    }
+    rates = {role: price_of(each.machine, each.shape, each.hardware).rates.get("cost") for role, each in known.items()}
 
     def work(role: str, counts: Counts, at_once: float) -> Work:
         each = known.get(role)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from ttsc.program import CompiledProgram
 
 
-def savings_of(
-    program: CompiledProgram, means: Means, run: Callable[[CompiledProgram], Ran]
-) -> tuple[Saving, ...]:
+def savings_of(program: CompiledProgram, means: Means, run: Callable[[CompiledProgram], Ran]) -> tuple[Saving, ...]:
     """One for each pass of the plan, in the order in which they run. `run` simulates a plan on as many inputs as
     `means` has weights.
     """

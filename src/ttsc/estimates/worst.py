@@ -52,7 +52,7 @@ def _longer(a: Any, b: Any) -> Any:
             if len(b) >= len(a) and len(b.encode()) >= len(a.encode()):
                 return b
             return "x" * max(len(a.encode()), len(b.encode()))
-        case (list() | tuple()), (list() | tuple()):
+        case ((list() | tuple()), (list() | tuple())):
             return [_longer(x, y) for x, y in zip(a, b, strict=True)]
         case dict(), dict():
             return {name: _longer(a[name], b[name]) for name in a}

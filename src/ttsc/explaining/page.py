@@ -13,6 +13,7 @@ from ttsc.explaining.page_tables import analysis_table, binding_rows, plan_rows,
 from ttsc.explaining.prefix_lines import label_of, runs_of
 from ttsc.explaining.quantities import amount, dollars, flops, seconds, share, size
 from ttsc.explaining.savings_rows import idle_passes, savings_rows
+from ttsc.explaining.text import machine_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -71,7 +72,7 @@ def _facts(estimate: Estimate) -> list[tuple[str, str]]:
         facts.append(("with", ", ".join(f"{name} = {value}" for name, value in estimate.given)))
     at_once = "one at a time" if estimate.concurrency == 1 else f"{estimate.concurrency} at a time"
     facts.append(("workload", f"{estimate.workload}, {estimate.inputs} inputs, {at_once}"))
-    facts += [(each.role, f"{each.model} on {each.machine} ({each.source})") for each in estimate.roles]
+    facts += [(each.role, machine_text(each)) for each in estimate.roles]
     return facts
 
 

@@ -14,7 +14,7 @@ _BAR = 30
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Legs of one kind. `times`: how many; `node`: "" where only the client or the end of aborted requests took time."""
+    """So many legs of one kind. `node`: "" where only the client or the end of aborted requests took time."""
 
     node: str
     times: int

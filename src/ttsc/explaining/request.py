@@ -1,4 +1,4 @@
-"""What `ttsc explain` is asked, and the explanation: machines and inputs found, simulated, and run if that is wanted."""
+"""What `ttsc explain` is asked, and the explanation: machines and inputs found, simulated, and run if wanted."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Request:
     """`settings`: parameters by name, which hold for all inputs; `inputs`: checked ones, which take their place. Texts
     that are required and not given are made up. `hardware`, `models`, `profiles`: by role, or "" for all others.
-    `samples`: inputs to simulate; None: 64, fewer of a program that asks a lot. `analyze`: also run the inputs on `engine`, or, as
-    `ttsc run` would, on one that is kept or launched.
+    `samples`: inputs to simulate; None: 64, fewer of a program that asks a lot. `analyze`: also run the inputs on
+    `engine`, or, as `ttsc run` would, on one that is kept or launched.
     """
 
     program: CompiledProgram
@@ -50,7 +50,7 @@ class Request:
 
 
 def explained(asked: Request) -> Explanation:
-    """Blocks. Raises `UsageError` for what can't be simulated or run, `EngineError` if the engine of `analyze` fails."""
+    """Blocks. Raises `UsageError` for what can't be simulated or run, `EngineError` if the engine to analyze fails."""
     workload, notes = _workload(asked)
     values, made_up = _values(asked, workload)
     program = asked.program if asked.inputs else _specialized(asked, values)
@@ -60,7 +60,8 @@ def explained(asked: Request) -> Explanation:
         return analyzed(asked, program, values, made_up, workload, notes)
     costs, taken = role_machines(program, asked.hardware, asked.models, asked.profiles)
     found = simulated(asked, program, values, costs, workload)
-    return Explanation(noted(found, (*_made_up_note(made_up), *taken, *notes)))
+    given = tuple((name, "made up" if name in made_up else text) for name, text in found.given)
+    return Explanation(noted(replace(found, given=given), (*_made_up_note(made_up), *taken, *notes)))
 
 
 def simulated(

@@ -41,13 +41,19 @@ def _head(estimate: Estimate) -> list[str]:
     at_once = "one at a time" if estimate.concurrency == 1 else f"{estimate.concurrency} at a time"
     rows = [("with", given)] if given else []
     rows.append(("workload", f"{estimate.workload}; {estimate.inputs} inputs, {at_once}, seed {estimate.seed}"))
-    rows += [(each.role, f"{each.model} on {each.machine}, {each.source}") for each in estimate.roles]
+    rows += [(each.role, machine_text(each)) for each in estimate.roles]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         lines += wrapped(f"{name.ljust(width)}  {value}", width=WIDTH)[:1]
         rest = wrapped(f"{name.ljust(width)}  {value}", width=WIDTH)[1:]
         lines += [" " * (width + 4) + line.strip() for line in _again(rest, WIDTH - width - 4)]
     return lines
+
+
+def machine_text(role: RoleEstimate) -> str:
+    """`Qwen3-8B on H100 SXM, by its roofline`."""
+    source = "by its roofline" if role.source.startswith("roofline") else role.source
+    return f"{role.model} on {role.machine}" + (f", {source}" if source else "")
 
 
 def _again(lines: Sequence[str], width: int) -> list[str]:
@@ -60,7 +66,7 @@ def _again(lines: Sequence[str], width: int) -> list[str]:
 def _totals(estimate: Estimate) -> list[str]:
     total, work, most = estimate.total, estimate.work, estimate.at_most
     scored = sum(most.scored.values())
-    rows = [("", "expected per input", "", "at most")]
+    rows: list[tuple[str, str, str, str]] = [("", "expected", "", "at most")]
     rows.append(("requests", _varying(estimate.requests), "", f"{most.calls:,}"))
     externs = [node for node in estimate.nodes if node.kind == "extern"]
     if externs:
@@ -85,7 +91,8 @@ def _totals(estimate: Estimate) -> list[str]:
         if part:
             reason = estimate.failure if name == "failed" else ""
             rows.append((name, share(part), cut(reason, 50), ""))
-    return [f"  {line}" for line in table(rows, right="lrlr", gap=3)]
+    ordered = [(name, expected, most, more) for name, expected, more, most in rows]
+    return [cut(f"  {line}", WIDTH) for line in table(ordered, right="lrrl", gap=3)]
 
 
 def _varying(spread: Spread) -> str:
@@ -107,7 +114,7 @@ def _work_rows(work: Work) -> list[tuple[str, str, str, str]]:
         weights, kv = work.bytes_weights or 0.0, work.bytes_kv or 0.0
         rows.append(("memory access", size(work.bytes), f"{size(weights)} weights, {size(kv)} KV", ""))
     if work.eflops is not None:
-        rows.append(("eFLOPs", flops(work.eflops), "Kinetics: compute + KV reads at the machine's balance", ""))
+        rows.append(("eFLOPs", flops(work.eflops), "compute, and memory access by the machine's balance", ""))
     if work.binds:
         named = (("compute", work.compute_s), ("memory", work.memory_s), ("overhead", work.overhead_s))
         parts = ", ".join(f"{name} {seconds(value)}" for name, value in named if value is not None)
