@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,18 @@ def test_what_is_wrong_with_a_file_is_said_with_its_name(tmp_path: Path) -> None
     assert f"{path}: collision: 2 is not a number from 0.01 to 1" in str(bad.value)
     with pytest.raises(UsageError):
         write_workload(default_workload(), tmp_path / "nowhere" / "own.toml")
+
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "programs" / "workloads").glob("*.toml")), ids=lambda path: path.stem)
+def test_workloads_of_the_repository_can_be_read(path: Path) -> None:
+    assert read_workload(path).name.replace(" ", "_") == path.stem
+
+
+def test_examples_of_the_documentation_can_be_read() -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "workloads.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    found = [parse_workload(block) for block in blocks]
+    assert [len(each.questions) for each in found] == [4, 32, 2]
