@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttsc.runtime.virtual_time import Stalled, VirtualTimeLoop, run_in_virtual_time
+from ttsc.runtime.virtual_time import Stalled, VirtualTimeLoop, outside, run_in_virtual_time
 
 
 def virtual() -> VirtualTimeLoop:
@@ -103,3 +104,73 @@ def test_the_clock_can_be_set_ahead() -> None:
         return fired[0]
 
     assert run_in_virtual_time(scenario()) == 6.0
+
+
+def test_the_clock_stands_still_for_work_outside() -> None:
+    async def scenario() -> tuple[float, float]:
+        loop = virtual()
+        done: asyncio.Future[None] = loop.create_future()
+        go = threading.Event()
+
+        def work() -> None:
+            go.wait(30)
+            loop.call_soon_threadsafe(done.set_result, None)
+
+        threading.Thread(target=work, daemon=True).start()
+        fired: list[float] = []
+        loop.call_at(1.0, lambda: fired.append(loop.time()))
+        with outside():
+            go.set()
+            await done
+        before = loop.time()
+        await asyncio.sleep(5)
+        return before, fired[0]
+
+    before, fired = run_in_virtual_time(scenario())
+    assert before < 1.0 == fired
+
+
+def test_work_outside_that_never_ends_lets_timeouts_fire(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ttsc.runtime.virtual_time._PATIENCE_S", 0.01)
+
+    async def scenario() -> float:
+        with outside(), pytest.raises(TimeoutError):
+            await asyncio.wait_for(virtual().create_future(), 60)
+        return virtual().time()
+
+    assert run_in_virtual_time(scenario()) == 60
+
+
+def test_a_call_that_waits_for_timers_goes_by_the_clock() -> None:
+    async def scenario() -> float:
+        with outside(calls=True):
+            await asyncio.sleep(3600)
+        return virtual().time()
+
+    assert run_in_virtual_time(scenario()) == 3600
+
+
+def test_a_call_that_waits_for_a_socket_is_waited_for() -> None:
+    async def scenario() -> bytes:
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(await reader.readline())
+            writer.close()
+
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        with outside(calls=True):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+            writer.write(b"hello\n")
+            said = await reader.readline()
+            writer.close()
+        server.close()
+        return said
+
+    assert run_in_virtual_time(scenario()) == b"hello\n"
+
+
+def test_on_a_real_loop_it_does_nothing() -> None:
+    async def scenario() -> None:
+        with outside():
+            await asyncio.sleep(0)
+
+    asyncio.run(scenario())
