@@ -10,8 +10,18 @@ import pytest
 
 from ttsc.compiler.cost.profile import Curve, FittedSteps
 from ttsc.compiler.cost.steps import Chunk
-from ttsc.profiling.fitting import Arrival, DecodeSpan, Departure, PrefillBatch, Streamed, fit_overheads, fit_steps
+from ttsc.profiling.fitting import fit_overheads, fit_steps
 from ttsc.profiling.nonnegative import nonnegative_least_squares
+from ttsc.profiling.observations import (
+    Apart,
+    Arrival,
+    DecodeSpan,
+    Departure,
+    Measured,
+    PrefillBatch,
+    Settling,
+    Streamed,
+)
 
 PLANTED = FittedSteps(
     decode_rows=Curve(((1, 0.024), (4, 0.030), (16, 0.048), (64, 0.180))),
@@ -51,7 +61,7 @@ def agree(found: FittedSteps, error: float) -> None:
 
 
 def test_what_was_planted_is_found() -> None:
-    found, residuals = fit_steps(spans(lambda: 1.0, 1), batches(lambda: 1.0, 1))
+    found, residuals = fit_steps(Measured(spans(lambda: 1.0, 1), batches(lambda: 1.0, 1)))
     agree(found, 1e-6)
     assert [(each.part, each.observations) for each in residuals] == [("decode", 8), ("prefill", 15)]
     assert all(each.worst < 1e-6 for each in residuals)
@@ -63,34 +73,50 @@ def test_it_is_found_through_noise_and_stalls() -> None:
     def noise() -> float:
         return source.lognormvariate(0, 0.03) * (4.0 if source.random() < 0.05 else 1.0)
 
-    found, residuals = fit_steps(spans(noise, 5), batches(noise, 5))
+    found, residuals = fit_steps(Measured(spans(noise, 5), batches(noise, 5)))
     agree(found, 0.10)
     assert all(each.median < 0.05 for each in residuals)
 
 
 def test_nothing_is_negative() -> None:
     """Batches that get faster as they grow would need a falling curve."""
-    found, _residuals = fit_steps(
-        [DecodeSpan(1, 10, 10, 0.5), DecodeSpan(8, 80, 10, 0.3)],
-        [PrefillBatch((Chunk(10, 0),), 0.5), PrefillBatch((Chunk(100, 0),), 0.2)],
-    )
+    falling = [DecodeSpan(1, 10, 10, 0.5), DecodeSpan(8, 80, 10, 0.3)]
+    growing = [PrefillBatch((Chunk(10, 0),), 0.5), PrefillBatch((Chunk(100, 0),), 0.2)]
+    found, _residuals = fit_steps(Measured(falling, growing))
     curves = (found.decode_rows, found.decode_context, found.prefill_tokens)
     assert all(y >= 0 for curve in curves for _x, y in curve.points)
     assert all(a[1] <= b[1] for curve in curves[::2] for a, b in zip(curve.points, curve.points[1:], strict=False))
 
 
 def test_overheads_are_told_apart() -> None:
-    arrivals = [
-        Arrival(messages, requests, 0.002 + 0.0015 * messages + 0.0002 * requests)
-        for messages, requests in ((1, 1), (1, 8), (1, 32), (8, 8), (32, 32))
-    ]
-    departures = [Departure(requests, 0.003 + 0.0003 * requests) for requests in (1, 8, 32)]
-    overheads, _residuals = fit_overheads(arrivals, departures, [Streamed(100, 0.5, 0.52)])
+    counts = (1, 8, 32)
+    measured = Measured(
+        arrivals=[Arrival(each, 0.0055 + 0.0002 * each) for each in counts],
+        departures=[Departure(each, 0.004 + 0.0003 * each) for each in counts],
+        direct_arrivals=[Arrival(each, 0.0035 + 0.0001 * each) for each in counts],
+        direct_departures=[Departure(each, 0.003 + 0.0001 * each) for each in counts],
+        apart=[Apart(32, 0.010, 0.010 + 31 * 0.0015)],
+        streamed=[Streamed(100, 0.5, 0.52)],
+    )
+    overheads, _residuals = fit_overheads(measured)
     assert overheads.post_s == pytest.approx(0.0015)
     assert overheads.request_s == pytest.approx(0.0002)
     assert overheads.answer_s == pytest.approx(0.0003)
     assert overheads.round_trip_s == pytest.approx(0.005)
     assert overheads.token_s == pytest.approx(0.0002)
+
+
+def test_what_a_scheduler_does_after_a_prefill_is_the_prefills() -> None:
+    counts = (1, 8, 32)
+    measured = Measured(
+        spans(lambda: 1.0, 1),
+        batches(lambda: 1.0, 1),
+        settling=[Settling(each, 0.005 + 0.0004 * each) for each in counts],
+        direct_departures=[Departure(each, 0.003 + 0.0001 * each) for each in counts],
+    )
+    found, _residuals = fit_steps(measured)
+    chunks = [Chunk(16, 0)] * 4
+    assert found.prefill(chunks) == pytest.approx(PLANTED.prefill(chunks) + 0.002 + 4 * 0.0003, rel=1e-4)
 
 
 def test_an_unconstrained_optimum_is_left_only_where_it_is_negative() -> None:

@@ -18,7 +18,8 @@ from ttsc.compiler.cost.profile import Curve, FittedSteps
 from ttsc.compiler.cost.steps import Chunk, Overheads
 from ttsc.profiling.bursts import Burst, Served, WatchedEngine
 from ttsc.profiling.fitting import fit_overheads, fit_steps
-from ttsc.profiling.measuring import Measured, Measuring
+from ttsc.profiling.measuring import Measuring
+from ttsc.profiling.observations import Measured
 
 STEPS = FittedSteps(
     decode_rows=Curve(((1, 0.024), (8, 0.036), (64, 0.180))),
@@ -105,8 +106,8 @@ async def measured(quick: bool) -> tuple[Measured, list[str]]:
 @pytest.mark.parametrize("quick", [True, False])
 async def test_planted_times_are_found_again(quick: bool) -> None:
     found, said = await measured(quick)
-    steps, of_steps = fit_steps(found.decode, found.prefill, found.settling, found.departures)
-    overheads, of_overheads = fit_overheads(found.apart, found.arrivals, found.departures, found.streamed)
+    steps, of_steps = fit_steps(found)
+    overheads, of_overheads = fit_overheads(found)
     for rows in (1, 4, 8, 32):
         for length in (50, 400):
             planted = STEPS.decode(rows).seconds(rows * length)

@@ -10,99 +10,25 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 from ttsc.compiler.cost.profile import Curve, FittedSteps, Residual, pairs_of
-from ttsc.compiler.cost.steps import Chunk, Overheads
+from ttsc.compiler.cost.steps import Overheads
 from ttsc.profiling.nonnegative import nonnegative_least_squares
+from ttsc.profiling.observations import Arrival, DecodeSpan, Departure, Measured, PrefillBatch, Settling
 
-Observed = TypeVar("Observed", "DecodeSpan", "PrefillBatch", "Settling", "Arrival", "Departure")
-Requests = TypeVar("Requests", "Settling", "Arrival", "Departure")
-
-
-@dataclass(frozen=True, slots=True)
-class DecodeSpan:
-    """`steps` decode steps of `rows` sequences that hold `context` tokens together before the first of them."""
-
-    rows: int
-    context: int
-    steps: int
-    seconds: float
-
-    @property
-    def reads(self) -> float:
-        """Tokens read by attention, summed over the steps."""
-        return self.steps * self.context + self.rows * self.steps * (self.steps + 1) / 2
+Observed = TypeVar("Observed", DecodeSpan, PrefillBatch, Settling, Arrival, Departure)
+Requests = TypeVar("Requests", Settling, Arrival, Departure)
 
 
-@dataclass(frozen=True, slots=True)
-class PrefillBatch:
-    """One prefill batch, from when the scheduler formed it until its last prompt's first token was there."""
-
-    chunks: tuple[Chunk, ...]
-    seconds: float
-
-    @property
-    def tokens(self) -> int:
-        return sum(chunk.new for chunk in self.chunks)
-
-
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """What a burst of `requests` takes between its first tokens and its answers, beside its decode steps."""
-
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Apart:
-    """Seconds until a server had sent on the last of as many requests as `messages`: in one message, and in as many."""
-
-    messages: int
-    together_s: float
-    apart_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """From a program's asking for `requests` in one message until the scheduler began with them."""
-
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Departure:
-    """From the last token of `requests` that end in one step until the program had all their answers and ended."""
-
-    requests: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Streamed:
-    """The same burst of `tokens` tokens in all, reported one by one and not."""
-
-    tokens: int
-    plain_s: float
-    stream_s: float
-
-
-def fit_steps(
-    decode: Sequence[DecodeSpan],
-    prefill: Sequence[PrefillBatch],
-    settling: Sequence[Settling] = (),
-    departures: Sequence[Departure] = (),
-) -> tuple[FittedSteps, tuple[Residual, ...]]:
+def fit_steps(measured: Measured) -> tuple[FittedSteps, tuple[Residual, ...]]:
     """Step times from what was measured, and by how much they miss it.
 
     What a burst takes beside steps and its way back is the scheduler's, between a prefill batch and the next step:
     `settling` beyond `departures` is added to the prefill batch.
     """
-    spans = _medians(decode, lambda each: (each.rows, each.context, each.steps))
-    batches = _medians(prefill, _shape)
+    spans = _medians(measured.decode, lambda each: (each.rows, each.context, each.steps))
+    batches = _medians(measured.prefill, _shape)
     rows, context = _fit_decode(spans)
     tokens, sequence, pair = _fit_prefill(batches)
     steps = FittedSteps(rows, context, tokens, sequence, pair)
@@ -112,7 +38,7 @@ def fit_steps(
     ]
     prefill_errors = [_error(steps.prefill(each.chunks), each) for each in batches]
     residuals = (*_residual("decode", decode_errors), *_residual("prefill", prefill_errors))
-    fixed, each_more = _beyond(settling, departures)
+    fixed, each_more = _beyond(measured.settling, measured.direct_departures)
     raised = Curve(tuple((x, y + fixed) for x, y in tokens.points))
     return FittedSteps(rows, context, raised, sequence + each_more, pair), residuals
 
@@ -131,33 +57,35 @@ def _beyond(settling: Sequence[Settling], departures: Sequence[Departure]) -> tu
     """What bursts that decode take more than those that end with their first token, fixed and for each request."""
     if not settling or not departures:
         return 0.0, 0.0
-    more = _line(_medians(settling, lambda each: (each.requests,)))
-    less = _line(_medians(departures, lambda each: (each.requests,)))
+    more = _line(_by_requests(settling))
+    less = _line(_by_requests(departures))
     return max(0.0, more[0] - less[0]), max(0.0, more[1] - less[1])
 
 
-def fit_overheads(
-    apart: Sequence[Apart],
-    arrivals: Sequence[Arrival],
-    departures: Sequence[Departure],
-    streamed: Sequence[Streamed],
-) -> tuple[Overheads, tuple[Residual, ...]]:
-    """What requests cost beside steps, and by how much that misses what was measured."""
-    coming = _medians(arrivals, lambda each: (each.requests,))
-    going = _medians(departures, lambda each: (each.requests,))
-    fixed_in, request = _line(coming)
-    fixed_out, answer = _line(going)
-    post = _median([max(0.0, each.apart_s - each.together_s) / (each.messages - 1) for each in apart])
+def fit_overheads(measured: Measured) -> tuple[Overheads, tuple[Residual, ...]]:
+    """What requests cost beside steps, and by how much that misses what was measured.
+
+    What each request costs is a program's; what they cost together is the way's alone: a program begins and ends once,
+    and its requests may go there and back many times.
+    """
+    coming, going = _by_requests(measured.arrivals), _by_requests(measured.departures)
+    (begin, request), (end, answer) = _line(coming), _line(going)
+    there, back = _line(_by_requests(measured.direct_arrivals)), _line(_by_requests(measured.direct_departures))
+    post = _median([max(0.0, each.apart_s - each.together_s) / (each.messages - 1) for each in measured.apart])
     overheads = Overheads(
         request_s=request,
-        token_s=_median([max(0.0, each.stream_s - each.plain_s) / each.tokens for each in streamed]),
-        round_trip_s=max(0.0, fixed_in - post) + fixed_out,
+        token_s=_median([max(0.0, each.stream_s - each.plain_s) / each.tokens for each in measured.streamed]),
+        round_trip_s=max(0.0, there[0] - post) + back[0],
         post_s=post,
         answer_s=answer,
     )
-    in_errors = [_error(fixed_in + request * each.requests, each) for each in coming]
-    out_errors = [_error(fixed_out + answer * each.requests, each) for each in going]
+    in_errors = [_error(begin + request * each.requests, each) for each in coming]
+    out_errors = [_error(end + answer * each.requests, each) for each in going]
     return overheads, (*_residual("requests in", in_errors), *_residual("answers out", out_errors))
+
+
+def _by_requests(observed: Sequence[Requests]) -> list[Requests]:
+    return _medians(observed, lambda each: (each.requests,))
 
 
 def _line(observed: Sequence[Requests]) -> tuple[float, float]:

@@ -12,11 +12,19 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 
 from ttsc.api import compile
 from ttsc.profiling.bursts import Burst, Ids, WatchedEngine
-from ttsc.profiling.fitting import Apart, Arrival, DecodeSpan, Departure, PrefillBatch, Settling, Streamed
+from ttsc.profiling.observations import (
+    Apart,
+    Arrival,
+    DecodeSpan,
+    Departure,
+    Measured,
+    PrefillBatch,
+    Settling,
+    Streamed,
+)
 
 Say = Callable[[str], None]
 
@@ -26,6 +34,8 @@ _FEWEST, _MOST_STEPS, _SPAN_S = 16, 112, 0.2
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _MOST_BURST_S, _MOST_QUICK_S = 8.0, 3.0
 """A burst that would take longer is left out, with all larger ones."""
+_LONG_S, _ENOUGH = 0.5, 3
+"""What takes so long is repeated so often and no more."""
 _COLD = (2, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
 _TOGETHER = ((4, 8), (16, 8), (32, 4), (8, 32), (4, 64), (16, 64))
 """(prompts, tokens of each) of batches."""
@@ -42,19 +52,6 @@ program probe(question: str, n: int = 1 in 1..64) -> list[str] {
     return digits(question) |> sample(n, max_tokens=1) |> text
 }
 """
-
-
-@dataclass(slots=True)
-class Measured:
-    """Everything that was timed; `fitting` says what each is."""
-
-    decode: list[DecodeSpan] = field(default_factory=list)
-    prefill: list[PrefillBatch] = field(default_factory=list)
-    settling: list[Settling] = field(default_factory=list)
-    apart: list[Apart] = field(default_factory=list)
-    arrivals: list[Arrival] = field(default_factory=list)
-    departures: list[Departure] = field(default_factory=list)
-    streamed: list[Streamed] = field(default_factory=list)
 
 
 class Measuring:
@@ -125,7 +122,9 @@ class Measuring:
                 return
             self._say(f"decoding: {rows} sequences of {length} tokens")
             longest = 0.0
-            for _ in range(self._repeats):
+            for number in range(self._repeats):
+                if number >= _ENOUGH and longest > _LONG_S:
+                    break
                 tails = [self._ids(2) for _ in range(rows)]
                 bursts = [
                     await self._engine.burst([(*prompt, *tail) for tail in tails], n) for n in (_SHORT, self._long)
@@ -172,8 +171,10 @@ class Measuring:
 
     async def _prefilled(self, lengths: Sequence[int], before: Ids) -> bool:
         """Whether it was quick enough to go on with more."""
-        seconds = []
-        for _ in range(self._repeats):
+        seconds: list[float] = []
+        for number in range(self._repeats):
+            if number >= _ENOUGH and seconds[0] > _LONG_S:
+                break
             burst = await self._engine.burst([(*before, *self._ids(length)) for length in lengths], 1)
             self._batches(burst)
             seconds.append(burst.seconds)
@@ -190,6 +191,7 @@ class Measuring:
     async def _requests(self) -> None:
         program = compile(_PROBE, level=0)
         asked = [each for each in _ASKED if each <= self._running]
+        found = self.measured
         async with AsyncExitStack() as stack:
             runs = await stack.enter_async_context(program.open(engine=self._engine))
 
@@ -201,12 +203,18 @@ class Measuring:
             for count in asked:
                 self._say(f"requests: {count} of a program")
                 for _ in range(2 * self._repeats):
-                    burst = await ask(count)
-                    if len(burst.served) != count or len(burst.batches()) != 1:
-                        continue
-                    self.measured.arrivals.append(Arrival(count, burst.begun_s - self._skew_s - burst.began_s))
-                    self.measured.departures.append(Departure(count, burst.ended_s + self._skew_s - burst.first_s))
+                    found.arrivals += self._arrived(count, burst := await ask(count))
+                    found.departures += self._departed(count, burst)
+                    direct = await self._engine.burst([self._ids(8) for _ in range(count)], 1)
+                    found.direct_arrivals += self._arrived(count, direct)
+                    found.direct_departures += self._departed(count, direct)
         await self._apart(asked[-1])
+
+    def _arrived(self, count: int, burst: Burst) -> list[Arrival]:
+        return [Arrival(count, burst.begun_s - self._skew_s - burst.began_s)] if _together(count, burst) else []
+
+    def _departed(self, count: int, burst: Burst) -> list[Departure]:
+        return [Departure(count, burst.ended_s + self._skew_s - burst.first_s)] if _together(count, burst) else []
 
     async def _apart(self, count: int) -> None:
         """The same requests in one message and each in its own."""
@@ -228,3 +236,8 @@ class Measuring:
                 for each in (False, True)
             ]
             self.measured.streamed.append(Streamed(rows * (_STREAM_TOKENS - 1), plain.seconds, stream.seconds))
+
+
+def _together(count: int, burst: Burst) -> bool:
+    """Whether all requests are there, and were one prefill batch: those that end with it end together."""
+    return len(burst.served) == count and len(burst.batches()) == 1

@@ -67,8 +67,8 @@ async def profile_engine(
         ) from None
     finally:
         await engine.close()
-    steps, of_steps = fit_steps(measured.decode, measured.prefill, measured.settling, measured.departures)
-    overheads, of_overheads = fit_overheads(measured.apart, measured.arrivals, measured.departures, measured.streamed)
+    steps, of_steps = fit_steps(measured)
+    overheads, of_overheads = fit_overheads(measured)
     info = engine.info
     return Profile(
         name=f"{PurePosixPath(info.model).name} on {info.device or 'an unnamed device'}",
