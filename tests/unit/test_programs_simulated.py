@@ -72,6 +72,18 @@ def test_a_program_gives_results_as_the_built_in_workload_says(path: Path, tmp_p
         assert None not in judged and any(result.value for result in found)
 
 
+@pytest.mark.parametrize(
+    "name", ["beam_search", "budget_forcing", "iterative_retrieval", "tree_search", "verified_vote"]
+)
+def test_passes_change_no_result(name: str, tmp_path: Path) -> None:
+    path, workload = PROGRAMS / f"{name}.tts", default_workload()
+    plain, optimized = (
+        [result.value for result in ran(ttsc.compile(path, name, level), values_for(name)[:2], workload, tmp_path)]
+        for level in (0, 2)
+    )
+    assert plain == optimized
+
+
 HARD = (0.15, 0.35, 0.5, 0.65, 0.9)
 SPREAD = Workload(
     "spread",
