@@ -17,7 +17,7 @@ from ttsc.calibration.notes import notes
 from ttsc.calibration.observations import Observations, observe
 from ttsc.calibration.recorded import heard
 from ttsc.calibration.samples import Samples, sampled_engines, sampled_function
-from ttsc.calibration.widening import widened
+from ttsc.calibration.widening import Widened, widened
 from ttsc.compiler.cost.workload import Workload
 from ttsc.compiler.cost.workload_file import content_hash
 from ttsc.compiler.ir.nodes import Program
@@ -120,7 +120,7 @@ async def calibrate(compiled: Compiled, asked: Asked) -> Calibration:
         async with _engines(program, asked, samples) as engines:
             kept = _kept_functions(program.ir, functions, samples)
             for temperature in asked.temperatures or (None,):
-                wide = CompiledProgram(widened(compiled, asked.samples, temperature))
+                wide = widened(compiled, asked.samples, temperature)
                 at[temperature], lost = await _observed(wide, inputs, golds, engines, kept, asked)
                 failed += lost
         first = next(iter(at.values()))
@@ -130,7 +130,7 @@ async def calibrate(compiled: Compiled, asked: Asked) -> Calibration:
             raise UsageError(
                 Problem("E0562", f"'{program.name}' generates nothing", "there is nothing to measure of its models")
             )
-        learned = workload(program.name, at, _reader(widened(compiled, asked.samples), inputs[0]))
+        learned = workload(program.name, at, _reader(widened(compiled, asked.samples).compiled, inputs[0]))
         found = figures(at, asked.precision)
         return Calibration(
             workload=replace(learned, hash=content_hash(learned)),
@@ -206,7 +206,7 @@ def _kept_functions(
 
 
 async def _observed(
-    program: CompiledProgram,
+    wide: Widened,
     inputs: Sequence[Mapping[str, Any]],
     golds: Sequence[str | None],
     engines: Mapping[str, Engine],
@@ -214,6 +214,7 @@ async def _observed(
     asked: Asked,
 ) -> tuple[Observations, list[RunResult]]:
     """What the runs of all inputs show, and the results of those that failed."""
+    program = CompiledProgram(wide.compiled)
     events: dict[int, list[Event]] = defaultdict(list)
     observations, failed = Observations(), []
 
@@ -240,9 +241,10 @@ async def _observed(
         if result.error is not None:
             failed.append(result)
         if number in known:
-            observe(program.ir, inputs[number], known[number], number, golds[number], observations)
+            observe(program.ir, wide.stands_for, inputs[number], known[number], number, golds[number], observations)
         if asked.on_result is not None:
             asked.on_result(result)
+    observations.settle()
     return observations, failed
 
 

@@ -45,7 +45,7 @@ def reference_kind(samples: Sequence[Sample]) -> Kind | None:
 
 
 def _is_solution(sample: Sample) -> bool:
-    return sample.kind.op == "sample" and sample.first and _is_answer(sample)
+    return (sample.free or (sample.kind.op == "sample" and sample.first)) and _is_answer(sample)
 
 
 def _is_answer(sample: Sample) -> bool:
@@ -68,8 +68,9 @@ def workload(
     accuracies = {number: question.accuracy for number, question in questions.items()}
     writing = {key: _writing(each, reads) for key, each in by_name(first.samples).items()}
     if kind is not None:
-        writing["default"] = _writing([each for each in first.samples if each.kind == kind], reads)
-        names = [key for key in (f"{kind.op}:{kind.role}", kind.node, "default") if key in writing]
+        solved = _writing([each for each in first.samples if each.kind == kind], reads)
+        names = [f"{kind.op}:{kind.role}", "default", *([kind.node] if kind.node in writing else [])]
+        writing.update(dict.fromkeys(names, solved))
         shifts = _shifts(at, kind, accuracies)
         for key in names if len(at) > 1 else ():
             writing[key] = replace(writing[key], by_temperature=shifts)
@@ -91,17 +92,22 @@ def workload(
     )
 
 
-def by_name(observed: Iterable[K]) -> dict[str, list[K]]:
-    """By "OP:ROLE", and by node where several nodes of that kind have enough samples."""
+def by_name(observed: Iterable[K], pooled: bool = True) -> dict[str, list[K]]:
+    """By "OP:ROLE", and by node where several nodes of that kind have enough samples; not `pooled`: by node alone
+    there, if all have.
+    """
     found: dict[str, list[K]] = defaultdict(list)
     nodes: dict[str, dict[str, list[K]]] = defaultdict(lambda: defaultdict(list))
     for each in observed:
         key = f"{each.kind.op}:{each.kind.role}"
         found[key].append(each)
         nodes[key][each.kind.node].append(each)
-    for apart in nodes.values():
+    for key, apart in nodes.items():
+        large = {node: each for node, each in apart.items() if len(each) >= _LEAST_APART}
         if len(apart) > 1:
-            found.update({node: each for node, each in apart.items() if len(each) >= _LEAST_APART})
+            found.update(large)
+            if not pooled and len(large) == len(apart):
+                del found[key]
     return dict(found)
 
 
@@ -206,6 +212,8 @@ def _writing(samples: Sequence[Sample], reads: Callable[[str, str], str | None] 
 def lengths(values: Sequence[int]) -> Lengths:
     """Of so many tokens each. What was cut comes as one token more than it was allowed, the least it can have been."""
     ordered = sorted(values)
+    if ordered[0] == ordered[-1]:
+        return Lengths((ordered[0],))
     if len(ordered) > MOST_LENGTHS:
         ordered = [ordered[int((i + 0.5) * len(ordered) / MOST_LENGTHS)] for i in range(MOST_LENGTHS)]
     return Lengths(tuple(ordered))

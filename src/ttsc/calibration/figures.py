@@ -46,12 +46,12 @@ def figures(at: Mapping[float | None, Observations], precision: float) -> tuple[
     for temperature, observed in at.items():
         here = [each for each in observed.samples if each.kind == kind and not isinstance(each.answer, Hole)]
         maker.answers(here, temperature if len(at) > 1 else None)
-    for key, samples in by_name(first.samples).items():
+    for key, samples in by_name(first.samples, pooled=False).items():
         maker.writing(key, samples)
     accuracies = _accuracies(each for each in first.samples if each.kind == kind)
-    for key, ratings in by_name(each for observed in at.values() for each in observed.ratings).items():
+    for key, ratings in by_name((each for observed in at.values() for each in observed.ratings), pooled=False).items():
         maker.ratings(key, ratings, accuracies)
-    for key, found in by_name(each for observed in at.values() for each in observed.revisions).items():
+    for key, found in by_name((e for observed in at.values() for e in observed.revisions), pooled=False).items():
         maker.rate(key, "wrong ones made right", _counts((e.input, e.after) for e in found if not e.before))
         maker.rate(key, "right ones made wrong", _counts((e.input, not e.after) for e in found if e.before))
     return tuple(maker.found)

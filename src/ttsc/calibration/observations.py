@@ -28,7 +28,8 @@ class Kind:
 class Sample:
     """One generation. `answer`: what the program would answer by it alone, None for no answer, UNKNOWN if that can't be
     told or it is not complete. `right`: None if unknown. `tokens`, `prompt_tokens`: of this request. `steps`: requests
-    that wrote the candidate. `confidence`: mean log-probability of its tokens, None if nobody asked.
+    that wrote the candidate. `first`: its prompt tells of no other candidate. `free`: of a free walk (`walks.py`).
+    `confidence`: mean log-probability of its tokens, None if nobody asked.
     """
 
     input: int
@@ -43,6 +44,7 @@ class Sample:
     answer: str | None | Hole
     right: bool | None
     first: bool
+    free: bool = False
     confidence: float | None = None
 
 
@@ -54,6 +56,7 @@ class Rating:
     kind: Kind
     right: bool
     value: bool | float | None
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +82,29 @@ class Observations:
     inputs: int = 0
     missed: int = 0
 
+    def settle(self) -> None:
+        """Of kinds that free walks show, what the search has kept doesn't count."""
+        walked = {each.kind for each in self.samples if each.free}
+        self.samples = [each for each in self.samples if each.free or each.kind not in walked]
+        rated = {each.kind for each in self.ratings if each.free}
+        self.ratings = [each for each in self.ratings if each.free or each.kind not in rated]
+
 
 def observe(
-    program: Program, parameters: Mapping[str, object], known: Heards, number: int, gold: str | None, into: Observations
+    program: Program,
+    stands_for: Mapping[str, str],
+    parameters: Mapping[str, object],
+    known: Heards,
+    number: int,
+    gold: str | None,
+    into: Observations,
 ) -> None:
-    """Adds what the run of one input shows. `parameters`: its values by name."""
+    """Adds what the run of one input shows. `parameters`: its values by name. `stands_for`: see `Widened`."""
     values = {each.value.id: parameters.get(each.name, each.default) for each in program.parameters}
     values = {name: frozen(value) for name, value in values.items()}
     run = Recorded(program, known)
     run.run(values)
-    Observer(program, values, number, gold, into).take(run.written, run.rated)
+    Observer(program, stands_for, values, number, gold, into).take(run.written, run.rated)
     seen = {each.heard.request_id for each in run.written}
     into.missed += sum(
         each.kind == "generate" and each.request_id not in seen for at in known.answers.values() for each in at.values()
@@ -102,9 +118,16 @@ class Observer:
     """Makes observations of what one input's run has."""
 
     def __init__(
-        self, program: Program, values: Mapping[str, object], number: int, gold: str | None, into: Observations
+        self,
+        program: Program,
+        stands_for: Mapping[str, str],
+        values: Mapping[str, object],
+        number: int,
+        gold: str | None,
+        into: Observations,
     ) -> None:
         self._program = program
+        self._stands_for = stands_for
         self._values = dict(values)
         self._number = number
         self._gold = gold
@@ -130,6 +153,7 @@ class Observer:
     # --- answers ---
 
     def alone(self, node: str) -> Alone:
+        node = self._stands_for.get(node, node)
         if node not in self._alone:
             self._alone[node] = Alone(self._program, node)
         return self._alone[node]
@@ -154,12 +178,15 @@ class Observer:
             self._golds[node] = forms_of(self._gold) | (forms_of(read) if isinstance(read, str) else frozenset())
         return self._golds[node]
 
+    def _kind(self, node: str, op: str, role: str) -> Kind:
+        return Kind(self._stands_for.get(node, node), op, role)
+
     def _sample(self, each: Written) -> None:
         heard = each.heard
         self._into.samples.append(
             Sample(
                 input=self._number,
-                kind=Kind(heard.node, heard.op, heard.role),
+                kind=self._kind(heard.node, heard.op, heard.role),
                 temperature=each.candidate.temperature,
                 tokens=heard.completion_tokens,
                 prompt_tokens=heard.prompt_tokens,
@@ -170,6 +197,7 @@ class Observer:
                 answer=self._answers[heard.request_id],
                 right=self._right(heard.request_id),
                 first=each.about is None,
+                free=heard.node in self._stands_for,
                 confidence=_mean(heard.logprobs),
             )
         )
@@ -216,9 +244,9 @@ class Observer:
             value = next((each for each in value.values() if isinstance(each, bool)), UNKNOWN)
         if right is None or not isinstance(value, bool | int | float):
             return
-        kind = Kind(rated.node, rated.op, rated.role)
+        kind = self._kind(rated.node, rated.op, rated.role)
         said = value if isinstance(value, bool) else float(value)
-        self._into.ratings.append(Rating(self._number, kind, right, said))
+        self._into.ratings.append(Rating(self._number, kind, right, said, rated.node in self._stands_for))
 
 
 def forms_of(answer: str) -> frozenset[str]:

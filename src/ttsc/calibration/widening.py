@@ -5,9 +5,10 @@ Candidates keep their places, so the first n of a larger pool are the n of a sma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from ttsc.calibration.walks import free_walk, waiting_for
 from ttsc.compiler.ir.nodes import Block, Const, Generate, If, Node, Program, Repeat, Value
 from ttsc.compiler.ir.rewrite import blocks, ids, rewrite, walk
 from ttsc.compiler.values.types import FLOAT, INT, ListOf
@@ -46,8 +47,18 @@ def _outside(block: Block, loops: bool) -> list[Node]:
     return found
 
 
-def widened(compiled: Compiled, samples: int, temperature: float | None = None) -> Compiled:
-    """The program with `samples` candidates in each of its pools, at a `temperature` (None: its own)."""
+@dataclass(frozen=True, slots=True)
+class Widened:
+    """`stands_for`: of nodes that were added, the program's own whose requests they are like (`walks.py`)."""
+
+    compiled: Compiled
+    stands_for: Mapping[str, str]
+
+
+def widened(compiled: Compiled, samples: int, temperature: float | None = None) -> Widened:
+    """The program with `samples` candidates in each of its pools, at a `temperature` (None: its own). One without pools
+    that searches step by step gets free walks.
+    """
     from ttsc.compiler.passes.pass_ import Context
     from ttsc.compiler.passes.runner import run_passes
     from ttsc.compiler.plan.lower import lower
@@ -61,6 +72,9 @@ def widened(compiled: Compiled, samples: int, temperature: float | None = None) 
         else set()
     )
     taken = ids(program)
+    loops = set() if large else {node.id for node in program.body.nodes if isinstance(node, Repeat)}
+    stands_for: dict[str, str] = {}
+    waited: list[Value] = []
 
     def fresh(base: str) -> str:
         name = next(each for each in (base, *(f"{base}_{i}" for i in range(1, 1000))) if each not in taken)
@@ -68,6 +82,13 @@ def widened(compiled: Compiled, samples: int, temperature: float | None = None) 
         return name
 
     def rule(node: Node) -> Sequence[Node] | None:
+        if isinstance(node, Repeat) and node.id in loops:
+            walk = free_walk(node, samples, fresh)
+            if walk is None:
+                return None
+            stands_for.update(walk.stands_for)
+            waited.extend(walk.results)
+            return (node, *walk.nodes)
         if not isinstance(node, Generate) or node.result.id not in large | warm:
             return None
         before: list[Node] = []
@@ -82,10 +103,11 @@ def widened(compiled: Compiled, samples: int, temperature: float | None = None) 
             node = replace(node, options=(*options, ("temperature", warmth)))
         return [*before, node]
 
-    wide = replace(program, body=rewrite(program.body, rule), budget=())
+    body = waiting_for(rewrite(program.body, rule), waited, fresh)
+    wide = replace(program, body=body, budget=())
     others = tuple(name for name in pass_names() if name not in KEPT_PASSES)
     ran = run_passes(wide, 1, others, None, Context(known), {})
-    return replace(compiled, built=wide, plan=lower(ran.program, 1, ran.names))
+    return Widened(replace(compiled, built=wide, plan=lower(ran.program, 1, ran.names)), stands_for)
 
 
 def _greedy(node: Generate, program: Program) -> bool:
