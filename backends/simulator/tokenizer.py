@@ -22,6 +22,7 @@ import re
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import cast
 
 from ttsc.backends.protocol import IMAGE, Turn
 
@@ -91,18 +92,19 @@ class SimulatedTokenizer:
 
 def decoded(ids: Sequence[int]) -> str:
     """The text of ids, special tokens left out. A piece that this process never met is a replacement character."""
-    parts, pending = [], b""
-    for each in ids:
-        known = mark_text(each) if each >= MARK else _texts.get(each)
-        if known is None:
-            pending += _raw(each)
-            continue
-        if pending:
-            parts.append(pending.decode("utf-8", "replace"))
-            pending = b""
-        parts.append(known)
-    parts.append(pending.decode("utf-8", "replace"))
-    return "".join(parts)
+    parts = list(map(_texts.get, ids))
+    if None not in parts:
+        return "".join(cast("list[str]", parts))
+    at = 0
+    while None in parts[at:]:
+        begun = at = parts.index(None, at)
+        raw = b""
+        while at < len(parts) and parts[at] is None:
+            raw += mark_text(ids[at]).encode() if ids[at] >= MARK else _raw(ids[at])
+            parts[at] = ""
+            at += 1
+        parts[begun] = raw.decode("utf-8", "replace")
+    return "".join(cast("list[str]", parts))
 
 
 def spelled(text: str) -> list[int]:
