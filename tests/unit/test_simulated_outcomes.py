@@ -88,6 +88,14 @@ def test_skill_moves_accuracy_on_the_logit_scale(skill: float) -> None:
     assert near(right, 1 / (1 + math.exp(-(math.log(0.2 / 0.8) + skill))))
 
 
+def test_skill_goes_by_temperature() -> None:
+    writing = Writing(Lengths.constant(30), by_temperature=((0.2, -1.0), (1.0, 1.0)))
+    says = outcomes(writing={"default": writing}, questions=(Question(0.5),))
+    for temperature, rate in ((0.2, 0.2689), (0.6, 0.5), (1.5, 0.7311)):
+        found = (says.decode(generate(SOLVE, seed, temperature=temperature)) for seed in range(N))
+        assert near((latents(each)[-1].right for each in found), rate)
+
+
 def test_lengths_are_those_of_the_workload() -> None:
     found = [len(each.ids) for each in samples()]
     assert set(found) == {40, 60, 80}
