@@ -23,8 +23,8 @@ SETTINGS: dict[str, tuple[Setting, Setting, Setting]] = {
     "adaptive_consistency": ({"n": 4}, {"n": 8}, {"n": 16}),
     "atom_of_thoughts": (
         {"max_tokens": 64, "attempts": 1},
+        {"max_tokens": 80, "attempts": 1},
         {"max_tokens": 96, "attempts": 1},
-        {"max_tokens": 64, "attempts": 1, "depth": 2},
     ),
     "best_of_n": ({"n": 2}, {"n": 4}, {"n": 8}),
     "budget_forcing": ({"extensions": 0}, {"extensions": 1}, {"extensions": 2}),

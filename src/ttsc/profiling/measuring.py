@@ -33,7 +33,8 @@ _FEWEST, _MOST_STEPS, _SPAN_S = 16, 112, 0.2
 """A decode burst has this length, and a longer one so many steps more that they take a while; those count."""
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 _MOST_BURST_S, _MOST_QUICK_S = 8.0, 3.0
-"""A burst that would take longer is left out, with all larger ones."""
+_ALWAYS = 16
+"""A burst that would take longer is left out, with all larger ones; but for so many sequences, as any program asks."""
 _LONG_S, _ENOUGH = 0.5, 3
 """What takes so long is repeated so often and no more."""
 _COLD = (2, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096)
@@ -132,21 +133,22 @@ class Measuring:
                 self._spans(rows, bursts)
                 longest = max(longest, bursts[1].seconds)
             # The next has twice the rows, and takes at most twice as long.
-            if 2 * longest > self._most_s:
+            if rows >= _ALWAYS and 2 * longest > self._most_s:
                 return
 
     def _spans(self, rows: int, bursts: Sequence[Burst]) -> None:
-        """The steps between the two lengths. What comes before a burst's first token is left out: it has steps of its
-        own, and those of sequences that came earlier.
+        """The steps between the two lengths. What comes before a burst's last first token is left out: it has steps of
+        its own, and those of sequences that came earlier. So are bursts some of which had ended by then.
         """
         short, long = bursts
-        if any(len(burst.batches()) != 1 for burst in bursts):
+        if any(burst.first_s > min(each.finished_s for each in burst.served) for burst in bursts):
             return
         seconds = (long.ended_s - long.first_s) - (short.ended_s - short.first_s)
         held = sum(each.prompt for each in long.served) + rows * _SHORT
         self.measured.decode.append(DecodeSpan(rows, held, self._long - _SHORT, seconds))
-        settled = (short.ended_s + self._skew_s - short.first_s) - seconds * (_SHORT - 1) / (self._long - _SHORT)
-        self.measured.settling.append(Settling(rows, settled))
+        if len(short.batches()) == 1:
+            settled = (short.ended_s + self._skew_s - short.first_s) - seconds * (_SHORT - 1) / (self._long - _SHORT)
+            self.measured.settling.append(Settling(rows, settled))
         for burst in bursts:
             self._batches(burst)
 
