@@ -26,8 +26,9 @@ class Given:
 
 
 def by_agreement(standings: Standings, probe: int, n: int, early: bool) -> tuple[Given, ...]:
-    """For each number of agreeing votes among the first `probe`, ascending; those that don't occur are left out. `early`:
-    votes end as soon as they are sure, those of the probe too: more than a majority is then rarely seen to agree.
+    """For each number of agreeing votes among the first `probe`, ascending; those that don't occur are left out.
+
+    `early`: votes end as soon as they are sure, those of the probe too: more than a majority is then not seen to agree.
     """
     known = standings.decided(probe)[0] if early else np.full(len(standings.weights), probe - 1)
     leading = standings.first[np.arange(len(known)), known]

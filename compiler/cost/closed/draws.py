@@ -111,7 +111,7 @@ class Standings:
 
     def _at(self, n: int, stop: Stop, confidence: float, share: float) -> tuple[Table, Table]:
         first, second = self.first[:, :n], self.second[:, :n]
-        outstanding = n - 1 - np.arange(n)[None, :]
+        outstanding: Table = n - 1 - np.arange(n)[None, :]
         lead = first - second
         ends: Table = (lead > outstanding) | ((lead == outstanding) & self.wins_tie[:, :n] & (first > 0))
         if stop in ("adaptive", "beta"):

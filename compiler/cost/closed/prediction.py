@@ -235,7 +235,7 @@ class Forecast:
         return self._votes[wrong]
 
     def _drawn(self, masses: Sequence[tuple[float, ...]], rows: int = _ROWS) -> Standings:
-        key = (rows, *masses)
+        key: tuple[int | tuple[float, ...], ...] = (rows, *masses)
         if key not in self._standings:
             if len(self._standings) >= _MOST_STANDINGS:
                 del self._standings[next(iter(self._standings))]

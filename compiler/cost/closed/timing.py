@@ -17,10 +17,13 @@ from ttsc.compiler.cost.steps import Chunk, Machine
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """Of a request: its tokens, and those of the first one in an input that are not in the cache."""
+    """Of a request: its tokens, those that the first one of an input computes, and those that each other one does,
+    which finds in the cache what it shares with the first.
+    """
 
     tokens: float
     computed: float
+    others: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +36,19 @@ def raced(machine: Machine, prompt: Prompt, lengths: Lengths, n: int, finished: 
     """A pool of n that ends once some have finished: `finished`: P(it is i + 1 of them); the others are stopped."""
     seconds, decoded, reads = _marks(machine, prompt, lengths, n)
     tokens = max(1, round(prompt.tokens))
-    new = min(tokens, max(1, round(prompt.computed)))
-    begun = machine.steps.prefill([Chunk(new, tokens - new)])
+    begun = machine.steps.prefill([_chunk(tokens, prompt.computed)])
     if n > 1:
-        begun += machine.steps.prefill([Chunk(1, tokens - 1)] * (n - 1))
+        begun += machine.steps.prefill([_chunk(tokens, prompt.others)] * (n - 1))
     overheads = machine.overheads
     serial = overheads.post_s + n * overheads.request_s + overheads.round_trip_s + overheads.answer_s
     total_decoded = _dot(decoded, finished)
     counts = Counts(
         requests=n,
         prompt_tokens=n * prompt.tokens,
-        cached_tokens=n * prompt.tokens - prompt.computed - (n - 1),
+        cached_tokens=n * prompt.tokens - prompt.computed - (n - 1) * prompt.others,
         decoded_tokens=total_decoded,
         decode_reads=_dot(reads, finished),
-        prefill_pairs=prompt.computed * (prompt.tokens - (prompt.computed - 1) / 2) + (n - 1) * prompt.tokens,
+        prefill_pairs=_pairs(prompt.tokens, prompt.computed) + (n - 1) * _pairs(prompt.tokens, prompt.others),
     )
     return Timing(counts, serial + begun + _dot(seconds, finished))
 
@@ -56,8 +58,9 @@ def judged(machine: Machine, prompt: Prompt, lengths: Lengths, asked: float) -> 
     what comes after the last candidate is one request. No length: a reward, which is not decoded.
     """
     tokens = max(1, round(prompt.tokens))
-    new = min(tokens, max(1, round(prompt.computed)))
-    computing = machine.steps.prefill([Chunk(new, tokens - new)])
+    more = max(0.0, asked - 1)
+    computing = machine.steps.prefill([_chunk(tokens, prompt.computed)])
+    computing += more * machine.steps.prefill([_chunk(tokens, prompt.others)])
     mean = lengths.mean
     steps = max(0.0, mean - 1)
     step = machine.steps.decode(1)
@@ -67,12 +70,22 @@ def judged(machine: Machine, prompt: Prompt, lengths: Lengths, asked: float) -> 
     counts = Counts(
         requests=asked,
         prompt_tokens=asked * prompt.tokens,
-        cached_tokens=asked * (prompt.tokens - prompt.computed),
+        cached_tokens=asked * prompt.tokens - min(1.0, asked) * prompt.computed - more * prompt.others,
         decoded_tokens=asked * mean,
         decode_reads=asked * (steps * prompt.tokens + steps * (steps + 1) / 2),
-        prefill_pairs=asked * prompt.computed * (prompt.tokens - (prompt.computed - 1) / 2),
+        prefill_pairs=_pairs(prompt.tokens, prompt.computed) + more * _pairs(prompt.tokens, prompt.others),
     )
-    return Timing(counts, serial + max(1.0, asked) * computing + decoding)
+    return Timing(counts, serial + computing + decoding)
+
+
+def _chunk(tokens: int, computed: float) -> Chunk:
+    new = min(tokens, max(1, round(computed)))
+    return Chunk(new, tokens - new)
+
+
+def _pairs(tokens: float, computed: float) -> float:
+    """(token, context token) pairs of the last `computed` tokens of a prompt."""
+    return computed * (tokens - (computed - 1) / 2)
 
 
 def _marks(

@@ -71,7 +71,7 @@ def search(
     seen = memory.seen(full)
     ranked = max(seen, key=lambda each: objective.rank(each.predicted))
     best = ranked if objective.feasible(ranked.predicted) else None
-    return Found(best, ranked, frontier(seen, resource), seen, len(memory.known))
+    return Found(best, ranked, frontier(seen, resource), seen, len({place for place, _ in memory.known}))
 
 
 def _first_places(space: Space) -> list[Place]:

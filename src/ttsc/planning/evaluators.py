@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ttsc.compiler.cost.closed.patterns import Pattern, recognise
 from ttsc.compiler.cost.closed.prediction import Forecast
 from ttsc.compiler.cost.closed.timing import Prompt
+from ttsc.compiler.cost.counts import Counts
 from ttsc.compiler.cost.prices import Price, price_of
 from ttsc.compiler.cost.search.evaluating import Predicted
 from ttsc.compiler.cost.search.forecasting import ClosedForm, priced
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     from ttsc.planning.variants import Variant
     from ttsc.program import CompiledProgram
 
-_PROBE_COUNT = 2
-"""Candidates of a probe: one that computes the prompt and one that finds it."""
+_PROBE = 6
+"""Candidates of a probe: one that computes the prompt and some that find it."""
 
 
 class Simulated:
@@ -107,23 +108,39 @@ def closed_form(
     """An evaluator by closed forms. How long prompts are, and what of them is cached, a short simulation tells.
     Raises `KeyError` where the workload says nothing of a kind of request.
     """
-    counts = {axis.name: max(axis.values) for axis in space.axes if axis.name == pattern.pool.count.parameter}
-    defaults = {**values[0], **{axis.name: axis.values[0] for axis in space.axes}}
-    most = int(next(iter(counts.values()), pattern.pool.count.of(values[0]) or 1))
-    probe = {axis.name: defaults[axis.name] for axis in space.axes}
-    if counts:
-        [name] = counts
-        probe[name] = min(_PROBE_COUNT, most)
-    found = simulated.estimate(probe, simulated.efforts[-1])
-    prompts = {}
-    for node in found.nodes:
-        asked = node.counts.requests
-        if node.id == pattern.pool.node:
-            prompts[node.id] = Prompt(
-                node.counts.prompt_tokens / asked, max(1.0, node.counts.computed_tokens - (asked - 1))
-            )
-        elif pattern.check is not None and node.id == pattern.check.node and asked:
-            prompts[node.id] = Prompt(node.counts.prompt_tokens / asked, node.counts.computed_tokens / asked)
+    name = pattern.pool.count.parameter
+    pool_axis = next((axis for axis in space.axes if axis.name == name), None)
+    own = pattern.pool.count.of(values[0])
+    assert isinstance(own, int)
+    most = own if pool_axis is None else max(pool_axis.values)
+    few = [own] if pool_axis is None else sorted({min(pool_axis.values), *_nearest(pool_axis.values, _PROBE)})
+    probes = [simulated.estimate({} if pool_axis is None else {name: count}, simulated.efforts[-1]) for count in few]
+    asked = [pattern.pool.node, *([pattern.check.node] if pattern.check is not None else [])]
+    prompts = {node: _prompt([_counts(found, node) for found in probes]) for node in asked}
     machines = {role: each.machine for role, each in variant.costs.items()}
     forecast = Forecast(pattern, variant.workload, machines, prompts, most)
     return ClosedForm(forecast, prices_of(variant), values[0])
+
+
+def _nearest(values: Sequence[int], wanted: int) -> list[int]:
+    return sorted(values, key=lambda each: abs(each - wanted))[:1]
+
+
+def _counts(found: Estimate, node: str) -> Counts:
+    return next((each.counts for each in found.nodes if each.id == node), Counts())
+
+
+def _prompt(found: Sequence[Counts]) -> Prompt:
+    """From what pools of a few sizes took: the more requests, the more of their prompts were in the cache."""
+    known = [each for each in found if each.requests]
+    if not known:
+        return Prompt(1.0, 1.0)
+    first, last = known[0], known[-1]
+    if last.requests - first.requests < 0.5:
+        # One size tells no first request from the others, and needs none: their mean gives the same sum.
+        each = last.computed_tokens / last.requests
+        return Prompt(last.prompt_tokens / last.requests, each, each)
+    others = (last.computed_tokens - first.computed_tokens) / (last.requests - first.requests)
+    others = max(1.0, others)
+    alone = max(1.0, first.computed_tokens - (first.requests - 1) * others)
+    return Prompt(last.prompt_tokens / last.requests, alone, others)

@@ -106,6 +106,8 @@ def planned(asked: Asked) -> Planned:
     front = frontier([replace(seen, place=(i,)) for i, (_, seen) in enumerate(options)], resource)
     by_place = [options[each.place[0]] for each in front]
     notes = dict.fromkeys(note for each in found for note in (*each.variant.notes, *each.notes))
+    if any(len(names) > 1 for names in asked.models.values()) and len(asked.workloads) == 1:
+        notes["the workload says the same of every model: --workload MODEL=FILE for each of them"] = None
     table = None
     if asked.by_difficulty:
         from ttsc.planning.by_difficulty import table_of
@@ -167,6 +169,7 @@ def _searched(asked: Asked, variant: Variant) -> _Searched:
         result = search(space, evaluator, bound, resource, also)
         evaluations += result.evaluations
         option = _checked(variant, result, simulated)
+    said = (*said, *_doubts(by_default))
     return _Searched(
         variant,
         evaluator,
@@ -215,6 +218,21 @@ def _misses(objective: Objective, option: Option) -> bool:
     if option.simulated is None:
         return False
     return objective.excess(option.known) > 0 >= objective.excess(option.predicted)
+
+
+def _doubts(option: Option) -> tuple[str, ...]:
+    """Where the simulation is right far more or less often than the closed form says: then one of them is wrong."""
+    if option.simulated is None or option.simulated.accuracy is None or option.predicted.accuracy is None:
+        return ()
+    inputs = float(option.simulated.source.split()[2])
+    closed, real = option.predicted.accuracy, option.simulated.accuracy
+    error = max(option.simulated.error, (closed * (1 - closed) / inputs) ** 0.5)
+    if abs(closed - real) <= 4 * error:
+        return ()
+    return (
+        f"{option.variant.program.name} is right in {real:.1%} of simulated inputs, and in {closed:.1%} by the closed"
+        " form: the program may not read answers as the workload writes them (`answer`, docs/workloads.md)",
+    )
 
 
 def _tighter(bound: Objective, objective: Objective, option: Option) -> Objective:
