@@ -17,6 +17,7 @@ import ttsc
 from ttsc.backends.protocol import EngineInfo
 from ttsc.backends.scripted import ScriptedEngine
 from ttsc.budgets import price_of_engine, prices_for, read_budget
+from ttsc.cli import run as command
 from ttsc.cli.app import app
 from ttsc.compiler.cost.prices import Price, Rates, price_of
 from ttsc.compiler.cost.units import TokenUse
@@ -255,3 +256,14 @@ def test_a_standalone_file_counts_no_dollars(tmp_path: Path) -> None:
     given = CliRunner().invoke(app, ["build", str(file), "--budget", "tokens<=9k"], standalone_mode=False)
     assert given.exception is None
     assert "BudgetedJob" in given.output
+
+
+def test_the_command_says_what_was_spent_and_ends_with_code_4(capsys: pytest.CaptureFixture[str]) -> None:
+    program = Path(__file__).parents[2] / "programs" / "self_consistency.tts"
+    simulated = ["--engine", "simulator", "--hardware", "h100@2.50", "--set", "question=why"]
+    ended = command(["run", str(program), *simulated, "--budget", "cost<=$0.00004"])
+    said = capsys.readouterr().err
+    assert ended == 4
+    assert "prices    by roofline of Qwen3-8B on H100 SXM, $2.5 an hour, shared by 32" in said
+    assert "cut       cost <= $4e-05; the answer is the best so far" in said
+    assert "spent     $" in said
