@@ -16,6 +16,7 @@ GRADES = Rewards(8.0, 1.5, 4.5, 2.5, low=0.0, high=10.0, whole=True)
 """Of judges, where the workload has nothing for them."""
 _EITHER = re.compile(r"\bA\b.{1,30}\bB\b", re.DOTALL)
 _YES = re.compile(r"\byes\b|\b(?:is|are) (?:it|this|that|they) (?:right|correct|true)\b", re.IGNORECASE)
+_SAME = re.compile(r"\b(?:same|equal|equivalent|identical|agree)\b", re.IGNORECASE)
 _NUMBER = re.compile(r"\b(?:grade|score|rate|rating|number|percent)\b|\d+ to \d+", re.IGNORECASE)
 
 
@@ -46,7 +47,7 @@ def reply(case: Case) -> list[int]:
         if name == "either":
             words.append("A" if _first_wins(case) else "B")
         elif name == "yes":
-            words.append({True: "Yes", False: "No", None: "Hm"}[_accepts(case)])
+            words.append({True: "Yes", False: "No", None: "Hm"}[_accepts(case, _true(case, prompt))])
         elif name == "number":
             words.append(_grade(case))
         else:
@@ -80,14 +81,24 @@ def _fine(case: Case, latent: Latent | None) -> bool:
     return case.answers.judged(decoded(ids[start:]))
 
 
-def _accepts(case: Case) -> bool | None:
+def _true(case: Case, prompt: str) -> bool:
+    """Whether yes is the right reply: the candidate is right; or two candidates give the same answer, if that is
+    what is asked.
+    """
+    seen = (*case.seen.before, *case.seen.marks)
+    if len(seen) > 1 and _SAME.search(prompt):
+        return seen[-1].rank == seen[-2].rank
+    return _fine(case, seen[-1] if seen else None)
+
+
+def _accepts(case: Case, true: bool) -> bool | None:
+    """A verdict that errs as the workload says; None: no verdict."""
     origin = case.origin
     rates = of_kind(case.workload.verdicts, origin.node, origin.op, origin.role) or Verdicts()
     if case.chance.random() < rates.no_verdict:
         return None
-    seen = (*case.seen.before, *case.seen.marks)
     right, wrong = verdict_rates(rates, case.answers.question.accuracy)
-    return case.chance.random() < (right if _fine(case, seen[-1] if seen else None) else wrong)
+    return case.chance.random() < (right if true else wrong)
 
 
 def _grade(case: Case) -> str:
@@ -119,7 +130,7 @@ def json_reply(case: Case, schema: str) -> list[int]:
     fine = _fine(case, seen[-1]) if seen else None
     right = case.chance.random() < case.accuracy
     rank = 0 if right else case.wrong()
-    accepts = case.chance.random() < 0.5 if fine is None else bool(_accepts(case))
+    accepts = case.chance.random() < 0.5 if fine is None else bool(_accepts(case, fine))
     about = About(case.answers.text(rank), case.new(right, rank, 0), accepts)
     return spelled(instance(schema, case.chance, about, case.tokens - 1))
 

@@ -55,6 +55,15 @@ def test_verdicts_go_by_how_difficult_the_question_is() -> None:
     assert near((each == "Yes" for each in verdicts(says, easy, 1)), 0.75)
 
 
+def test_whether_two_candidates_say_the_same() -> None:
+    says = outcomes(verdicts={"default": Verdicts(1.0, 0.0)})
+    right, wrong = candidates()
+    other = next(each for each in wrong if latents(each)[-1].rank != latents(wrong[0])[-1].rank)
+    for a, b, verdict in ((right[0], right[1], "Yes"), (right[0], wrong[0], "No"), (wrong[0], other, "No")):
+        ids = prompt(("user", f"First: {text(a)}\nSecond: {text(b)}\nIs the answer the same? Yes or no."))
+        assert text(says.decode(generate(ids, 1, "judge", 1))) == verdict
+
+
 def test_a_judge_without_a_mark_in_front_of_it_looks_for_the_answer() -> None:
     says = outcomes(verdicts={"default": Verdicts(1.0, 0.0)})
     right = SAYS.answers(1).right
