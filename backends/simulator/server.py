@@ -384,6 +384,7 @@ def steps_within(step: DecodeStep, rows: int, context: int, seconds: float, most
         guess = (math.sqrt(linear * linear + 4 * square * seconds) - linear) / (2 * square)
     else:
         guess = seconds / linear if linear > 0 else 1.0
+    guess = min(guess, most)  # infinite where steps take next to no time
     steps = max(1, min(most, math.ceil(guess)))
     while steps > 1 and step.span(rows, context, steps - 1) >= seconds:
         steps -= 1

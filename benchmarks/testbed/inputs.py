@@ -1,6 +1,6 @@
 """Questions of the test bed with their answers, as inputs of a program: JSON lines on standard output.
 
-    python -m benchmarks.testbed.inputs --count 64 --seed 1 > dev.jsonl
+python -m benchmarks.testbed.inputs --count 64 --seed 1 > dev.jsonl
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ async def test_an_engine_on_a_cpu_has_a_price(price: Price) -> None:
 @pytest.mark.parametrize("name", SETTINGS)
 async def test_no_clause_is_broken(name: str, resource: str, engine_url: str, price: Price) -> None:
     """The clause has room for hardly more than one request at its largest, so most runs are cut."""
-    largest = TokenUse(300, 0, 256)
+    largest = TokenUse(800, 0, 256)
     most = float(largest.tokens if resource == "tokens" else price.of(resource, largest) * UNITS[resource])
     ended: list[RequestEnded] = []
 

@@ -7,6 +7,7 @@ Its times are not: what else runs on this machine would decide.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Steps:
     def decode(self, rows: int) -> DecodeStep:
         return DecodeStep(0.03 + 0.005 * rows, 1e-6)
 
-    def prefill(self, chunks: list[Chunk]) -> float:  # type: ignore[override]
+    def prefill(self, chunks: Sequence[Chunk]) -> float:
         return 0.02 + 0.002 * sum(chunk.new for chunk in chunks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from ttsc.backends.simulator.drawn import WorkloadOutcomes
 from ttsc.calibration.calibrate import Calibration
 from ttsc.compiler.cost.distributions import Lengths
 from ttsc.compiler.cost.workload import Question, Revisions, Rewards, Verdicts, Workload, Writing
+from ttsc.stand_ins import with_stand_ins
 
 PROGRAMS = Path(__file__).resolve().parents[2] / "programs"
 FORM = "\\boxed{{{answer}}}\nAnswer: {answer}"
@@ -48,11 +50,14 @@ def planted(seed: int) -> Workload:
     )
 
 
-def measured(workload: Workload, program: Any, seed: int) -> Calibration:
+def rows_for(workload: Workload, seed: int) -> list[dict[str, str]]:
     outcomes = WorkloadOutcomes(workload, seed)
-    rows = [{"question": f"question {i}", "gold": outcomes.answers(i).right} for i in range(INPUTS)]
-    compiled = ttsc.compile(program)
-    return compiled.calibrate(rows, samples=SAMPLES, engine=ttsc.simulate(workload, seed=seed), seed=seed)
+    return [{"question": f"question {i}", "gold": outcomes.answers(i).right} for i in range(INPUTS)]
+
+
+def measured(workload: Workload, program: Any, seed: int) -> Calibration:
+    rows = rows_for(workload, seed)
+    return ttsc.compile(program).calibrate(rows, samples=SAMPLES, engine=ttsc.simulate(workload, seed=seed), seed=seed)
 
 
 def near(found: Calibration, name: str, wanted: float, group: str = "") -> None:
@@ -85,6 +90,27 @@ def test_revisions(seed: int) -> None:
     found = measured(workload, REVISED, seed)
     near(found, "wrong ones made right", workload.revisions["default"].fixes)
     near(found, "right ones made wrong", workload.revisions["default"].breaks)
+
+
+def test_a_host_functions_stand_in() -> None:
+    workload = replace(planted(5), verdicts={"passes": Verdicts(0.9, 0.25)})
+    source = """
+    prompt solve(question: str) { user "{{ question }}" }
+    extern passes(question: str, solution: str) -> bool
+    function answer(text: str) -> str? = find_last(text, "Answer: *(-?[0-9]+)", 1)
+    program passed(question: str, n: int = 4 in 1..8) -> str {
+        return solve(question)
+            |> sample(n, max_tokens=400)
+            |> filter(c => passes(question, c.text))
+            |> vote(by=answer, otherwise="")
+    }
+    """
+    program, rows = ttsc.compile(source), rows_for(workload, 5)
+    functions = with_stand_ins(program.ir, None, workload, inputs=rows, seed=5)
+    found = program.calibrate(rows, samples=SAMPLES, engine=ttsc.simulate(workload, seed=5), externs=functions, seed=5)
+    near(found, "right ones accepted", 0.9, "passes")
+    near(found, "wrong ones accepted", 0.25, "passes")
+    assert set(found.workload.verdicts) == {"passes"}, "what a host function does is no default for models"
 
 
 @pytest.mark.parametrize("name", ["beam_search", "particle_filter"])

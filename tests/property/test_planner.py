@@ -40,7 +40,8 @@ program p(q: str, n: int = 4 in 1..64, most: int = 256 in [32, 64, 96, 128, 192,
 PROGRAMS = {
     "vote": "return pose(q) |> sample(n, max_tokens=most) |> vote(by=number) }",
     "adaptive": "return pose(q) |> sample(n, max_tokens=most) |> vote(by=number, stop=adaptive, confidence=0.9) }",
-    "verified": "return pose(q) |> sample(n, max_tokens=most) |> verify(c => grade(q, c.text), max_tokens=4) |> vote(by=number) }",
+    "verified": "return pose(q) |> sample(n, max_tokens=most) |> verify(c => grade(q, c.text), max_tokens=4)"
+    " |> vote(by=number) }",
     "best": "let c = pose(q) |> sample(n, max_tokens=most) |> score(c => grade(q, c.text), max_tokens=4)"
     " |> best(by=score) return c.text }",
     "race": "let c = pose(q) |> sample(n, max_tokens=most) |> stop_first(1, order=tokens) |> one return c.text }",

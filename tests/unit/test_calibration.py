@@ -148,7 +148,7 @@ def test_a_verifiers_rates() -> None:
 
 def test_a_host_function_as_a_verifier() -> None:
     found = usual("tested")
-    rates = found.workload.verdicts["extern:looks_right"]
+    rates = found.workload.verdicts["looks_right"]
     assert rates.true_positive == 1.0 and rates.false_positive == pytest.approx(2 / 3, abs=0.1)
 
 

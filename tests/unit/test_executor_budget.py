@@ -16,7 +16,7 @@ from ttsc.compiler.ir.nodes import FirstFinished, Greatest, Limit, Program, Valu
 from ttsc.compiler.values.types import BOOL, CANDIDATE, POOL
 from ttsc.runtime.events import RunResult
 from ttsc.runtime.executor import run_plan
-from ttsc.runtime.ledger import Ledger, clause
+from ttsc.runtime.ledger import clause
 from ttsc.runtime.retries import RetryPolicy
 from ttsc.runtime.session import Session
 
@@ -154,7 +154,6 @@ def test_failures_before_and_after_the_cut_say_so() -> None:
     result = run(b.program(missing), ScriptedEngine({}), budget=[Limit("calls", 1)])
     assert result.error is not None
     assert "calls <= 1" in result.error.message
-
 
 
 def test_clauses_read_as_they_are_written() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from cli_programs import Captured
-from simulated import engine
+from simulated import Linear, engine
 
 import ttsc
 from ttsc.cli import run
@@ -150,3 +150,20 @@ def test_what_does_not_go_with_the_engine_is_refused(
 ) -> None:
     assert asked("self_consistency", "--set", f"question={QUESTION}", *arguments) == 2
     assert message in output()[1]
+
+
+def test_on_a_real_clock_it_takes_as_long_as_it_says() -> None:
+    brief = engine(lambda _: 20, steps=Linear(fixed=0.002, token=0.00001))
+
+    async def work() -> tuple[ttsc.RunResult, float]:
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        result = await compiled("self_consistency").arun(question=QUESTION, n=4, engine=brief)
+        return result, loop.time() - begun
+
+    result, took = asyncio.run(work())
+    virtual = compiled("self_consistency").run(
+        question=QUESTION, n=4, engine=engine(lambda _: 20, steps=Linear(fixed=0.002, token=0.00001))
+    )
+    assert result.value == virtual.value and result.usage.decoded_tokens == virtual.usage.decoded_tokens
+    assert took >= virtual.duration_s >= 19 * 0.002

@@ -28,7 +28,8 @@ def test_a_short_match_is_none() -> None:
     router = Router(2)
     first = router.place(packed(PROMPT))
     assert router.place(packed((*PROMPT[:12], *range(28)))) != first  # 0.3 of it, not more
-    router.leave(0), router.leave(1)
+    router.leave(0)
+    router.leave(1)
     assert router.place(packed((*PROMPT[:13], *range(900, 927)))) == first
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -51,7 +52,7 @@ def ran(simulated: SimulatedEngine, *asked: tuple[Request, float]) -> list[Ended
     return run_in_virtual_time(scenario())
 
 
-def times(ended: Sequence[Ended]) -> list[float]:
+def times(ended: Sequence[Ended]) -> list[Any]:
     return [pytest.approx(at, abs=1e-5) for _, at in ended]
 
 

@@ -93,13 +93,13 @@ def workload(
 
 
 def by_name(observed: Iterable[K], pooled: bool = True) -> dict[str, list[K]]:
-    """By "OP:ROLE", and by node where several nodes of that kind have enough samples; not `pooled`: by node alone
-    there, if all have.
+    """By "OP:ROLE" or a host function's name, and by node where several nodes of that kind have enough samples; not
+    `pooled`: by node alone there, if all have.
     """
     found: dict[str, list[K]] = defaultdict(list)
     nodes: dict[str, dict[str, list[K]]] = defaultdict(lambda: defaultdict(list))
     for each in observed:
-        key = f"{each.kind.op}:{each.kind.role}"
+        key = each.kind.role if each.kind.op == "extern" else f"{each.kind.op}:{each.kind.role}"
         found[key].append(each)
         nodes[key][each.kind.node].append(each)
     for key, apart in nodes.items():
@@ -259,7 +259,7 @@ def _verdicts(ratings: Mapping[str, Sequence[Rating]], accuracies: Mapping[int, 
 def _rewards(ratings: Mapping[str, Sequence[Rating]]) -> dict[str, Rewards]:
     found: dict[str, Rewards] = {}
     for key, each in ratings.items():
-        entry = rewards(each, bounded=each[0].kind.op == "judge")
+        entry = rewards(each, bounded=each[0].kind.op != "reward")
         if entry is not None:
             found[key] = entry
     return found
@@ -287,8 +287,9 @@ def _confidence(samples: Sequence[Sample]) -> dict[str, Confidence]:
 
 
 def _with_default(table: dict[str, E]) -> dict[str, E]:
-    """What a program asks that this one did not: the first of the kinds that were seen."""
-    return {**table, "default": next(iter(table.values()))} if table else {}
+    """What a program asks of models that this one did not: as the first of the kinds that were seen."""
+    of_models = [each for key, each in table.items() if ":" in key]
+    return {**table, "default": of_models[0]} if of_models else table
 
 
 def _logit(p: float) -> float:

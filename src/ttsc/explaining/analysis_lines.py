@@ -20,7 +20,7 @@ def analysis_lines(estimate: Estimate, analysis: Analysis | None) -> list[str]:
     if analysis.actual.failed:
         lines += wrapped(f"{analysis.actual.failed:.0%} of them failed: {analysis.actual.failure}")
     names = {node.id: node.op + "()" if node.kind == "extern" else node.id for node in estimate.nodes}
-    rows = [("", "", "requests", "prompt", "cached", "decoded", "seconds")]
+    rows: list[tuple[str, ...]] = [("", "", "requests", "prompt", "cached", "decoded", "seconds")]
     for node in analysis.nodes:
         figures = {figure.name: figure for figure in node.figures}
         title = cut(names.get(node.node, node.node) or "in all", _NODE)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttsc.estimates.figures import Estimate, NodeEstimate, Spread
 from ttsc.explaining.charts import Color, histogram_chart, timeline_chart
+from ttsc.explaining.closed_rows import closed_rows
 from ttsc.explaining.document import Explanation
 from ttsc.explaining.page_tables import analysis_table, binding_rows, plan_rows, worst_rows
 from ttsc.explaining.prefix_lines import label_of, runs_of
@@ -43,10 +44,7 @@ def html_of(explanation: Explanation) -> str:
         "spreads": _spreads(estimate),
         "savings": savings_rows(estimate.savings),
         "idle": ", ".join(idle_passes(estimate.savings)),
-        "closed": [
-            (each.name, f"{each.value:.4g}", "" if each.simulated is None else f"{each.simulated:.4g}", each.formula)
-            for each in estimate.closed
-        ],
+        "closed": closed_rows(estimate),
         "worst": worst_rows(estimate),
         "footer": f"ttsc {__version__} · explain · seed {estimate.seed}",
     }
@@ -105,9 +103,10 @@ def _tiles(estimate: Estimate) -> list[dict[str, str]]:
     if estimate.accuracy is not None:
         error = f"± {100 * estimate.accuracy_error:.1f} points" if estimate.accuracy_error else ""
         tiles.append(_tile("right answers", share(estimate.accuracy), error))
-    for name, part in (("abstained", estimate.abstained), ("cut by budget", estimate.cut), ("failed", estimate.failed)):
-        if part:
-            tiles.append(_tile(name, share(part), estimate.failure[:80] if name == "failed" else ""))
+    ends = (("abstained", estimate.abstained), ("cut by budget", estimate.cut), ("failed", estimate.failed))
+    for name, of_all in ends:
+        if of_all:
+            tiles.append(_tile(name, share(of_all), estimate.failure[:80] if name == "failed" else ""))
     return tiles
 
 

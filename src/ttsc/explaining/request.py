@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ttsc.estimates.closed_forms import with_closed_forms
 from ttsc.estimates.estimate import INPUTS, estimate
 from ttsc.estimates.given import stand_in_inputs
 from ttsc.estimates.role_machines import role_machines
@@ -71,10 +72,11 @@ def simulated(
     costs: Mapping[str, Costs],
     workload: Workload,
 ) -> Estimate:
-    return estimate(
+    machines = {role: each.machine for role, each in costs.items()}
+    found = estimate(
         program,
         values,
-        {role: each.machine for role, each in costs.items()},
+        machines,
         workload,
         inputs=asked.samples,
         seed=asked.seed,
@@ -85,6 +87,7 @@ def simulated(
         costs=costs,
         savings=asked.savings,
     )
+    return with_closed_forms(found, program, values[0], workload, machines)
 
 
 def noted(estimate: Estimate, notes: Sequence[str]) -> Estimate:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Spread, Work
 from ttsc.explaining.analysis_lines import analysis_lines
+from ttsc.explaining.closed_rows import closed_rows
 from ttsc.explaining.document import Explanation
 from ttsc.explaining.path_lines import critical_lines
 from ttsc.explaining.prefix_lines import prefix_lines
@@ -198,11 +199,10 @@ def _savings(estimate: Estimate) -> list[str]:
 def _closed(estimate: Estimate) -> list[str]:
     if not estimate.closed:
         return []
-    rows = [("in closed form", "", "simulated", "")]
-    for each in estimate.closed:
-        simulated = "" if each.simulated is None else f"{each.simulated:.4g}"
-        rows.append((f"  {each.name}", f"{each.value:.4g}", simulated, cut(each.formula, 46)))
-    return [f"  {line}" for line in table(rows, right="lrrl")]
+    rows = [("beside a formula", "formula", "simulated")]
+    rows += [(f"  {name}", value, simulated) for name, value, simulated, _ in closed_rows(estimate)]
+    title, *lines = table(rows, right="lrr")
+    return [f"  {title}   {estimate.closed[0].formula}", *(f"  {line}" for line in lines)]
 
 
 def _worst(estimate: Estimate) -> list[str]:
