@@ -34,7 +34,8 @@ def simulate(
     `workload`: a TOML file (docs/workloads.md), None for the built-in one; another `seed`, another sample of it.
     `hardware` and `model`: names as `ttsc explain` takes them; `profile`: in their place a file of `ttsc engine
     profile`. `replicas`: servers behind a router. `program.run` with it runs in virtual time; for anything that is
-    awaited there is `in_virtual_time`. Roles of a program may have simulated engines of their own, of one workload and seed.
+    awaited there is `in_virtual_time`. Roles of a program may have simulated engines of their own, of one workload and
+    seed.
 
     Raises `UsageError`: E0530 to E0532 for the machine, E0540 for replicas, E0550 and E0551 for the workload.
     """

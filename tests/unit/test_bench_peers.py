@@ -243,7 +243,7 @@ def test_the_page_shows_ratios_targets_and_failures(load: Any) -> None:
     assert "0 of 1" in rows["hand_wait"]
     assert "its_hub failed: did not start: no such file" in page
     assert "python run.py" in page
-    assert "Not measured: best_of_n, verify_refine, particle_filter," in page
+    assert "Not measured: " in page and "best_of_n, verify_refine, particle_filter, multi_chain_reasoning" in page
 
 
 def test_the_page_shows_what_prefill_cost(load: Any) -> None:
