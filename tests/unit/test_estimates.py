@@ -164,7 +164,7 @@ def test_the_widest_input_bounds_those_that_differ_in_texts() -> None:
 def test_of_two_branches_each_has_its_own_worst_case() -> None:
     program = ttsc.compile(
         "program p(q: str, n: int = 2 in 1..9) -> str {\n    let c = user(q) |> sample(n, max_tokens=8)\n"
-        '    return c |> vote\n}\nprompt user(q: str) { user "{{ q }}" }\n'
+        '    return c |> vote(by=whole)\n}\nfunction whole(text: str) -> str = text\nprompt user(q: str) { user "{{ q }}" }\n'
     )
     assert at_most_by_node(program.ir, [{"q": "x", "n": 5}, {"q": "x", "n": 3}])["sample1"].requests == 5
 
@@ -198,8 +198,8 @@ def test_inputs_are_made_up_where_none_are_given() -> None:
 
 def test_a_picture_can_not_be_made_up() -> None:
     program = ttsc.compile(
-        "program p(i: Image) -> str {\n    return see(i) |> sample(1, max_tokens=8) |> one |> text\n}\n"
-        'prompt see(i: Image) { user "{{ i }} What is it?" }\nfunction text(c: Candidate) -> str = c.text\n'
+        "program p(i: Image) -> str {\n    return see(i) |> sample(1, max_tokens=8) |> one |> said\n}\n"
+        'prompt see(i: Image) { user "{{ i }} What is it?" }\nfunction said(c: Candidate) -> str = c.text\n'
     )
     with pytest.raises(ttsc.UsageError, match="a picture"):
         stand_in_inputs(program, {}, default_workload(), 1)
