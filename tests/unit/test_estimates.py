@@ -164,7 +164,8 @@ def test_the_widest_input_bounds_those_that_differ_in_texts() -> None:
 def test_of_two_branches_each_has_its_own_worst_case() -> None:
     program = ttsc.compile(
         "program p(q: str, n: int = 2 in 1..9) -> str {\n    let c = user(q) |> sample(n, max_tokens=8)\n"
-        '    return c |> vote(by=whole)\n}\nfunction whole(text: str) -> str = text\nprompt user(q: str) { user "{{ q }}" }\n'
+        "    return c |> vote(by=whole)\n}\nfunction whole(text: str) -> str = text\n"
+        'prompt user(q: str) { user "{{ q }}" }\n'
     )
     assert at_most_by_node(program.ir, [{"q": "x", "n": 5}, {"q": "x", "n": 3}])["sample1"].requests == 5
 
