@@ -1,5 +1,5 @@
 """Every program of `programs/` on the real engine: it runs, shares its prefixes, stops its losers, and means the same
-at every level.
+at every level and costs no more than its worst case.
 
 Each runs once on a flushed cache at `-O2`, where the server's own counts are checked, and once at `-O0` for the value.
 """
@@ -7,6 +7,7 @@ Each runs once on a flushed cache at `-O2`, where the server's own counts are ch
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -19,6 +20,7 @@ import pytest
 
 import ttsc
 from ttsc.backends.sglang.metrics import parse_metrics, totals
+from ttsc.compiler.bounds import worst_case
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 FILES = sorted(
@@ -177,6 +179,37 @@ def test_losers_stop_within_two_steps(engine_url: str, name: str) -> None:
 
 def test_every_level_gives_the_same_value(engine_url: str, name: str) -> None:
     assert ran(engine_url, name, 0).result.value == ran(engine_url, name, 2).result.value
+
+
+@pytest.mark.parametrize("level", [0, 2])
+def test_no_run_costs_more_than_its_worst_case(engine_url: str, name: str, level: ttsc.Level) -> None:
+    """By role: requests, prompt tokens, decoded tokens, and how many decode at once."""
+    program = compiled(name, level)
+    stores = {store: lines(file) for store, file in STORES.get(name, {}).items()}
+    most = worst_case(program.ir).at({**program.check_input(first_input(name)), **stores})
+    asked: Counter[str] = Counter()
+    prompts: Counter[str] = Counter()
+    decoded: Counter[str] = Counter()
+    scored: Counter[str] = Counter()
+    roles: dict[str, str] = {}
+    under_way: set[str] = set()
+    for event in ran(engine_url, name, level).events:
+        match event:
+            case ttsc.RequestStarted(kind="generate"):
+                roles[event.request_id] = event.role
+                under_way.add(event.request_id)
+                asked[event.role] += 1
+                assert len(under_way) <= most.live
+            case ttsc.RequestStarted():
+                roles[event.request_id] = event.role
+            case ttsc.RequestEnded(kind="generate"):
+                under_way.discard(event.request_id)
+                prompts[roles[event.request_id]] += event.prompt_tokens
+                decoded[roles[event.request_id]] += event.completion_tokens
+            case ttsc.RequestEnded():
+                scored[roles[event.request_id]] += event.prompt_tokens
+    assert asked and asked <= Counter(most.generations)
+    assert prompts <= Counter(most.prefill) and decoded <= Counter(most.decode) and scored <= Counter(most.scored)
 
 
 def test_early_decision_spares_tokens(engine_url: str) -> None:
