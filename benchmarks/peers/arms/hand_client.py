@@ -50,9 +50,12 @@ class Client:
         self.calls = 0
         self._eos = sorted(eos_ids)
         self._numbers = itertools.count()
-        # A decode may be silent for minutes, and thousands may be in flight.
+        # A decode may be silent for minutes, and thousands may be in flight. SGLang closes connections that were idle
+        # for 5 s, and what is sent on one at that moment is lost.
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None), read_bufsize=2**20
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=4),
+            timeout=aiohttp.ClientTimeout(total=None),
+            read_bufsize=2**20,
         )
         self._prefix = f"hand{id(self):016x}"
 
