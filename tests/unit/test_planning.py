@@ -16,7 +16,7 @@ from ttsc.cli.app import app
 from ttsc.compiler.cost.distributions import Lengths
 from ttsc.compiler.cost.search.evaluating import Objective, Predicted
 from ttsc.compiler.cost.search.frontier import dominates
-from ttsc.compiler.cost.search.searching import search
+from ttsc.compiler.cost.search.halving import halve
 from ttsc.compiler.cost.search.space import Axis, Space
 from ttsc.compiler.cost.workload import Question, Verdicts, Workload, Writing
 from ttsc.compiler.ir.nodes import Limit
@@ -142,17 +142,32 @@ class Hill:
 
 def test_a_search_looks_closer_at_the_better_half() -> None:
     hill = Hill()
-    found = search(Space((Axis("x", range(1, 101)),)), hill, Objective("accuracy"))
+    found = halve(Space((Axis("x", range(1, 101)),)), hill, Objective("accuracy"))
     assert found.best is not None and found.best.setting == {"x": 37}
-    per_effort = [len({x for x, effort in hill.asked if effort == each}) for each in (1, 2)]
-    assert per_effort[0] > per_effort[1]
+    per_effort = [len({x for x, effort in hill.asked if effort == each}) for each in (2, 4)]
+    assert 40 > per_effort[0] > per_effort[1] > 0
     assert len(hill.asked) == len(set(hill.asked))
 
 
+def test_a_search_by_simulation_keeps_to_its_requests() -> None:
+    """An input at x asks x requests: what would take too many is left out, and said."""
+
+    class Dear(Hill):
+        def __call__(self, setting: Mapping[str, Any], effort: int) -> Predicted:
+            return replace(super().__call__(setting, effort), calls=float(setting["x"]))
+
+    dear = Dear()
+    found = halve(Space((Axis("x", range(1, 101)),)), dear, Objective("accuracy"), requests=300)
+    assert found.left_out > 0
+    assert sum(x * effort for x, effort in dear.asked) <= 300
+    whole = halve(Space((Axis("x", range(1, 101)),)), Dear(), Objective("accuracy"), requests=30_000)
+    assert whole.left_out == 0 and whole.best is not None and whole.best.setting == {"x": 37}
+
+
 def test_a_limit_that_binds_is_met() -> None:
-    found = search(Space((Axis("x", range(1, 101)),)), Hill(), Objective("accuracy", (Limit("tokens", 20.0),)))
+    found = halve(Space((Axis("x", range(1, 101)),)), Hill(), Objective("accuracy", (Limit("tokens", 20.0),)))
     assert found.best is not None and found.best.setting == {"x": 20}
-    none = search(Space((Axis("x", range(10, 101)),)), Hill(), Objective("accuracy", (Limit("tokens", 2.0),)))
+    none = halve(Space((Axis("x", range(10, 101)),)), Hill(), Objective("accuracy", (Limit("tokens", 2.0),)))
     assert none.best is None and none.nearest.setting == {"x": 10}
 
 

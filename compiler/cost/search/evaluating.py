@@ -30,6 +30,11 @@ class Predicted:
     error: float = 0.0
     source: str = ""
 
+    @property
+    def exact(self) -> bool:
+        """By a closed form."""
+        return self.source == "closed form"
+
     def of(self, resource: str) -> float | None:
         value = getattr(self, resource)
         assert value is None or isinstance(value, float | int)

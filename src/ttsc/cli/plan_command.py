@@ -40,6 +40,7 @@ class Line:
     context: float | None
     lengths: tuple[float, float] | None
     samples: int
+    search_requests: int
     seed: int
     externs_file: Path | None
     level: int
@@ -129,6 +130,13 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="With --context: tokens of a document and of a shot.",
     ),
     click.option("--samples", type=click.IntRange(4), default=64, show_default=True, help="Inputs to simulate."),
+    click.option(
+        "--search-requests",
+        type=click.IntRange(1),
+        default=30_000,
+        show_default=True,
+        help="How many requests a search may simulate, for programs without closed forms.",
+    ),
     click.option("--seed", type=int, default=0, show_default=True, help="Every simulated draw derives from it."),
     click.option(
         "--externs",
@@ -175,14 +183,19 @@ def plan(**given: Any) -> None:
       ttsc plan programs/best_of_n.tts --objective latency --at-least 0.8 --plot frontier.svg
       ttsc run plan.json --set question="How much is 17 + 25?"
     """
+    from ttsc.cli.search_progress import SearchProgress
     from ttsc.planning.advice import advice
     from ttsc.planning.planner import planned
     from ttsc.planning.show import text_of
 
     line = Line(**given)
     _check(line)
-    asked, workloads, profiles = _asked(line)
-    found = planned(asked)
+    progress = SearchProgress()
+    asked, workloads, profiles = _asked(line, progress.report)
+    try:
+        found = planned(asked)
+    finally:
+        progress.done()
     said = [*advice(found.best.variant, _samples(found), line.wrong_costs), *_retrieval(line)]
     if line.plot is not None:
         from ttsc.planning.plot import plot
@@ -208,7 +221,7 @@ def _check(line: Line) -> None:
         raise click.UsageError("--context and --lengths go together")
 
 
-def _asked(line: Line) -> tuple[Asked, dict[str, Path], dict[str, Path]]:
+def _asked(line: Line, report: Callable[[float], None]) -> tuple[Asked, dict[str, Path], dict[str, Path]]:
     """What is asked, and the files of its workloads and profiles."""
     from ttsc.budgets import read_budget
     from ttsc.cli.run_inputs import settings_given
@@ -236,6 +249,8 @@ def _asked(line: Line) -> tuple[Asked, dict[str, Path], dict[str, Path]]:
         seed=line.seed,
         externs=load_externs(line.externs_file) if line.externs_file is not None else (),
         by_difficulty=line.by_difficulty,
+        requests=line.search_requests,
+        report=report,
     )
     return asked, files, profiles
 

@@ -60,11 +60,15 @@ def _difficulty(workload: Workload) -> Iterator[str]:
 
 def _temperatures(workload: Workload, samples: int) -> Iterator[str]:
     writing = of_kind(workload.writing, "", "sample", "")
-    if writing is None or len(writing.by_temperature) < 2:
+    if writing is None:
         return
-    accuracies = [each.accuracy for each in workload.questions]
+    measured = {row.temperature for each in workload.questions for row in each.by_temperature}
+    measured |= {degrees for degrees, _ in writing.by_temperature}
+    if len(measured) < 2:
+        return
     chances = {
-        degrees: [skilled(p, writing.skill_at(degrees)) for p in accuracies] for degrees, _ in writing.by_temperature
+        degrees: [skilled(each.at(degrees).accuracy, writing.skill_at(degrees)) for each in workload.questions]
+        for degrees in sorted(measured)
     }
     spread = {degrees: count for degrees, count in best_grid(chances, samples).items() if count}
     hit = coverage(chances, spread)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ttsc.compiler.cost.closed.patterns import Pattern, recognise
@@ -24,6 +24,17 @@ if TYPE_CHECKING:
 
 _PROBE = 6
 """Candidates of a probe: one that computes the prompt and some that find it."""
+_PROBED = 16
+"""Inputs of a probe, where they are made up: all are about as long."""
+_LEAST_CHECKED = 16
+_ENOUGH_REQUESTS = 4000
+
+Report = Callable[[float], None]
+"""Told of each simulation: how many requests were simulated."""
+
+
+def unheard(requests: float) -> None:
+    """A report that nobody reads."""
 
 
 class Simulated:
@@ -38,21 +49,40 @@ class Simulated:
         inputs: int,
         seed: int,
         externs: Externs | None = None,
+        report: Report = unheard,
     ) -> None:
         self._variant = variant
         self._values = values
         self._inputs = inputs
         self._seed = seed
         self._externs = externs
+        self._report = report
         self._prices = prices_of(variant)
+        self._known: dict[tuple[str, int], Predicted] = {}
 
     @property
     def efforts(self) -> Sequence[int]:
-        """A quarter, a half, all of the inputs."""
-        return tuple(dict.fromkeys(max(1, self._inputs // part) for part in (4, 2, 1)))
+        """An eighth, a third, all of the inputs."""
+        return tuple(dict.fromkeys(max(1, self._inputs // part) for part in (8, 3, 1)))
 
     def __call__(self, setting: Mapping[str, Any], effort: int) -> Predicted:
+        key = (repr(sorted(setting.items())), effort)
+        if key not in self._known:
+            self._known[key] = self._predicted(setting, effort)
+        return self._known[key]
+
+    def checked(self, setting: Mapping[str, Any], calls: float) -> Predicted:
+        """With another seed than the search had, and fewer inputs where one asks for many `calls`."""
+        whole, count = self.efforts[-1], len(self._variant.workload.questions)
+        enough = max(_LEAST_CHECKED, int(_ENOUGH_REQUESTS / max(1.0, calls)))
+        if count < enough < whole:
+            enough -= enough % count  # each question as often
+        other = Simulated(self._variant, self._values, whole, self._seed + 1, self._externs, self._report)
+        return other(setting, min(whole, enough))
+
+    def _predicted(self, setting: Mapping[str, Any], effort: int) -> Predicted:
         found = self.estimate(setting, effort)
+        self._report(found.total.requests * found.inputs)
         counts = {role.role: role.counts for role in found.roles}
         return Predicted(
             accuracy=found.accuracy,
@@ -103,7 +133,12 @@ def pattern_of(program: CompiledProgram) -> Pattern | None:
 
 
 def closed_form(
-    variant: Variant, pattern: Pattern, values: Sequence[Mapping[str, Any]], space: Space, simulated: Simulated
+    variant: Variant,
+    pattern: Pattern,
+    values: Sequence[Mapping[str, Any]],
+    space: Space,
+    simulated: Simulated,
+    made_up: bool,
 ) -> ClosedForm:
     """An evaluator by closed forms. How long prompts are, and what of them is cached, a short simulation tells.
     Raises `KeyError` where the workload says nothing of a kind of request.
@@ -114,7 +149,8 @@ def closed_form(
     assert isinstance(own, int)
     most = own if pool_axis is None else max(pool_axis.values)
     few = [own] if pool_axis is None else sorted({min(pool_axis.values), *_nearest(pool_axis.values, _PROBE)})
-    probes = [simulated.estimate({} if pool_axis is None else {name: count}, simulated.efforts[-1]) for count in few]
+    inputs = min(simulated.efforts[-1], _PROBED) if made_up else simulated.efforts[-1]
+    probes = [simulated.estimate({} if pool_axis is None else {name: count}, inputs) for count in few]
     asked = [pattern.pool.node, *([pattern.check.node] if pattern.check is not None else [])]
     prompts = {node: _prompt([_counts(found, node) for found in probes]) for node in asked}
     machines = {role: each.machine for role, each in variant.costs.items()}

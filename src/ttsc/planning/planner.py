@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from ttsc.compiler.cost.search.evaluating import Evaluator, Goal, Objective, Predicted, Seen
 from ttsc.compiler.cost.search.frontier import frontier
+from ttsc.compiler.cost.search.halving import REQUESTS, halve
 from ttsc.compiler.cost.search.searching import Found, search
 from ttsc.compiler.cost.search.space import Space, axes_of
 from ttsc.compiler.ir.nodes import Limit
 from ttsc.errors import Problem, UsageError
-from ttsc.planning.evaluators import Simulated, closed_form, pattern_of
+from ttsc.planning.evaluators import Report, Simulated, closed_form, pattern_of, unheard
+from ttsc.planning.representative import representative
 from ttsc.planning.variants import Variant, same_signature, variants
 
 if TYPE_CHECKING:
@@ -33,7 +35,7 @@ class Asked:
     """goal, limits, accuracy: of one input on average; accuracy None: with the goals latency and cost, that of the
     defaults. settings: parameters that are not chosen. models: names to choose among by role, or "" for all roles.
     workloads: by model, "" for the others. samples: inputs to simulate. by_difficulty: also a table of settings by
-    agreement.
+    agreement. requests: that a search by simulation may take for a program; report: told of each simulation.
     """
 
     programs: Sequence[CompiledProgram]
@@ -50,11 +52,13 @@ class Asked:
     seed: int = 0
     externs: Sequence[HostFunction] = ()
     by_difficulty: bool = False
+    requests: int = REQUESTS
+    report: Report = unheard
 
 
 @dataclass(frozen=True)
 class Option:
-    """A setting of a variant. `simulated`: the same by simulation, where it was checked."""
+    """A setting of a variant. `simulated`: the same by a simulation that the search did not choose it by."""
 
     variant: Variant
     setting: Mapping[str, Any]
@@ -66,7 +70,7 @@ class Option:
         """What it takes by the simulation where there is one, since that runs the plan itself; how accurate it is by
         the closed form, which has no error of chance.
         """
-        if self.simulated is None or self.predicted.accuracy is None:
+        if self.simulated is None or self.predicted.accuracy is None or not self.predicted.exact:
             return self.simulated or self.predicted
         return replace(self.simulated, accuracy=self.predicted.accuracy, error=self.predicted.error)
 
@@ -98,8 +102,8 @@ def planned(asked: Asked) -> Planned:
     first = _searched(asked, first_one)
     objective = first.objective
     found = [first, *(_searched(replace(asked, accuracy=objective.accuracy), each) for each in others)]
-    ranked = max(found, key=lambda each: objective.rank(each.option.known))
-    if not objective.feasible(ranked.option.known):
+    ranked = max(found, key=lambda each: objective.rank(_judged(each.option)))
+    if not objective.feasible(_judged(ranked.option)):
         raise UsageError(_impossible(objective, ranked.option))
     resource = _resource(asked)
     options = [(each, seen) for each in found for seen in each.result.frontier]
@@ -145,31 +149,40 @@ class _Searched:
 
 
 def _searched(asked: Asked, variant: Variant) -> _Searched:
+    variant = replace(variant, workload=representative(variant.workload, asked.inputs))
     values, notes = values_of(asked, variant)
     space = Space(axes_of(variant.program.parameters, asked.settings))
-    simulated = Simulated(variant, values, asked.samples, asked.seed, list(asked.externs) or None)
-    evaluator, said = _evaluator(variant, values, space, simulated)
+    simulated = Simulated(variant, values, asked.samples, asked.seed, list(asked.externs) or None, asked.report)
+    evaluator, said = _evaluator(variant, values, space, simulated, not asked.inputs)
     defaults = {axis.name: values[0][axis.name] for axis in space.axes}
     full = evaluator.efforts[-1]
-    by_default = Option(variant, defaults, evaluator(defaults, full), simulated(defaults, simulated.efforts[-1]))
+    predicted = evaluator(defaults, full)
+    by_default = Option(variant, defaults, predicted, simulated.checked(defaults, predicted.calls))
     objective = _objective(asked, by_default)
     _answerable(objective, by_default, variant)
     place = space.place(defaults)
     also = [place] if place is not None else []
     resource = _resource(asked)
-    result = search(space, evaluator, objective, resource, also)
+
+    def looked(within: Objective) -> Found:
+        if evaluator is simulated:
+            return halve(space, evaluator, within, resource, also, asked.requests)
+        return search(space, evaluator, within, resource, also)
+
+    result = looked(objective)
     evaluations = result.evaluations
     option = _checked(variant, result, simulated)
-    # Closed forms assume what a simulation does not: where the chosen one breaks a limit, that limit is set tighter.
+    # Closed forms assume what a simulation does not, and of many simulated settings the best one was lucky, too: where
+    # the chosen one breaks a limit in a simulation of its own, that limit is set tighter.
     bound = objective
     for _ in range(_CORRECTIONS):
-        if isinstance(evaluator, Simulated) or not _misses(objective, option):
+        if not _misses(objective, option):
             break
         bound = _tighter(bound, objective, option)
-        result = search(space, evaluator, bound, resource, also)
+        result = looked(bound)
         evaluations += result.evaluations
         option = _checked(variant, result, simulated)
-    said = (*said, *_doubts(by_default))
+    said = (*said, *_doubts(by_default), *_left_out(variant, result, asked))
     return _Searched(
         variant,
         evaluator,
@@ -183,13 +196,13 @@ def _searched(asked: Asked, variant: Variant) -> _Searched:
 
 
 def _evaluator(
-    variant: Variant, values: Sequence[Mapping[str, Any]], space: Space, simulated: Simulated
+    variant: Variant, values: Sequence[Mapping[str, Any]], space: Space, simulated: Simulated, made_up: bool
 ) -> tuple[Evaluator, tuple[str, ...]]:
     pattern = pattern_of(variant.program)
     if pattern is None:
         return simulated, (f"{variant.program.name} has no known pattern: each setting is simulated",)
     try:
-        return closed_form(variant, pattern, values, space, simulated), ()
+        return closed_form(variant, pattern, values, space, simulated, made_up), ()
     except KeyError as missing:
         return simulated, (f"the workload says nothing of {missing.args[0]}: each setting is simulated",)
 
@@ -208,21 +221,38 @@ def values_of(asked: Asked, variant: Variant) -> tuple[list[Mapping[str, Any]], 
 def _checked(variant: Variant, result: Found, simulated: Simulated) -> Option:
     chosen: Seen = result.best or result.nearest
     found = chosen.predicted
-    if not found.source.startswith("simulation"):
-        return Option(variant, chosen.setting, found, simulated(chosen.setting, simulated.efforts[-1]))
-    return Option(variant, chosen.setting, found)
+    return Option(variant, chosen.setting, found, simulated.checked(chosen.setting, found.calls))
+
+
+def _left_out(variant: Variant, result: Found, asked: Asked) -> tuple[str, ...]:
+    if not result.left_out:
+        return ()
+    return (
+        f"{variant.program.name}: {result.left_out} settings of the first look were left out: they ask for more"
+        f" than the search may simulate ({asked.requests:,} requests: --search-requests)",
+    )
 
 
 def _misses(objective: Objective, option: Option) -> bool:
     """Whether the simulation breaks what the closed form kept."""
     if option.simulated is None:
         return False
-    return objective.excess(option.known) > 0 >= objective.excess(option.predicted)
+    return objective.excess(_judged(option)) > 0 >= objective.excess(option.predicted)
+
+
+def _judged(option: Option) -> Predicted:
+    """What is known, an accuracy that was simulated with the benefit of the doubt: within its standard error."""
+    known, told = option.known, option.predicted.accuracy
+    if option.predicted.exact or known.accuracy is None or told is None:
+        return known
+    return replace(known, accuracy=max(known.accuracy, min(told, known.accuracy + known.error)))
 
 
 def _doubts(option: Option) -> tuple[str, ...]:
     """Where the simulation is right far more or less often than the closed form says: then one of them is wrong."""
     if option.simulated is None or option.simulated.accuracy is None or option.predicted.accuracy is None:
+        return ()
+    if not option.predicted.exact:
         return ()
     inputs = float(option.simulated.source.split()[2])
     closed, real = option.predicted.accuracy, option.simulated.accuracy
@@ -242,13 +272,18 @@ def _tighter(bound: Objective, objective: Objective, option: Option) -> Objectiv
         real, told = option.simulated.of(limit.resource), option.predicted.of(limit.resource)
         factor = 1.0 if not real or not told or real <= limit.amount else limit.amount / real * (1 - _MARGIN)
         limits.append(Limit(limit.resource, own.amount * factor))
-    return Objective(bound.goal, tuple(limits), bound.accuracy)
+    accuracy = bound.accuracy
+    if accuracy is not None and objective.accuracy is not None:
+        accuracy += max(0.0, objective.accuracy - (_judged(option).accuracy or 0.0))
+    return Objective(bound.goal, tuple(limits), accuracy)
 
 
 def _objective(asked: Asked, defaults: Option) -> Objective:
     accuracy = asked.accuracy
     if accuracy is None and asked.goal != "accuracy":
         accuracy = defaults.known.accuracy
+        if accuracy is not None and defaults.predicted.accuracy is not None:
+            accuracy = min(accuracy, defaults.predicted.accuracy)  # of two simulations that differ by chance
     return Objective(asked.goal, asked.limits, accuracy)
 
 
