@@ -33,7 +33,7 @@ class Case:
         return Latent(fine, rank, step, self.chance.getrandbits(16))
 
     def wrong(self) -> int:
-        return self.answers.draw_wrong(self.chance.random())
+        return self.answers.draw_wrong(self.chance.random(), self.request.sampling.temperature)
 
     def answer(self, rank: int) -> list[int]:
         """The end of a text that gives this answer; nothing for the answer ""."""

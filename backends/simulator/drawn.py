@@ -77,7 +77,7 @@ class WorkloadOutcomes:
             seen=sight(request.input_ids),
             answers=answers,
             writing=writing,
-            accuracy=skilled(answers.question.accuracy, writing.skill_at(sampling.temperature)),
+            accuracy=skilled(answers.at(sampling.temperature).accuracy, writing.skill_at(sampling.temperature)),
             tokens=max(1, writing.tokens.draw(chance)),
         )
 

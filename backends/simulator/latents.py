@@ -111,7 +111,7 @@ def last_mark(text: str) -> tuple[Latent, str] | None:
 
 class Answers:
     """The answers to one question. Right is rank 0; the wrong ones follow by likelihood: those that the workload names,
-    then made-up ones. `wrong`: the chance of each rank from 1 on, given that a sample is wrong.
+    then made-up ones.
 
     Made-up answers to questions without a known one are numbers that tell question and rank (`judged`).
     """
@@ -122,30 +122,48 @@ class Answers:
         gold = self.question.gold if self.question.gold is not None else listed[0][0] if listed else None
         self._base = 256 * (place + 4)
         self.right = str(self._base) if gold is None else gold
-        named = [(text, share) for text, share in listed if text != gold and share > 0]
-        rest = max(0.0, 1 - self.question.accuracy - sum(share for _, share in named)) if named else 1.0
-        total = rest + sum(share for _, share in named)
-        self._named = [text for text, _ in named][:MOST_RANK]
-        shares = [share / total for _, share in named][:MOST_RANK] if total > 0 else []
-        ratio = (1 - workload.collision) / (1 + workload.collision)
-        left = max(0.0, 1 - sum(shares))
-        while len(shares) < MOST_RANK and left > 1e-9:
-            shares.append(left * (1 - ratio))
-            left *= ratio
-        self.wrong = tuple(shares)
+        texts = {text: share for text, share in listed if share > 0}
+        for row in self.question.by_temperature:
+            texts |= {text: 0.0 for text, _ in row.answers if text not in texts}
+        self._named = [text for text in texts if text != gold][:MOST_RANK]
+        self._ratio = (1 - workload.collision) / (1 + workload.collision)
+        self._wrong: dict[float, tuple[float, ...]] = {}
+        self._at: dict[float, Question] = {}
+
+    def at(self, temperature: float) -> Question:
+        if temperature not in self._at:
+            self._at[temperature] = self.question.at(temperature)
+        return self._at[temperature]
+
+    def wrong(self, temperature: float) -> tuple[float, ...]:
+        """The chance of each rank from 1 on, given that a sample is wrong."""
+        if temperature not in self._wrong:
+            question = self.at(temperature)
+            chances = dict(question.answers)
+            named = [chances.get(text, 0.0) for text in self._named]
+            rest = max(0.0, 1 - question.accuracy - sum(named)) if sum(named) else 1.0
+            total = rest + sum(named)
+            shares = [share / total for share in named]
+            left = max(0.0, 1 - sum(shares))
+            while len(shares) < MOST_RANK and left > 1e-9:
+                shares.append(left * (1 - self._ratio))
+                left *= self._ratio
+            self._wrong[temperature] = tuple(shares)
+        return self._wrong[temperature]
 
     @property
     def texts(self) -> frozenset[str]:
         """All answers that are ever given."""
         return frozenset(self.text(rank) for rank in range(MOST_RANK + 1))
 
-    def draw_wrong(self, share: float) -> int:
+    def draw_wrong(self, share: float, temperature: float) -> int:
         """The rank of a wrong answer, by a number from 0 to 1."""
-        for rank, each in enumerate(self.wrong, 1):
+        wrong = self.wrong(temperature)
+        for rank, each in enumerate(wrong, 1):
             share -= each
             if share < 0:
                 return rank
-        return max(1, len(self.wrong))
+        return max(1, len(wrong))
 
     def text(self, rank: int) -> str:
         if rank == 0:

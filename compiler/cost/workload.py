@@ -8,7 +8,7 @@ programs or engines. Kinds of requests are looked up by the node's id, then by "
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from ttsc.compiler.cost.distributions import Lengths
@@ -17,12 +17,22 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
+class AtTemperature:
+    """What samples of one input are like at a temperature: as in `Question`."""
+
+    temperature: float
+    accuracy: float
+    answers: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One input, as far as it is known. `accuracy`: probability that one sample is right (of `Writing.temperature`'s
     setting). `answers`: the probability of each answer, by its text; empty if unknown. What they leave of the
     probability of being wrong is drawn by `Workload.collision`. The text "" stands for samples without an answer.
     `gold`: the right one, None if unknown: then the likeliest of `answers` counts as right. `weight`: how much it
-    counts in means.
+    counts in means. `by_temperature`: of each temperature that was measured, ascending; empty: the same at all. Cooler
+    samples of one input agree more, whether right or wrong, which no shift of accuracies says.
     """
 
     accuracy: float
@@ -30,6 +40,28 @@ class Question:
     gold: str | None = None
     prompt_tokens: int | None = None
     weight: float = 1.0
+    by_temperature: tuple[AtTemperature, ...] = ()
+
+    def at(self, temperature: float) -> Question:
+        """The same input at one temperature: between two that were measured a mixture of both, beyond them as at the
+        last.
+        """
+        rows = self.by_temperature
+        if not rows:
+            return self
+        gold = self.gold
+        if gold is None and self.answers:
+            gold = max(self.answers, key=lambda each: each[1])[0]
+        above = next((i for i, each in enumerate(rows) if each.temperature >= temperature), len(rows) - 1)
+        high = rows[above]
+        low = rows[above - 1] if above and temperature < high.temperature else high
+        share = (temperature - low.temperature) / (high.temperature - low.temperature) if low is not high else 1.0
+        mixed: dict[str, float] = {}
+        for row, part in ((low, 1 - share), (high, share)):
+            for text, chance in row.answers if part else ():
+                mixed[text] = mixed.get(text, 0.0) + part * chance
+        accuracy = (1 - share) * low.accuracy + share * high.accuracy
+        return replace(self, accuracy=accuracy, answers=tuple(mixed.items()), gold=gold, by_temperature=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,26 @@ import json
 import math
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar
 
 from ttsc.compiler.cost.distributions import Lengths, beta_means
-from ttsc.compiler.cost.workload import Confidence, Question, Revisions, Rewards, Verdicts, Workload, Writing
+from ttsc.compiler.cost.workload import (
+    AtTemperature,
+    Confidence,
+    Question,
+    Revisions,
+    Rewards,
+    Verdicts,
+    Workload,
+    Writing,
+)
+from ttsc.compiler.cost.workload_document import TABLES, document_of
 
 T = TypeVar("T")
 
 LEAST_COLLISION = 0.01
 _HEAD = ("name", "collision", "samples", "questions", "question")
-_TABLES = ("writing", "verdicts", "rewards", "revisions", "confidence")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +66,12 @@ def workload_text(workload: Workload) -> str:
     """The TOML that reads as this workload: distributions as their values, tables in the order of their names."""
     import tomli_w
 
-    return tomli_w.dumps(_document(workload))
+    return tomli_w.dumps(document_of(workload))
 
 
 def content_hash(workload: Workload) -> str:
     """Of what a workload says: its name, how it is written and comments make no difference."""
-    document = {name: each for name, each in _document(workload).items() if name != "name"}
+    document = {name: each for name, each in document_of(workload).items() if name != "name"}
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -96,45 +105,6 @@ _BOTH = "\\boxed{{{answer}}}\nAnswer: {answer}"
 """Both ways in which the programs of the repository ask for the answer."""
 
 
-# --- writing --------------------------------------------------------------------------------------------------------
-
-
-def _document(workload: Workload) -> dict[str, Any]:
-    document: dict[str, Any] = {"name": workload.name, "collision": workload.collision, "samples": workload.samples}
-    document["question"] = [_question(each) for each in workload.questions]
-    for name in _TABLES:
-        table = getattr(workload, name)
-        if table:
-            document[name] = {key: _entry(table[key]) for key in sorted(table)}
-    return document
-
-
-def _question(question: Question) -> dict[str, Any]:
-    found = {name: value for name, value in asdict(question).items() if value is not None}
-    if question.answers:
-        found["answers"] = dict(question.answers)
-    else:
-        del found["answers"]
-    return found
-
-
-def _entry(entry: Writing | Verdicts | Rewards | Revisions | Confidence) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for each in fields(entry):
-        value = getattr(entry, each.name)
-        match value:
-            case None | ():
-                continue
-            case Lengths(values=values):
-                same = values[0] == values[-1]
-                found[each.name] = {"constant": values[0]} if same else {"values": list(values)}
-            case tuple():
-                found[each.name] = [list(row) for row in value]
-            case _:
-                found[each.name] = value
-    return found
-
-
 # --- reading --------------------------------------------------------------------------------------------------------
 
 
@@ -143,7 +113,7 @@ class _Reader:
         self.faults: list[Fault] = []
 
     def workload(self, document: Mapping[str, Any], name: str) -> Workload:
-        self._unknown("", document, (*_HEAD, *_TABLES))
+        self._unknown("", document, (*_HEAD, *TABLES))
         questions = self._questions(document)
         writing = self._table(document, "writing", self._writing)
         if not writing:
@@ -236,7 +206,7 @@ class _Reader:
         if not isinstance(table, Mapping):
             self._fault(place, "it is no table")
             return Question(0.5)
-        self._unknown(place, table, ("accuracy", "answers", "gold", "prompt_tokens", "weight"))
+        self._unknown(place, table, ("accuracy", "answers", "gold", "prompt_tokens", "weight", "by_temperature"))
         given = table.get("answers", {})
         answers: dict[str, float] = {}
         if isinstance(given, Mapping) and all(_is_number(each) and each >= 0 for each in given.values()):
@@ -257,7 +227,25 @@ class _Reader:
         if answers and known and gold is not None and gold in answers and abs(right - accuracy) > 1e-3:
             self._fault(f"{place}.accuracy", f"it is {accuracy:g}, and the probability of {gold!r} is {right:g}")
         weight = self._number(table, place, "weight", 1.0, 0, math.inf)
-        return Question(accuracy, tuple(answers.items()), gold, self._prompt_tokens(place, table), weight)
+        rows = self._warm(f"{place}.by_temperature", table.get("by_temperature", []), gold)
+        return Question(accuracy, tuple(answers.items()), gold, self._prompt_tokens(place, table), weight, rows)
+
+    def _warm(self, place: str, rows: object, gold: str | None) -> tuple[AtTemperature, ...]:
+        """Rows of a question; each is read as one, of the same right answer."""
+        if not isinstance(rows, list) or not all(isinstance(each, Mapping) for each in rows):
+            self._fault(place, "it is no list of tables", "write [[question.by_temperature]] before each")
+            return ()
+        found = []
+        for number, row in enumerate(rows, 1):
+            at = f"{place} {number}"
+            self._unknown(at, row, ("temperature", "accuracy", "answers"))
+            told = {name: row[name] for name in ("accuracy", "answers") if name in row}
+            read = self._listed(at, told if gold is None else {**told, "gold": gold})
+            found.append(AtTemperature(self._number(row, at, "temperature", None, 0, 100), read.accuracy, read.answers))
+        degrees = [each.temperature for each in found]
+        if not self.faults and degrees != sorted(set(degrees)):
+            self._fault(place, "temperatures are not ascending")
+        return tuple(found)
 
     def _prompt_tokens(self, place: str, table: Mapping[str, Any]) -> int | None:
         value = table.get("prompt_tokens")

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -118,18 +119,24 @@ def test_without_right_answers_the_commonest_stands_for_them() -> None:
     assert figure(found, "entropy of an input's answers").samples == 12
 
 
-def test_temperatures_have_a_skill_each() -> None:
+def test_inputs_are_measured_at_each_temperature() -> None:
     class Warm(Planted):
         def reply(self, prompt: str, seed: int, sampling: Any) -> str:
             self.accuracies = (0.9,) if sampling.temperature < 0.6 else (0.5,)
             return super().reply(prompt, seed, sampling)
 
     found = calibrated("voted", Warm(), temperatures=(1.0, 0.5))
-    (low, at_low), (high, at_high) = found.workload.writing["sample:policy"].by_temperature
-    assert (low, high, at_high) == (0.5, 1.0, 0.0)
-    assert at_low == pytest.approx(2.2, abs=0.4), "from 0.5 to 0.9 is 2.2 on the logit scale"
-    assert found.workload.writing["sample:policy"].skill_at(0.75) == pytest.approx(at_low / 2)
+    assert not found.workload.writing["sample:policy"].by_temperature, "a shift of all inputs would come on top"
+    for question in found.workload.questions:
+        low, high = question.by_temperature
+        assert (low.temperature, high.temperature) == (0.5, 1.0)
+        assert (high.accuracy, high.answers) == (question.accuracy, question.answers)
+        assert dict(low.answers)[str(question.gold)] == low.accuracy
+        assert question.at(0.75).accuracy == pytest.approx((low.accuracy + high.accuracy) / 2)
+    mean = fmean(question.at(0.5).accuracy for question in found.workload.questions)
+    assert mean == pytest.approx(0.9, abs=0.06)
     assert figure(found, "right", "answers, T = 0.5").estimate > figure(found, "right", "answers, T = 1").estimate
+    assert parse_workload(workload_text(found.workload)) == found.workload
 
 
 # --- verifiers, grades, revisions
@@ -310,7 +317,7 @@ def test_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     result = command(monkeypatch, tmp_path, "-o", str(out), "--journal", str(tmp_path / "s.jsonl"))
     assert result.exit_code == 0, result.output
     assert "right ones accepted" in result.stdout and "too few inputs" in result.stdout
-    assert "192 answers were asked for, 0 were in the journal" in result.stderr
+    assert "192 answers were asked for, 0 were known already" in result.stderr
     assert len(read_workload(out).questions) == 12
 
 

@@ -21,7 +21,7 @@ from ttsc.backends.simulator.latents import Latent, last_mark, sight
 from ttsc.backends.simulator.outcomes import Decoded
 from ttsc.backends.simulator.tokenizer import ASSISTANT, END
 from ttsc.compiler.cost.distributions import Lengths
-from ttsc.compiler.cost.workload import Question, Revisions, Writing
+from ttsc.compiler.cost.workload import AtTemperature, Question, Revisions, Writing
 from ttsc.compiler.values.answers import last_boxed
 
 N = 1600
@@ -94,6 +94,18 @@ def test_skill_goes_by_temperature() -> None:
     for temperature, rate in ((0.2, 0.2689), (0.6, 0.5), (1.5, 0.7311)):
         found = (says.decode(generate(SOLVE, seed, temperature=temperature)) for seed in range(N))
         assert near((latents(each)[-1].right for each in found), rate)
+
+
+def test_answers_go_by_temperature() -> None:
+    """Between two temperatures that were measured, a mixture; a wrong answer may be that of one of them alone."""
+    cool = AtTemperature(0.2, 0.9, (("12", 0.9), ("15", 0.1)))
+    warm = AtTemperature(1.0, 0.3, (("12", 0.3), ("14", 0.5), ("15", 0.2)))
+    question = Question(0.3, warm.answers, "12", by_temperature=(cool, warm))
+    says = outcomes(questions=(question,))
+    for temperature, rates in ((0.1, (0.9, 0.0, 0.1)), (0.6, (0.6, 0.25, 0.15)), (1.5, (0.3, 0.5, 0.2))):
+        found = [last_boxed(text(says.decode(generate(SOLVE, seed, temperature=temperature)))) for seed in range(N)]
+        for answer, rate in zip(("12", "14", "15"), rates, strict=True):
+            assert near((each == answer for each in found), rate), (temperature, answer)
 
 
 def test_lengths_are_those_of_the_workload() -> None:

@@ -27,6 +27,15 @@ prompt_tokens = 80
 answers = { "7" = 0.2, "8" = 0.5 }
 weight = 2
 
+[[question.by_temperature]]
+temperature = 0.2
+answers = { "8" = 0.9 }
+
+[[question.by_temperature]]
+temperature = 0.8
+accuracy = 0.5
+answers = { "7" = 0.2, "8" = 0.5 }
+
 [writing.default]
 tokens = { values = [30, 10, 20] }
 answer = "Answer: {answer}"
@@ -71,6 +80,8 @@ def test_everything_is_read() -> None:
     assert (first.accuracy, first.gold, first.prompt_tokens) == (0.75, "12", 80)
     assert first.answers == (("12", 0.75), ("14", 0.15))
     assert (second.accuracy, second.gold, second.weight) == (0.5, None, 2.0)
+    assert [(each.temperature, each.accuracy) for each in second.by_temperature] == [(0.2, 0.9), (0.8, 0.5)]
+    assert second.at(0.5).accuracy == pytest.approx(0.7) and second.at(0.0).answers == (("8", 0.9),)
     assert workload.writing["default"].tokens.values == (10, 20, 30)
     judged = of_kind(workload.writing, "v9", "judge", "critic")
     assert judged is not None and judged.tokens.values == (2,)
@@ -120,6 +131,14 @@ FAULTS = {
     "[[question]]\nanswers = { a = 0.7, b = 0.6 }\n" + WRITING: "question 1.answers",
     "[[question]]\naccuracy = 0.1\ngold = 'a'\nanswers = { a = 0.7 }\n" + WRITING: "question 1.accuracy",
     "[[question]]\n" + WRITING: "question 1.accuracy",
+    "[[question]]\naccuracy = 0.5\nby_temperature = [0.2]\n" + WRITING: "question 1.by_temperature",
+    "[[question]]\naccuracy = 0.5\n[[question.by_temperature]]\naccuracy = 1\n"
+    + WRITING: "question 1.by_temperature 1.temperature",
+    "[[question]]\naccuracy = 0.5\nby_temperature = [{ temperature = 1, accuracy = 1 }, { temperature = 0 }]\n"
+    + WRITING: "question 1.by_temperature 2.accuracy",
+    "[[question]]\naccuracy = 0.5\n"
+    + 2 * "[[question.by_temperature]]\ntemperature = 1\naccuracy = 0.5\n"
+    + WRITING: "question 1.by_temperature",
     ONE + "[writing.default]\n": "writing.default.tokens",
     ONE + "[writing.default]\ntokens = 12": "writing.default.tokens",
     ONE + "[writing.default]\ntokens = { lognormal = { mean = 'a', cv = 1 } }": "writing.default.tokens",

@@ -63,6 +63,7 @@ class Forecast:
     seed: int = 0
     _votes: dict[tuple[float, ...], Votes] = field(default_factory=dict)
     _wrongs: dict[Question, tuple[tuple[float, ...], float]] = field(default_factory=dict)
+    _questions: dict[float, tuple[Question, ...]] = field(default_factory=dict)
     _standings: dict[tuple[int | tuple[float, ...], ...], Standings] = field(default_factory=dict)
 
     def at(self, setting: Setting) -> Expected:
@@ -80,7 +81,7 @@ class Forecast:
         pattern = self.pattern
         n, chances, valid = self._pool(setting)
         lengths = _capped(self._written().tokens, pattern.pool.max_tokens, setting)
-        timing = self._timing(n, lengths, finished, chances, valid)
+        timing = self._timing(setting, n, lengths, finished, chances, valid)
         counts = {pattern.pool.role: timing.counts}
         seconds = timing.seconds
         if pattern.check is not None:
@@ -93,14 +94,21 @@ class Forecast:
     def standings(self, setting: Setting) -> Standings:
         """Draws of the votes of a setting's samples."""
         _, chances, valid = self._pool(setting)
-        return self._drawn(self._masses(chances, _rounded(valid, 128)))
+        return self._drawn(self._masses(self._asked(setting), chances, _rounded(valid, 128)))
 
     def _pool(self, setting: Setting) -> tuple[int, list[float], float]:
         """Candidates, the chance of each input that one is right, and the chance that one ends by itself."""
         pool, writing = self.pattern.pool, self._written()
         skill = writing.skill_at(self._degrees(setting))
-        chances = [skilled(each.accuracy, skill) for each in self.workload.questions]
+        chances = [skilled(each.accuracy, skill) for each in self._asked(setting)]
         return _number(pool.count, setting, 1), chances, _valid(writing.tokens, pool.max_tokens, setting)
+
+    def _asked(self, setting: Setting) -> tuple[Question, ...]:
+        """The inputs, as samples at the setting's temperature are."""
+        degrees = self._degrees(setting)
+        if degrees not in self._questions:
+            self._questions[degrees] = tuple(each.at(degrees) for each in self.workload.questions)
+        return self._questions[degrees]
 
     def _degrees(self, setting: Setting) -> float:
         temperature = self.pattern.pool.temperature.of(setting)
@@ -113,7 +121,7 @@ class Forecast:
         self, setting: Setting, n: int, chances: Sequence[float], valid: float
     ) -> tuple[float, float, tuple[float, ...]]:
         """Accuracy, its error, and the chance that it is decided after each number of candidates."""
-        pattern, questions = self.pattern, self.workload.questions
+        pattern, questions = self.pattern, self._asked(setting)
         everything = (0.0,) * (n - 1) + (1.0,)
         match pattern.choice:
             case "one":
@@ -125,19 +133,19 @@ class Forecast:
             case "race":
                 k = min(_number(pattern.count, setting, 1), n)
                 finished = (0.0,) * (k - 1) + (1.0,) + (0.0,) * (n - k)
-                accuracy, error = self._voted(chances, _finished_share(valid, k, n), k)
+                accuracy, error = self._voted(questions, chances, _finished_share(valid, k, n), k)
                 return accuracy, error, finished if pattern.early else everything
             case "vote":
                 if isinstance(pattern.rule, Sequential):
                     rule = pattern.rule
-                    table = self._drawn(self._masses(chances, _rounded(valid, 128)))
+                    table = self._drawn(self._masses(questions, chances, _rounded(valid, 128)))
                     found = table.stopped(n, rule.stop, rule.confidence, rule.share, rule.window)
                     return found.right, found.error, found.votes
-                accuracy, error = self._voted(chances, valid, n)
+                accuracy, error = self._voted(questions, chances, valid, n)
             case "verified":
                 assert pattern.check is not None
                 verdicts = self._verdicts(pattern.check)
-                told = [rates(verdicts, each.accuracy) for each in questions]
+                told = [rates(verdicts, each.accuracy) for each in self.workload.questions]
                 parts = []
                 for each, p, rate in zip(questions, chances, told, strict=True):
                     right, answered = self._answered(each, p, valid)
@@ -145,7 +153,7 @@ class Forecast:
                 accuracy, error = self._mean(parts), 0.0
         if not pattern.early:
             return accuracy, error, everything
-        masses = self._masses(chances, _rounded(valid, 32))
+        masses = self._masses(questions, chances, _rounded(valid, 32))
         if pattern.choice == "verified":
             masses = [
                 tuple(share * (rate.right if i == 0 else rate.wrong) for i, share in enumerate(each))
@@ -153,9 +161,10 @@ class Forecast:
             ]
         return accuracy, error, self._drawn(masses, _ROWS // 4).stopped(n, "exact").votes
 
-    def _voted(self, chances: Sequence[float], valid: float, n: int) -> tuple[float, float]:
+    def _voted(
+        self, questions: Sequence[Question], chances: Sequence[float], valid: float, n: int
+    ) -> tuple[float, float]:
         """The accuracy of a vote of n, summed exactly or drawn."""
-        questions = self.workload.questions
         kinds = {self._wrong(each)[0] for each in questions}
         if sum(self.most**2 * len(each) * math.log(self.most + 1) for each in kinds) <= _EXACT_WORK:
             parts = []
@@ -163,24 +172,30 @@ class Forecast:
                 right, answered = self._answered(each, p, valid)
                 parts.append(self._table(each).accuracy(right, n, answered))
             return self._mean(parts), 0.0
-        found = self._drawn(self._masses(chances, valid)).stopped(n, "exact")
+        found = self._drawn(self._masses(questions, chances, valid)).stopped(n, "exact")
         return found.right, found.error
 
     def _timing(
-        self, n: int, lengths: Lengths, finished: Sequence[float], chances: Sequence[float], valid: float
+        self,
+        setting: Setting,
+        n: int,
+        lengths: Lengths,
+        finished: Sequence[float],
+        chances: Sequence[float],
+        valid: float,
     ) -> Timing:
-        pattern = self.pattern
+        pattern, questions = self.pattern, self._asked(setting)
         machine, prompt = self.machines[pattern.pool.role], self.prompts[pattern.pool.node]
         rule = pattern.rule
         if not isinstance(rule, Sequential) or not rule.wave or not pattern.early:
             return raced(machine, prompt, lengths, n, finished)
         if rule.stop == "esc":
-            ended = self._mean([windowed(each, n, rule.window) for each in self._masses(chances, 1.0)])
+            ended = self._mean([windowed(each, n, rule.window) for each in self._masses(questions, chances, 1.0)])
             if valid < 1:
                 ended = math.fsum((i + 1) * chance for i, chance in enumerate(finished))
             rounds = {min(rule.window, n): ended / min(rule.window, n)}
         else:
-            table = self._drawn(self._masses(chances, _rounded(valid, 128)))
+            table = self._drawn(self._masses(questions, chances, _rounded(valid, 128)))
             rounds = table.rounds(n, rule.stop, rule.confidence, rule.share, rule.wave)
         total = Timing(Counts(), 0.0)
         for size, times in rounds.items():
@@ -208,9 +223,9 @@ class Forecast:
         named = {name: each for name, each in self.workload.rewards.items() if name != "default"}
         return of_kind(named, check.node, "judge", check.role) or GRADES
 
-    def _masses(self, chances: Sequence[float], valid: float) -> list[tuple[float, ...]]:
+    def _masses(self, questions: Sequence[Question], chances: Sequence[float], valid: float) -> list[tuple[float, ...]]:
         masses = []
-        for question, p in zip(self.workload.questions, chances, strict=True):
+        for question, p in zip(questions, chances, strict=True):
             wrong, silent = self._wrong(question)
             masses.append((p * valid, *((1 - p) * (1 - silent) * valid * share for share in wrong)))
         return masses

@@ -13,7 +13,16 @@ from ttsc.calibration.evaluator import Hole
 from ttsc.calibration.observations import Kind, Observations, Rating, Revision, Sample, forms_of
 from ttsc.calibration.verifiers import rewards, verdicts
 from ttsc.compiler.cost.distributions import Lengths
-from ttsc.compiler.cost.workload import Confidence, Question, Revisions, Rewards, Verdicts, Workload, Writing
+from ttsc.compiler.cost.workload import (
+    AtTemperature,
+    Confidence,
+    Question,
+    Revisions,
+    Rewards,
+    Verdicts,
+    Workload,
+    Writing,
+)
 from ttsc.compiler.cost.workload_file import LEAST_COLLISION
 
 MOST_LENGTHS = 512
@@ -71,9 +80,8 @@ def workload(
         solved = _writing([each for each in first.samples if each.kind == kind], reads)
         names = [f"{kind.op}:{kind.role}", "default", *([kind.node] if kind.node in writing else [])]
         writing.update(dict.fromkeys(names, solved))
-        shifts = _shifts(at, kind, accuracies)
-        for key in names if len(at) > 1 else ():
-            writing[key] = replace(writing[key], by_temperature=shifts)
+        if len(at) > 1 and first.golds:
+            questions = _warmed(questions, at, kind)
         for key, each in by_name([each for each in first.samples if _is_solution(each)]).items():
             if key not in names and first.golds:
                 writing[key] = replace(writing[key], skill=skill(accuracies, each))
@@ -182,17 +190,18 @@ def skill(accuracies: Mapping[int, float], samples: Sequence[Sample]) -> float:
     return round((low + high) / 2, 4)
 
 
-def _shifts(
-    at: Mapping[float | None, Observations], kind: Kind, accuracies: Mapping[int, float]
-) -> tuple[tuple[float, float], ...]:
-    """Temperature and skill, ascending."""
-    found: list[tuple[float, float]] = []
+def _warmed(
+    questions: Mapping[int, Question], at: Mapping[float | None, Observations], kind: Kind
+) -> dict[int, Question]:
+    """The same inputs with what their samples are like at each temperature at which they have some."""
+    rows: dict[int, list[AtTemperature]] = defaultdict(list)
     for temperature, observed in at.items():
-        if temperature is not None and observed.golds:
-            here = [each for each in observed.samples if each.kind == kind and each.right is not None]
-            found.append((temperature, skill(accuracies, here)))
-    origin = found[0][1] if found else 0.0
-    return tuple(sorted((temperature, round(shift - origin, 4)) for temperature, shift in found))
+        if temperature is not None:
+            here = [each for each in observed.samples if each.kind == kind and _is_answer(each)]
+            for number, each in _questions(observed, here).items():
+                rows[number].append(AtTemperature(temperature, each.accuracy, each.answers))
+    warm = {number: tuple(sorted(found, key=lambda each: each.temperature)) for number, found in rows.items()}
+    return {number: replace(each, by_temperature=warm.get(number, ())) for number, each in questions.items()}
 
 
 # --- kinds ------------------------------------------------------------------------------------------------------------

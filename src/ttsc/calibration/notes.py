@@ -50,7 +50,7 @@ def _answers(observed: Observations) -> list[str]:
 
 
 def _too_few(observed: Observations, figures: Sequence[Figure], precision: float) -> list[str]:
-    """The figures whose interval is wider than wanted, the widest first."""
+    """Whether intervals are wider than wanted, and the widest of them."""
     found = []
     if observed.inputs < LEAST_INPUTS:
         found.append(
@@ -59,13 +59,14 @@ def _too_few(observed: Observations, figures: Sequence[Figure], precision: float
         )
     wide = [each for each in figures if each.inputs_needed is not None and each.inputs_needed > each.inputs]
     wide = [each for each in wide if not any(part in each.name for part in DERIVED)]
-    for each in sorted(wide, key=lambda figure: -(figure.inputs_needed or 0))[:4]:
-        assert each.low is not None and each.high is not None
-        relative = each.unit == "tokens"
-        spread = (each.high - each.low) / 2 / (each.estimate if relative else 1)
+    if wide:
+        worst = max(wide, key=lambda figure: figure.inputs_needed or 0)
+        assert worst.low is not None and worst.high is not None
+        spread = (worst.high - worst.low) / 2 / (worst.estimate if worst.unit == "tokens" else 1)
         found.append(
-            f"too few inputs for '{each.group}: {each.name}': {each.inputs} give {_plus_minus(spread, each.unit)},"
-            f" about {each.inputs_needed} would give {_plus_minus(precision, each.unit)}"
+            f"too few inputs for what is marked; for most of all '{worst.group}: {worst.name}': {worst.inputs} give"
+            f" {_plus_minus(spread, worst.unit)}, about {worst.inputs_needed} would give"
+            f" {_plus_minus(precision, worst.unit)}"
         )
     return found
 

@@ -79,6 +79,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def _notes(found: Calibration) -> Iterator[str]:
-    for each in found.notes:
+    if found.notes:
         yield ""
+    for each in found.notes:
         yield from textwrap.wrap(f"note: {each}", _WIDTH, subsequent_indent="      ")

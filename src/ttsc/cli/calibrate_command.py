@@ -164,11 +164,7 @@ def calibrate(
             )
         )
     click.echo(json.dumps(as_json(found), ensure_ascii=False, indent=2) if as_data else as_text(found))
-    say(
-        f"{found.asked} answers were asked for, {found.taken} were in the journal"
-        if journal
-        else f"{found.asked} answers"
-    )
+    say(f"{found.asked:,} answers were asked for, {found.taken:,} were known already")
     if out is not None:
         found.write(out)
         say(f"workload  {out}")
