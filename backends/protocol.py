@@ -243,6 +243,15 @@ class EngineInfo:
     """Whether no model is behind it: its requests say where they come from (`Origin`)."""
     details: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def speaker(self) -> str:
+        """Whose answers these are. What keeps answers goes by it, so that made-up ones are never taken for a model's,
+        nor for those of another workload.
+        """
+        if not self.simulated:
+            return self.model
+        return f"{self.model} simulated with {self.details.get('workload', 'outcomes of its own')}"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:

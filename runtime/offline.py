@@ -10,21 +10,21 @@ from collections.abc import Awaitable
 from ttsc.compiler.ir.nodes import Generate, Offline, Score
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.runtime.artifacts import NotData, Values, digest, encoded
-from ttsc.runtime.blocks import Execute, Job, start_block
+from ttsc.runtime.blocks import Interpreter, Job, start_block
 from ttsc.runtime.events import OfflineTaken
 from ttsc.runtime.failures import NOT_DATA, failed
 from ttsc.runtime.leases import resolved
 from ttsc.runtime.streams import cause_of, completed
 
 
-async def execute_offline(job: Job, node: Offline, execute: Execute) -> None:
+async def execute_offline(job: Job, node: Offline, interpreter: Interpreter) -> None:
     run = job.run
     inputs = [await job.complete(value) for value in node.inputs]
     key = _key(job, node, inputs)
 
     async def compute() -> tuple[Values, bool]:
         params = [resolved(value, run.cascade) for value in inputs]
-        yields = start_block(run, node.body, params, None, (key,), execute)
+        yields = start_block(run, node.body, params, None, (key,), interpreter)
         for param in params:
             param.settle()
         try:

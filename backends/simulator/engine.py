@@ -55,7 +55,7 @@ GONE = "the simulated server is gone"
 
 class SimulatedEngine:
     """`replicas` servers like `machine`. `tokenizer`: that of the outcomes. `device`, `parameters`: what the engine
-    says of itself, where that is not the machine's name.
+    says of itself, where that is not the machine's name. `workload`: where its outcomes come from.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class SimulatedEngine:
         abilities: frozenset[Ability] = ALL_ABILITIES,
         device: str | None = None,
         parameters: int | None = None,
+        workload: str = "",
     ) -> None:
         if replicas < 1:
             raise ValueError("there is at least one replica")
@@ -89,7 +90,7 @@ class SimulatedEngine:
             kv_tokens=limits.kv_tokens * replicas,
             parameters=parameters,
             simulated=True,
-            details={"machine": machine.source} if machine.source else {},
+            details={name: text for name, text in (("machine", machine.source), ("workload", workload)) if text},
         )
         self.servers = [Server(machine) for _ in range(replicas)]
         self._channels = [Channel(machine.overheads) for _ in range(replicas)]

@@ -93,11 +93,13 @@ class SimulatedTokenizer:
 def decoded(ids: Sequence[int]) -> str:
     """The text of ids, special tokens left out. A piece that this process never met is a replacement character."""
     parts = list(map(_texts.get, ids))
-    if None not in parts:
+    try:
         return "".join(cast("list[str]", parts))
+    except TypeError:  # a mark, or what this process never met
+        pass
     at = 0
-    while None in parts[at:]:
-        begun = at = parts.index(None, at)
+    while None in (rest := parts[at:] if at else parts):
+        begun = at = at + rest.index(None)
         raw = b""
         while at < len(parts) and parts[at] is None:
             raw += mark_text(ids[at]).encode() if ids[at] >= MARK else _raw(ids[at])
@@ -127,7 +129,10 @@ def _spelled(text: str) -> tuple[int, ...]:
 
 def mark_text(mark: int) -> str:
     """The four characters of a mark's id."""
-    return "".join(chr(0x2800 + (mark >> shift & 0xFF)) for shift in (24, 16, 8, 0))
+    return _DOTS[mark >> 24 & 0xFF] + _DOTS[mark >> 16 & 0xFF] + _DOTS[mark >> 8 & 0xFF] + _DOTS[mark & 0xFF]
+
+
+_DOTS = tuple(chr(0x2800 + byte) for byte in range(256))
 
 
 def _piece_ids(piece: str, kind: str | None) -> tuple[int, ...]:

@@ -6,13 +6,14 @@ begins with `base = "h100"` and says only what differs.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from ttsc.compiler.cost.shape import CostError, Format
 
@@ -97,9 +98,14 @@ def hardware_of_device(device: str) -> Hardware | None:
     """The profile of a device by the name that its driver gives it ("NVIDIA H100 80GB HBM3"); None for an unknown."""
     for name in hardware_names():
         found = builtin_hardware(name)
-        if any(mark.lower() in device.lower() for mark in found.matches):
+        if any(_named(mark, device) for mark in found.matches):
             return found
     return None
+
+
+def _named(mark: str, device: str) -> bool:
+    """Whether a device's name has these words: a GH200 is no H200."""
+    return re.search(rf"(?<![a-z0-9]){re.escape(mark.lower())}(?![a-z0-9])", device.lower()) is not None
 
 
 def hardware_file(path: Path) -> Hardware:
@@ -148,16 +154,25 @@ _NUMBERS = (
 def _fields(table: Mapping[str, Any], where: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, value in table.items():
-        if key in ("name", "kind") and isinstance(value, str):
+        if key == "name" and isinstance(value, str):
             found[key] = value
+        elif key == "kind":
+            found[key] = _one_of(value, ("gpu", "cpu"), key, where)
         elif key in _NUMBERS:
             found[key] = _positive(value, key, where, zero=key.endswith("_s") or key == "link_bandwidth")
+            if key.endswith("_share") and found[key] > 1:
+                raise CostError(f"{where}: `{key}` is {value}: a share of a peak is at most 1", _FORM)
         elif key == "capacity_gib":
             found["capacity"] = _positive(value, key, where) * GIB
         elif key in ("devices", "batch"):
             found[key] = int(_positive(value, key, where))
+            if found[key] != value:
+                raise CostError(f"{where}: `{key}` is {value}: it is a whole number", _FORM)
         elif key == "flops" and isinstance(value, Mapping):
-            found[key] = {str(each): _positive(peak, f"flops.{each}", where) for each, peak in value.items()}
+            found[key] = {
+                _one_of(each, get_args(Format), "flops", where): _positive(peak, f"flops.{each}", where)
+                for each, peak in value.items()
+            }
         elif key == "dollars_per_million" and isinstance(value, Mapping):
             found["token_prices"] = _token_prices(value, where)
         elif key == "matches" and isinstance(value, list):
@@ -181,10 +196,16 @@ def _token_prices(table: Mapping[str, Any], where: str) -> TokenPrices:
     return TokenPrices(**prices)
 
 
+def _one_of(value: object, known: Sequence[str], key: str, where: str) -> str:
+    if value not in known:
+        raise CostError(f"{where}: `{key}` has {value!r}; it knows {', '.join(known)}", _FORM)
+    return str(value)
+
+
 def _positive(value: object, key: str, where: str, *, zero: bool = False) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or value < 0 or (value == 0 and not zero):
-        raise CostError(f"{where}: `{key}` is no number above 0", _FORM)
-    return float(value)
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf") and (value or zero):
+        return float(value)
+    raise CostError(f"{where}: `{key}` is no number above 0", _FORM)
 
 
 def _folder() -> Any:

@@ -163,8 +163,10 @@ def read_profile(text: str) -> Profile:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ProfileUnreadable(f"it is not TOML: {error}") from error
-    if data.get("format") != FORMAT:
-        raise ProfileUnreadable(f"'format' is {data.get('format')!r}; this version reads {FORMAT}")
+    if "format" not in data:
+        raise ProfileUnreadable("'format' is missing")
+    if data["format"] != FORMAT:
+        raise ProfileUnreadable(f"'format' is {data['format']!r}; this version reads {FORMAT}")
     words = {name: _entry(data, name, str) for name in _WORDS}
     steps = _entry(data, "steps", dict, "[steps]")
     curves = {name: _curve(_entry(steps, name, list), f"steps.{name}") for name in _CURVES}

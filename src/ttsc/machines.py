@@ -173,7 +173,8 @@ def _hardware(name: str) -> Hardware:
         try:
             return hardware_file(Path(name))
         except (OSError, UnicodeDecodeError) as error:
-            raise CostError(f"the hardware profile '{name}' can't be read: {error}", _HARDWARE_HINT) from None
+            reason = error.strerror or error if isinstance(error, OSError) else error
+            raise CostError(f"the hardware profile '{name}' can't be read: {reason}", _HARDWARE_HINT) from None
     many = re.fullmatch(r"(\d+)\s*x\s*(.+)", name)
     devices, plain = (int(many[1]), many[2]) if many else (1, name)
     key = plain.lower().replace(" ", "").replace("-", "").replace("_", "")
@@ -259,9 +260,10 @@ def _read(path: Path) -> Profile:
     try:
         return read_profile(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        message = f"the profile '{path}' can't be read: {error}"
+        reason = error.strerror or error if isinstance(error, OSError) else error
+        message = f"the profile '{path}' can't be read: {reason}"
     except ProfileUnreadable as error:
-        message = f"the profile '{path}' is none: {error.message}"
+        message = f"'{path}' is no profile that can be used: {error.message}"
     raise UsageError(Problem("E0533", message, "`ttsc engine profile -o profile.toml` measures and writes one"))
 
 

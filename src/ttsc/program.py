@@ -379,7 +379,7 @@ class CompiledProgram:
             engines = await stack.enter_async_context(opened)
             if book is not None:
                 with refusals():
-                    book.bind({role: engine.info.model for role, engine in engines.items()})
+                    book.bind({role: engine.info.speaker for role, engine in engines.items()})
             prices = prices_for(limits, engines, hardware, models)
             traced = None
             if trace is not None:

@@ -61,17 +61,21 @@ def simulated_engines(
     from ttsc.backends.simulator.drawn import WorkloadOutcomes
     from ttsc.backends.simulator.engine import SimulatedEngine
     from ttsc.backends.simulator.tokenizer import SimulatedTokenizer
+    from ttsc.compiler.cost.workload_file import content_hash
 
     if replicas < 1:
         raise UsageError(Problem("E0540", f"replicas is {replicas}", "it must be at least 1"))
     outcomes, tokenizer = WorkloadOutcomes(workload, seed), SimulatedTokenizer()
+    said = f"the workload {workload.name} ({workload.hash or content_hash(workload)}), seed {seed}"
     made: list[tuple[Machine, SimulatedEngine]] = []
     found: dict[str, SimulatedEngine] = {}
     for role, machine in machines.items():
         same = next((engine for known, engine in made if known == machine), None)
         if same is None:
             size = None if parameters is None else parameters.get(role)
-            same = SimulatedEngine(machine, outcomes, tokenizer, replicas=replicas, faults=faults, parameters=size)
+            same = SimulatedEngine(
+                machine, outcomes, tokenizer, replicas=replicas, faults=faults, parameters=size, workload=said
+            )
             made.append((machine, same))
         found[role] = same
     return found

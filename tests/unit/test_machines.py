@@ -74,6 +74,13 @@ def test_unknown_hardware_is_refused() -> None:
     assert code(caught) == "E0530"
 
 
+@pytest.mark.parametrize("name", ["h1000", "NVIDIA GH200 480GB", "GB200"])
+def test_a_name_that_only_holds_a_known_one_is_another_device(name: str) -> None:
+    with pytest.raises(UsageError, match="no hardware is known") as caught:
+        hardware_named(name)
+    assert code(caught) == "E0530"
+
+
 def test_a_hardware_file_that_is_not_there_is_refused() -> None:
     with pytest.raises(UsageError, match="nowhere.toml") as caught:
         machine_for("nowhere.toml")

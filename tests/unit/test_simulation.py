@@ -167,3 +167,22 @@ def test_on_a_real_clock_it_takes_as_long_as_it_says() -> None:
     )
     assert result.value == virtual.value and result.usage.decoded_tokens == virtual.usage.decoded_tokens
     assert took >= virtual.duration_s >= 19 * 0.002
+
+
+def test_a_journal_of_one_workload_is_refused_for_another_and_for_a_real_model(tmp_path: Path) -> None:
+    program, journal = compiled("self_consistency"), tmp_path / "journal"
+    first = program.run(question=QUESTION, engine=ttsc.simulate(), journal=journal)
+    assert program.run(question=QUESTION, engine=ttsc.simulate(hardware="a100"), journal=journal).value == first.value
+    for other in (ttsc.simulate(seed=1), ttsc.simulate("programs/workloads/word_problems.toml"), engine(lambda _: 60)):
+        with pytest.raises(ttsc.UsageError, match="simulated with the workload built-in") as caught:
+            program.run(question=QUESTION, engine=other, journal=journal)
+        assert caught.value.problems[0].code == "E0517"
+
+
+def test_offline_values_that_were_made_up_are_not_taken_by_others(tmp_path: Path) -> None:
+    program = compiled("with_notes")
+    values = json.loads((PROGRAMS / "inputs" / "contexts.jsonl").read_text().splitlines()[0])
+    sent = [
+        program.run(values, engine=ttsc.simulate(seed=seed), artifacts=tmp_path).usage.requests for seed in (0, 0, 1)
+    ]
+    assert sent[1] < sent[0] == sent[2]

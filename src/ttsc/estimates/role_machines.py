@@ -55,7 +55,7 @@ def role_machines(
             found[role] = costs(role, device, named, profile)
         if profile is None and (device is None or (named is None and declared is None)):
             what = [
-                *([f"a {DEFAULT_HARDWARE.upper()} (--hardware)"] if device is None else []),
+                *([f"one {DEFAULT_HARDWARE.upper()} (--hardware)"] if device is None else []),
                 *([f"the model {DEFAULT_MODEL} (--model)"] if named is None and declared is None else []),
             ]
             notes[f"taken where nothing is said: {' and '.join(what)}; an engine at hand: --profile"] = None
