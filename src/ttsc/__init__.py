@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ttsc.externs import extern
     from ttsc.grammar.diagnostics import CompileError, Diagnostic
     from ttsc.grammar.source import Source
+    from ttsc.plans import LoadedPlan, load_plan, plan
     from ttsc.replays import replay
     from ttsc.runtime.events import (
         AnswerTaken,
@@ -93,6 +94,7 @@ _HOMES = {
         "TokensArrived",
         "Usage",
     ),
+    "ttsc.plans": ("LoadedPlan", "load_plan", "plan"),
     "ttsc.replays": ("replay",),
     "ttsc.simulation": ("in_virtual_time", "simulate"),
     "ttsc.stores": ("Store",),
@@ -118,6 +120,7 @@ __all__ = [
     "InputError",
     "InputStarted",
     "Level",
+    "LoadedPlan",
     "ModelNotFound",
     "OfflineTaken",
     "Plan",
@@ -143,6 +146,8 @@ __all__ = [
     "extern",
     "in_virtual_time",
     "launch",
+    "load_plan",
+    "plan",
     "replay",
     "simulate",
 ]

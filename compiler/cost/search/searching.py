@@ -18,6 +18,8 @@ from ttsc.compiler.cost.search.space import Place, Space
 
 _STARTS = 3
 _MOST_COARSE = 400
+_MOST_REFINED = 64
+"""Settings beside those of the frontier that are looked at for its sake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def search(
         memory.look(place, effort)
     for start in _starts(memory, objective, effort):
         climb(memory, objective, start, effort)
+    _refine(memory, effort, resource)
     seen = memory.seen(effort)
     ranked = max(seen, key=lambda each: objective.rank(each.predicted))
     best = ranked if objective.feasible(ranked.predicted) else None
@@ -76,3 +79,27 @@ def _starts(memory: Memory, objective: Objective, effort: int) -> list[Place]:
         starts += sorted(missed, key=lambda each: objective.value(each.predicted), reverse=True)[:1]
     starts.sort(key=lambda each: objective.rank(each.predicted), reverse=True)
     return [each.place for each in starts[: _STARTS * 3]]
+
+
+def _refine(memory: Memory, effort: int, resource: str) -> None:
+    """Look beside the places of the frontier, as long as that changes it."""
+    looked = 0
+    done: set[Place] = set()
+    while places := [each.place for each in frontier(memory.seen(effort), resource) if each.place not in done]:
+        for place in places:
+            done.add(place)
+            for beside in _beside(memory.space, place):
+                if (beside, effort) not in memory.known:
+                    memory.look(beside, effort)
+                    looked += 1
+                    if looked >= _MOST_REFINED:
+                        return
+
+
+def _beside(space: Space, place: Place) -> list[Place]:
+    found = []
+    for number, axis in enumerate(space.axes):
+        for at in (place[number] - 1, place[number] + 1):
+            if axis.ordered and 0 <= at < len(axis.values):
+                found.append((*place[:number], at, *place[number + 1 :]))
+    return found

@@ -191,7 +191,7 @@ def plan(**given: Any) -> None:
     line = Line(**given)
     _check(line)
     progress = SearchProgress()
-    asked, workloads, profiles = _asked(line, progress.report)
+    asked = _asked(line, progress.report)
     try:
         found = planned(asked)
     finally:
@@ -205,7 +205,7 @@ def plan(**given: Any) -> None:
         from ttsc.planning.making import plan_of
         from ttsc.planning.plan_file import write_plan
 
-        write_plan(plan_of(found, line.file, line.out, profiles, workloads, said), line.out)
+        write_plan(plan_of(found, line.out, said), line.out)
     click.echo(text_of(found, said), nl=False)
 
 
@@ -221,8 +221,7 @@ def _check(line: Line) -> None:
         raise click.UsageError("--context and --lengths go together")
 
 
-def _asked(line: Line, report: Callable[[float], None]) -> tuple[Asked, dict[str, Path], dict[str, Path]]:
-    """What is asked, and the files of its workloads and profiles."""
+def _asked(line: Line, report: Callable[[float], None]) -> Asked:
     from ttsc.budgets import read_budget
     from ttsc.cli.run_inputs import settings_given
     from ttsc.estimates.role_machines import by_role
@@ -234,7 +233,7 @@ def _asked(line: Line, report: Callable[[float], None]) -> tuple[Asked, dict[str
     profiles = {role: Path(name) for role, name in by_role(line.profiles).items()}
     files = {model: Path(name) for model, name in by_role(line.workloads).items()}
     rows = [] if line.inputs_file is None else [row for _, row in read_file(Path(line.inputs_file))]
-    asked = Asked(
+    return Asked(
         programs=programs,
         goal=line.objective,  # type: ignore[arg-type]  # one of click's choices
         limits=read_budget(line.budget) if line.budget is not None else programs[0].ir.budget,
@@ -245,6 +244,7 @@ def _asked(line: Line, report: Callable[[float], None]) -> tuple[Asked, dict[str
         models={role: _names(name) for role, name in by_role(line.models).items()},
         profiles=profiles,
         workloads=_workloads(files),
+        workload_files=files,
         samples=line.samples,
         seed=line.seed,
         externs=load_externs(line.externs_file) if line.externs_file is not None else (),
@@ -252,7 +252,6 @@ def _asked(line: Line, report: Callable[[float], None]) -> tuple[Asked, dict[str
         requests=line.search_requests,
         report=report,
     )
-    return asked, files, profiles
 
 
 def _programs(line: Line) -> list[CompiledProgram]:

@@ -61,6 +61,8 @@ def applied(asked: Asked, plan: Plan) -> Asked:
         file=file,
         program=plan.program,
         level=plan.level,
+        disabled=(*plan.disabled, *asked.disabled),
+        enabled=(*plan.enabled, *asked.enabled),
         settings=(*settings, *asked.settings),
         models=models if not asked.engines or "simulator" in asked.engines else asked.models,
     )

@@ -44,7 +44,7 @@ class ByDifficulty:
 @dataclass(frozen=True)
 class Plan:
     """file: of the program, as it is reached from the plan's folder. models, machines, profiles: by role. workloads:
-    hash by file, "" for the built-in one.
+    hash by file, "" for the built-in one. disabled, enabled: passes.
     """
 
     file: str
@@ -57,6 +57,8 @@ class Plan:
     workloads: Mapping[str, str]
     program_hash: str
     by_difficulty: ByDifficulty | None = None
+    disabled: tuple[str, ...] = ()
+    enabled: tuple[str, ...] = ()
     report: Mapping[str, Any] = field(default_factory=dict)
     """What was expected, for people: nothing of it is read."""
 
@@ -81,6 +83,8 @@ def plan_text(plan: Plan) -> str:
         "file": plan.file,
         "program": plan.program,
         "level": plan.level,
+        "disabled": list(plan.disabled),
+        "enabled": list(plan.enabled),
         "setting": dict(plan.setting),
         "models": dict(plan.models),
         "made_for": {
@@ -137,6 +141,8 @@ def read_plan(path: Path) -> Plan:
             workloads=_texts(made_for, "workloads"),
             program_hash=_text(made_for, "program"),
             by_difficulty=None if table is None else _table(table),
+            disabled=_names(data, "disabled"),
+            enabled=_names(data, "enabled"),
             report=data.get("report", {}),
         )
     except _Wrong as wrong:
@@ -177,6 +183,13 @@ def _text(data: Mapping[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise _Wrong(f'"{name}" is no text')
     return value
+
+
+def _names(data: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    value = data.get(name, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _Wrong(f'"{name}" is no list of names')
+    return tuple(value)
 
 
 def _object(data: Mapping[str, Any], name: str) -> dict[str, Any]:

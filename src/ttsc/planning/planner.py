@@ -20,7 +20,7 @@ from ttsc.planning.variants import Variant, same_signature, variants
 
 if TYPE_CHECKING:
     from ttsc.compiler.cost.workload import Workload
-    from ttsc.externs import HostFunction
+    from ttsc.externs import Externs
     from ttsc.planning.by_difficulty import Table
     from ttsc.program import CompiledProgram
 
@@ -34,8 +34,9 @@ _MARGIN = 0.005
 class Asked:
     """goal, limits, accuracy: of one input on average; accuracy None: with the goals latency and cost, that of the
     defaults. settings: parameters that are not chosen. models: names to choose among by role, or "" for all roles.
-    workloads: by model, "" for the others. samples: inputs to simulate. by_difficulty: also a table of settings by
-    agreement. requests: that a search by simulation may take for a program; report: told of each simulation.
+    workloads: by model, "" for the others; workload_files: where they are from, if from files. samples: inputs to
+    simulate. by_difficulty: also a table of settings by agreement. requests: that a search by simulation may take for a
+    program; report: told of each simulation.
     """
 
     programs: Sequence[CompiledProgram]
@@ -48,9 +49,10 @@ class Asked:
     models: Mapping[str, Sequence[str]] = field(default_factory=dict)
     profiles: Mapping[str, Path] = field(default_factory=dict)
     workloads: Mapping[str, Workload] = field(default_factory=dict)
+    workload_files: Mapping[str, Path] = field(default_factory=dict)
     samples: int = INPUTS
     seed: int = 0
-    externs: Sequence[HostFunction] = ()
+    externs: Externs = ()
     by_difficulty: bool = False
     requests: int = REQUESTS
     report: Report = unheard
@@ -91,6 +93,30 @@ class Planned:
     settings: int
     table: Table | None = None
     notes: tuple[str, ...] = ()
+
+    @property
+    def setting(self) -> Mapping[str, Any]:
+        """The chosen values of parameters."""
+        return self.best.setting
+
+    @property
+    def expected(self) -> Predicted:
+        """What an input is expected to give and to take with it, on average."""
+        return self.best.known
+
+    def __str__(self) -> str:
+        from ttsc.planning.show import text_of
+
+        return text_of(self, ())
+
+    def write(self, path: str | Path) -> None:
+        """The plan's file, for `ttsc.load_plan` and `ttsc run`. Raises `UsageError` (E0579) if it can't be written, or
+        if the program is from no file.
+        """
+        from ttsc.planning.making import plan_of
+        from ttsc.planning.plan_file import write_plan
+
+        write_plan(plan_of(self, Path(path)), Path(path))
 
 
 def planned(asked: Asked) -> Planned:
@@ -152,7 +178,7 @@ def _searched(asked: Asked, variant: Variant) -> _Searched:
     variant = replace(variant, workload=representative(variant.workload, asked.inputs))
     values, notes = values_of(asked, variant)
     space = Space(axes_of(variant.program.parameters, asked.settings))
-    simulated = Simulated(variant, values, asked.samples, asked.seed, list(asked.externs) or None, asked.report)
+    simulated = Simulated(variant, values, asked.samples, asked.seed, asked.externs or None, asked.report)
     evaluator, said = _evaluator(variant, values, space, simulated, not asked.inputs)
     defaults = {axis.name: values[0][axis.name] for axis in space.axes}
     full = evaluator.efforts[-1]
