@@ -1,4 +1,7 @@
-"""Running a block: one task per node, each as soon as its operands are there.
+"""Running a block: each node as soon as its operands are there.
+
+A node that can begin once they are is begun by the last of them, in the same turn of the event loop, and costs no task:
+it computes, or goes on by itself (see `Interpreter`). Any other has a task.
 
 Starting a block makes a cell for each value its nodes define, takes all static uses (operands of nodes, captured
 values, yields), starts the tasks in node order, and only then lets go of the cells, so that what nobody uses is
@@ -9,12 +12,12 @@ that only they needed ends.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ttsc.backends.protocol import EngineError
-from ttsc.compiler.ir.nodes import Block, Const, Node, Pure, Turn, Value
+from ttsc.compiler.ir.nodes import Block, Node, Value
 from ttsc.compiler.values.pure import EvaluationFailed
 from ttsc.compiler.values.templates import TemplateFailed, TemplateInvalid
 from ttsc.runtime.ahead import Ahead, when_certain
@@ -27,17 +30,26 @@ from ttsc.runtime.failures import (
     engine_failure,
     failed,
 )
-from ttsc.runtime.leases import Cell, Use
-from ttsc.runtime.operands import results
+from ttsc.runtime.leases import Cell, Promise, Use
+from ttsc.runtime.operands import Prepared
 from ttsc.runtime.run import Path, Run
-from ttsc.runtime.streams import completed
+from ttsc.runtime.streams import Stream, completed
 
 if TYPE_CHECKING:
     from ttsc.runtime.flights import Ticket
     from ttsc.runtime.records import Flying
     from ttsc.runtime.session import Lane
 
-Execute = Callable[["Job"], Awaitable[None]]
+
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """How nodes are run. `execute`: any node, in a task. `begin`: by its class, a node whose operands are there.
+
+    It says whether that has ended (if not, the job is released when it has), or None if it needs a task after all.
+    """
+
+    execute: Callable[[Job], Awaitable[None]]
+    begin: Mapping[type[Node], Callable[[Job], bool | None]]
 
 
 class Scope:
@@ -66,40 +78,87 @@ class Scope:
 class Job:
     """One node while it runs: its operands' uses and its results' cells."""
 
-    def __init__(self, run: Run, node: Node, scope: Scope, execute: Execute) -> None:
+    __slots__ = ("_at", "_gone", "_interpreter", "_prepared", "_task", "cells", "node", "run", "scope", "uses")
+
+    def __init__(self, run: Run, prepared: Prepared, scope: Scope, interpreter: Interpreter) -> None:
         self.run = run
-        self.node = node
+        self.node = prepared.node
         self.scope = scope
-        self.cells = [Cell(run.cascade, self._unneeded) for _ in results(node)]
         self.uses: dict[str, Use] = {}
-        self._execute = execute
+        self._prepared = prepared
+        self._interpreter = interpreter
         self._task: asyncio.Task[None] | None = None
-        for value, cell in zip(results(node), self.cells, strict=True):
-            scope.cells[value.id] = cell
+        self._at = 0
+        """How many of the operands that it waits for are there."""
+        self._gone = False
+        """Whether nobody needed it any more before it had begun."""
+        self.cells = [Cell(run.cascade, self._unneeded) for _ in prepared.defines]
+        for name, cell in zip(prepared.defines, self.cells, strict=True):
+            scope.cells[name] = cell
 
     @property
     def cell(self) -> Cell:
         return self.cells[0]
 
     def take_uses(self) -> None:
-        self.uses = {name: self.scope.cell(name).use() for name in self.run.operands.of(self.node)}
+        find = self.scope.cell
+        self.uses = {name: find(name).use() for name in self._prepared.reads}
 
     def start(self) -> None:
-        """Run it in a task, or at once if it has nothing to wait for: most nodes of most maps are such."""
-        if isinstance(self.node, Const | Pure | Turn) and all(use.cell.whole for use in self.uses.values()):
-            self._at_once()
-            return
-        self._task = self.run.spawn(self._work(), results(self.node)[0].id if results(self.node) else "node")
+        """Have it run once its operands are there: at once, if they are."""
+        if self._prepared.waits is None or (self._prepared.ahead and not self.run.ledger.limited):
+            self._spawn()
+        else:
+            self._go_on()
+
+    def _spawn(self) -> None:
+        self._task = self.run.spawn(self._work(), next(iter(self._prepared.defines), "node"))
         self._task.add_done_callback(lambda _: self.release())
 
-    def _at_once(self) -> None:
-        """Operands that are there are not waited for, so the work ends in its first step."""
-        try:
-            self._work().send(None)
-        except StopIteration:
+    def _arrived(self, _: Promise | None = None) -> None:
+        self.run.act(self._go_on)
+
+    def _go_on(self) -> None:
+        """Begin, or wait for the next operand that is not there: one after the other, as they stand."""
+        if self._gone or self.run.cancelled:
             self.release()
-        else:
-            raise RuntimeError(f"{type(self.node).__name__} waited although its operands are there")
+            return
+        prepared, uses = self._prepared, self.uses
+        waits = prepared.waits or ()
+        while self._at < len(waits):
+            promise = uses[waits[self._at]].cell.promise
+            if not promise.done:
+                promise.on_done(self._arrived)
+                return
+            if promise.error is not None:
+                self._fail(promise.error)
+                return
+            self._at += 1
+        for name in waits:
+            value = uses[name].cell.promise.value
+            if isinstance(value, Stream) and name not in prepared.streamed:
+                value.demand()
+                if value.pending:
+                    value.on_ended(self._arrived)
+                    return
+        self._begin()
+
+    def _begin(self) -> None:
+        try:
+            ended = self._interpreter.begin[type(self.node)](self)
+        except Exception as error:
+            self._fail(as_failure(error))
+            return
+        if ended:
+            self.release()
+        elif ended is None:
+            self._spawn()
+
+    def _fail(self, error: RunFailed) -> None:
+        self.run.stop_if_fatal(error)
+        for cell in self.cells:
+            cell.fail(error)
+        self.release()
 
     def use(self, value: Value) -> Use:
         return self.uses[value.id]
@@ -112,11 +171,14 @@ class Job:
         """An operand with nothing outstanding."""
         return await completed(self.uses[value.id])
 
-    async def integer(self, value: Value, what: str) -> int:
-        number = await self.complete(value)
-        if not isinstance(number, int) or isinstance(number, bool) or number < 0:
-            raise failed(INVALID_ARGUMENT, f"{what} must be a whole number, 0 or more; it is {number!r}")
-        return number
+    def there(self, value: Value) -> object:
+        """An operand that is there: a list may still be a stream."""
+        return self.uses[value.id].cell.promise.value
+
+    def whole(self, name: str) -> object:
+        """An operand of which nothing is outstanding."""
+        value = self.uses[name].cell.promise.value
+        return value.gathered() if isinstance(value, Stream) else value
 
     def fly(self, lane: Lane, ticket: Ticket) -> Flying:
         """Ask an engine: speculatively as long as the block is not needed for certain."""
@@ -141,17 +203,24 @@ class Job:
             use.release()
 
     def _unneeded(self) -> None:
-        if self._task is not None and not any(cell.needed for cell in self.cells):
-            self._task.cancel()
+        if not any(cell.needed for cell in self.cells):
+            self._gone = True
+            if self._task is not None:
+                self._task.cancel()
             self.release()
 
     async def _work(self) -> None:
         try:
-            await guarded(self._execute(self))
+            await guarded(self._interpreter.execute(self))
         except RunFailed as error:
-            self.run.stop_if_fatal(error)
-            for cell in self.cells:
-                cell.fail(error)
+            self._fail(error)
+
+
+def whole_number(number: object, what: str) -> int:
+    """0 or more. Raises `RunFailed`."""
+    if not isinstance(number, int) or isinstance(number, bool) or number < 0:
+        raise failed(INVALID_ARGUMENT, f"{what} must be a whole number, 0 or more; it is {number!r}")
+    return number
 
 
 async def guarded(work: Awaitable[None]) -> None:
@@ -184,7 +253,7 @@ def start_block(
     params: Sequence[Cell],
     outer: Scope | None,
     path: Path,
-    execute: Execute,
+    interpreter: Interpreter,
     ahead: Ahead | None = None,
 ) -> list[Use]:
     """Start a block; uses of its yields, in order. The caller keeps `params` and captured values alive until it
@@ -192,7 +261,7 @@ def start_block(
     """
     scope = Scope(outer, path, ahead)
     scope.cells.update((param.id, cell) for param, cell in zip(block.params, params, strict=True))
-    jobs = [Job(run, node, scope, execute) for node in block.nodes]
+    jobs = [Job(run, prepared, scope, interpreter) for prepared in run.operands.prepared(block)]
     for job in jobs:
         job.take_uses()
     yields = [scope.cell(value.id).use() for value in block.yields]

@@ -11,15 +11,15 @@ from itertools import accumulate
 
 from ttsc.compiler.ir.nodes import Pure
 from ttsc.compiler.values.evaluation import items_fit
-from ttsc.compiler.values.types import ListOf
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.leases import Promise
+from ttsc.runtime.operands import puts_together
 from ttsc.runtime.streams import LEFT_OUT, Stream, cause_of, slots_of
 
 
 def concatenates(node: Pure, args: list[object]) -> bool:
     """Whether the operation puts lists together of which one is still to come."""
-    return node.op == "add" and isinstance(node.result.type, ListOf) and any(isinstance(each, Stream) for each in args)
+    return puts_together(node) and any(isinstance(each, Stream) for each in args)
 
 
 async def execute_concatenation(job: Job, node: Pure, parts: list[object]) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 
 from ttsc.compiler.ir.nodes import Dag
 from ttsc.compiler.values.dependencies import Needs, problem, valid_needs
-from ttsc.runtime.blocks import Execute, Job, guarded, start_block
+from ttsc.runtime.blocks import Interpreter, Job, guarded, start_block
 from ttsc.runtime.failures import DAG_INVALID, INVALID_ARGUMENT, RunFailed, failed
 from ttsc.runtime.leases import Promise, resolved
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, completed, slots_of
@@ -22,12 +22,14 @@ from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, c
 class Graph:
     """One Dag node while it runs: a task per element."""
 
-    def __init__(self, job: Job, node: Dag, over: object, slots: list[Promise], edges: Needs, execute: Execute) -> None:
+    def __init__(
+        self, job: Job, node: Dag, over: object, slots: list[Promise], edges: Needs, interpreter: Interpreter
+    ) -> None:
         self._job = job
         self._node = node
         self._slots = slots
         self._edges = edges
-        self._execute = execute
+        self._interpreter = interpreter
         self._over = job.use(node.over).cell.use()
         self._ended = bytearray(len(slots))
         self.stream = Stream(len(slots), job.run.cascade, self._abandon, cause_of(over))
@@ -73,7 +75,7 @@ class Graph:
             return
         job = self._job
         params = [resolved(element, job.run.cascade), resolved(tuple(found), job.run.cascade)]
-        yields = start_block(job.run, self._node.body, params, job.scope, (*job.scope.path, index), self._execute)
+        yields = start_block(job.run, self._node.body, params, job.scope, (*job.scope.path, index), self._interpreter)
         for param in params:
             param.settle()
         try:
@@ -83,7 +85,7 @@ class Graph:
                 use.release()
 
 
-async def execute_dag(job: Job, node: Dag, execute: Execute) -> None:
+async def execute_dag(job: Job, node: Dag, interpreter: Interpreter) -> None:
     over = await job.value(node.over)
     slots = slots_of(over)
     needs = [await slot.wait() for slot in slots_of(await job.value(node.needs))]
@@ -100,7 +102,7 @@ async def execute_dag(job: Job, node: Dag, execute: Execute) -> None:
             slots[index] = Promise()
             slots[index].resolve(needed)
     edges = checked_edges([() if isinstance(each, Absent) else each for each in needs], node.invalid == "drop")
-    graph = Graph(job, node, over, slots, edges, execute)
+    graph = Graph(job, node, over, slots, edges, interpreter)
     if node.over.id not in job.run.operands.captured(node.body):
         job.use(node.over).release()
     graph.stream.publish(job.cell)

@@ -20,27 +20,50 @@ from ttsc.runtime.values import CandidateValue, Ids, aligned_logprobs, as_candid
 Edit = Callable[[CandidateValue], CandidateValue]
 
 
+def begin_force(job: Job) -> bool | None:
+    """Of one candidate at once; a list has a task."""
+    node = job.node
+    assert isinstance(node, Force)
+    source = job.there(node.source)
+    if isinstance(source, Stream | list | tuple):
+        return None
+    text = _forcible(job.whole(node.text.id))
+    job.cell.resolve(_forced(job, as_candidate(source), text))
+    return True
+
+
+def begin_cut(job: Job) -> bool | None:
+    """The same."""
+    node = job.node
+    assert isinstance(node, Cut)
+    source = job.there(node.source)
+    if isinstance(source, Stream | list | tuple):
+        return None
+    job.cell.resolve(_cut(as_candidate(source), _place(job.whole(node.at.id))))
+    return True
+
+
 async def execute_force(job: Job, node: Force) -> None:
-    text = await job.complete(node.text)
-    if not isinstance(text, str):
-        text = _token_ids(text)
+    text = _forcible(await job.complete(node.text))
     await _edit(job, node, lambda candidate: _forced(job, candidate, text))
 
 
 async def execute_cut(job: Job, node: Cut) -> None:
-    at = await job.complete(node.at)
+    at = _place(await job.complete(node.at))
+    await _edit(job, node, lambda candidate: _cut(candidate, at))
+
+
+def _place(at: object) -> str | int:
     if not isinstance(at, str | int) or isinstance(at, bool) or at == "" or (isinstance(at, int) and at < 0):
         raise failed(
             INVALID_ARGUMENT, f"`cut` takes a number of tokens, 0 or more, or a text that is not empty, not {at!r}"
         )
-    await _edit(job, node, lambda candidate: _cut(candidate, at))
+    return at
 
 
 async def _edit(job: Job, node: Force | Cut, edit: Edit) -> None:
     source = await job.value(node.source)
-    if not isinstance(source, Stream | list | tuple):
-        job.cell.resolve(edit(as_candidate(source)))
-        return
+    assert isinstance(source, Stream | list | tuple)
     slots = slots_of(source)
 
     def abandon(index: int) -> None:
@@ -68,6 +91,10 @@ async def _edit(job: Job, node: Force | Cut, edit: Edit) -> None:
         await asyncio.wait(tasks)
     if unwatch is not None:
         unwatch()
+
+
+def _forcible(value: object) -> str | Ids:
+    return value if isinstance(value, str) else _token_ids(value)
 
 
 def _token_ids(value: object) -> Ids:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, assert_never
 
 from ttsc.backends.protocol import AbilityMissing, Image
@@ -38,26 +39,27 @@ from ttsc.compiler.ir.nodes import (
 from ttsc.compiler.plan.nodes import Plan
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import evaluate
-from ttsc.runtime.blocks import Job, start_block
+from ttsc.runtime.blocks import Interpreter, Job, start_block
 from ttsc.runtime.concatenation import concatenates, execute_concatenation
 from ttsc.runtime.dag import execute_dag
 from ttsc.runtime.draws import execute_draw
-from ttsc.runtime.editing import execute_cut, execute_force
+from ttsc.runtime.editing import begin_cut, begin_force, execute_cut, execute_force
 from ttsc.runtime.events import Event, InputStarted, RunEnded, RunFailure, RunResult
 from ttsc.runtime.externs import execute_extern
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, Broken, RunFailed, engine_failure, failed
-from ttsc.runtime.generation import execute_generate
-from ttsc.runtime.leases import Cell, Use, resolved
+from ttsc.runtime.generation import begin_generate
+from ttsc.runtime.leases import Cell, Promise, Use, resolved
 from ttsc.runtime.offline import execute_offline
-from ttsc.runtime.prompts import execute_turn
+from ttsc.runtime.operands import puts_together
+from ttsc.runtime.prompts import begin_turn
 from ttsc.runtime.records import recordable
-from ttsc.runtime.regions import execute_if, execute_map, execute_repeat
+from ttsc.runtime.regions import begin_if, execute_if, execute_map, execute_repeat
 from ttsc.runtime.results import result_of
 from ttsc.runtime.run import MAX_REQUESTS, Run
 from ttsc.runtime.scoring import execute_score
 from ttsc.runtime.selection import execute_select
 from ttsc.runtime.session import Session
-from ttsc.runtime.streams import complete, completed, computed
+from ttsc.runtime.streams import Stream, completed, computed
 from ttsc.runtime.usage import UsageMeter
 from ttsc.runtime.values import frozen
 
@@ -205,7 +207,7 @@ async def _values(run: Run, arguments: Mapping[str, object], held: Mapping[str, 
     """What the program yields, with everything that was started ended again."""
     params = [*_arguments(run, arguments), *(resolved(frozen(items), run.cascade) for items in held.values())]
     run.watch_deadline()
-    yields = start_block(run, run.plan.program.body, params, None, (), _execute)
+    yields = start_block(run, run.plan.program.body, params, None, (), _INTERPRETER)
     for param in params:
         param.settle()
     try:
@@ -220,20 +222,43 @@ async def _values(run: Run, arguments: Mapping[str, object], held: Mapping[str, 
         for use in yields:
             use.release()
         run.cancel()
-        await _in_any_case(run.settle())
+        if run.busy:
+            await _in_any_case(run.settle())
 
 
 async def _first(run: Run, use: Use | None) -> object:
     """The value of a use, or with None the end of all work, unless the run is stopped before."""
-    waiting: asyncio.Future[object] = asyncio.ensure_future(completed(use) if use is not None else run.settle())
-    stopped = asyncio.ensure_future(run.stopped.wait())
-    try:
-        await asyncio.wait({waiting, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        return await (stopped if run.stopped.done else waiting)
-    finally:
-        waiting.cancel()
-        stopped.cancel()
-        await asyncio.gather(waiting, stopped, return_exceptions=True)
+    while not run.stopped.done:
+        gate = Promise()
+        if not _outstanding(run, use, partial(_open, gate)):
+            return None if use is None else await completed(use)
+        run.stopped.on_done(partial(_open, gate))
+        await gate.wait()
+    return await run.stopped.wait()
+
+
+def _open(gate: Promise, _: Promise | None = None) -> None:
+    gate.resolve(None)
+
+
+def _outstanding(run: Run, use: Use | None, act: Callable[[Promise | None], None]) -> bool:
+    """Whether there is something to wait for; then `act` is called when to look again."""
+    if use is None:
+        if run.busy:
+            run.on_idle(act)
+            return True
+        return False
+    promise = use.cell.promise
+    if not promise.done:
+        promise.on_done(act)
+        return True
+    value = promise.value
+    if isinstance(value, Stream):
+        value.demand()
+        if value.pending:
+            value.on_ended(partial(act, None))
+            return True
+    return False
 
 
 async def _in_any_case(work: Coroutine[Any, Any, None]) -> None:
@@ -285,17 +310,14 @@ def _input_failure(message: str) -> RunFailed:
 
 
 async def _execute(job: Job) -> None:
+    """A node that needs a task."""
     if isinstance(job.node, Extern | Offline):
         await job.certain()
     match job.node:
-        case Const(value=value):
-            job.cell.resolve(frozen(value))
-        case Turn() as node:
-            await execute_turn(job, node)
+        case Const() | Turn() | Generate():
+            raise AssertionError(f"{type(job.node).__name__} needs no task")
         case Pure() as node:
-            await _execute_pure(job, node)
-        case Generate() as node:
-            await execute_generate(job, node)
+            await execute_concatenation(job, node, [job.there(value) for value in node.args])
         case Force() as node:
             await execute_force(job, node)
         case Cut() as node:
@@ -309,23 +331,48 @@ async def _execute(job: Job) -> None:
         case Select() as node:
             await execute_select(job, node)
         case Map() as node:
-            await execute_map(job, node, _execute)
+            await execute_map(job, node, _INTERPRETER)
         case Dag() as node:
-            await execute_dag(job, node, _execute)
+            await execute_dag(job, node, _INTERPRETER)
         case Offline() as node:
-            await execute_offline(job, node, _execute)
+            await execute_offline(job, node, _INTERPRETER)
         case If() as node:
-            await execute_if(job, node, _execute)
+            await execute_if(job, node, _INTERPRETER)
         case Repeat() as node:
-            await execute_repeat(job, node, _execute)
+            await execute_repeat(job, node, _INTERPRETER)
         case _:
             assert_never(job.node)
 
 
-async def _execute_pure(job: Job, node: Pure) -> None:
-    args = [await job.value(value) for value in node.args]
-    if concatenates(node, args):
-        await execute_concatenation(job, node, args)
-        return
-    args = [await complete(value) for value in args]
+def _begin_const(job: Job) -> bool:
+    assert isinstance(job.node, Const)
+    job.cell.resolve(frozen(job.node.value))
+    return True
+
+
+def _begin_pure(job: Job) -> bool | None:
+    node = job.node
+    assert isinstance(node, Pure)
+    if puts_together(node) and concatenates(node, [job.there(value) for value in node.args]):
+        return None
+    args = [job.whole(value.id) for value in node.args]
     job.cell.resolve(computed(args, lambda: evaluate(node.op, node.attr, args)))
+    return True
+
+
+def _begin_if(job: Job) -> bool:
+    return begin_if(job, _INTERPRETER)
+
+
+_INTERPRETER = Interpreter(
+    _execute,
+    {
+        Const: _begin_const,
+        Pure: _begin_pure,
+        Turn: begin_turn,
+        Generate: begin_generate,
+        Force: begin_force,
+        Cut: begin_cut,
+        If: _begin_if,
+    },
+)

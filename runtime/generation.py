@@ -20,12 +20,12 @@ from functools import partial
 from ttsc.backends.protocol import Completion, ContextTooLong, Sampling
 from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.plan.nodes import Request
-from ttsc.runtime.blocks import Job, as_failure
+from ttsc.runtime.blocks import Job, as_failure, whole_number
 from ttsc.runtime.failures import INVALID_ARGUMENT, engine_failure, failed
 from ttsc.runtime.flights import Ticket
 from ttsc.runtime.leases import Promise
 from ttsc.runtime.records import Flying, Site
-from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, complete, slots_of
+from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, slots_of
 from ttsc.runtime.values import (
     CandidateValue,
     Ids,
@@ -72,13 +72,9 @@ class Generation:
         """Which elements have begun: one that a plan says must not be aborted goes on from there."""
         self._begun = 0
         """How many elements, from the first on, have begun, or were needed by nobody when it was their turn."""
+        self._open = length
+        """How many elements have no outcome. One that never begins is abandoned some time."""
         self._begin(0 if waves == "gated" else length)
-
-    async def finish(self) -> None:
-        """Until every element has its outcome. One that never begins is abandoned some time."""
-        await self.stream.ended()
-        self.stream.close()
-        self._flights.clear()
 
     def _begin(self, upto: int) -> None:
         begun, self._begun = self._begun, max(self._begun, upto)
@@ -102,8 +98,8 @@ class Generation:
     def _abandon(self, index: int) -> None:
         if self._started[index] and self._request is not None and not self._request.abortable:
             return
-        self._set(index, LEFT_OUT)
         flight = self._flights.get(index)
+        self._set(index, LEFT_OUT)
         if flight is not None:
             flight.abandon()
 
@@ -112,6 +108,15 @@ class Generation:
         if not self.stream.slot(index).done:
             self.stream.set(index, outcome)
             self._release_source(index)
+            self._open -= 1
+            if not self._open:
+                self._finish()
+
+    def _finish(self) -> None:
+        self.stream.close()
+        self._flights.clear()
+        self._job.release()
+        self._run.shut(self)
 
     def _release_source(self, index: int) -> None:
         source = index // self._count
@@ -330,14 +335,19 @@ def _engine_options(record: object) -> tuple[tuple[str, str | int | float | bool
     return tuple(given)
 
 
-async def execute_generate(job: Job, node: Generate) -> None:
-    count = await job.integer(node.count, "the number of candidates")
-    options = {name: await job.complete(value) for name, value in node.options}
+def begin_generate(job: Job) -> bool:
+    """Ask for what can be asked for. What remains goes on when something arrives."""
+    node = job.node
+    assert isinstance(node, Generate)
+    count = whole_number(job.whole(node.count.id), "the number of candidates")
+    options = {name: job.whole(value.id) for name, value in node.options}
     request = job.run.requests.get(node.result.id)
     if request is not None:
         options.update(request.fixed)
         for name, value_id in request.dynamic:
-            options[name] = await complete(await job.uses[value_id].value())
-    generation = Generation(job, node, count, options, await job.value(node.source))
+            options[name] = job.whole(value_id)
+    generation = Generation(job, node, count, options, job.there(node.source))
+    if generation.stream.length:
+        job.run.open(generation)
     generation.stream.publish(job.cell)
-    await generation.finish()
+    return not generation.stream.length

@@ -6,6 +6,7 @@ use.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import assert_never
 
 from ttsc.compiler.ir.nodes import (
@@ -28,11 +29,32 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
+from ttsc.compiler.values.types import ListOf
+
+
+def puts_together(node: Pure) -> bool:
+    """Whether it makes one list of lists, whose elements need not be there."""
+    return node.op == "add" and isinstance(node.result.type, ListOf)
 
 
 def results(node: Node) -> tuple[Value, ...]:
     """The values a node defines."""
     return node.results if isinstance(node, If | Repeat | Offline) else (node.result,)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A node and ids of values: those that it `reads`, those that it `defines`, and those that it waits for before it
+    can begin; None if it also has to wait for others. Of lists in `streamed` it takes the elements as they come.
+    """
+
+    node: Node
+    reads: tuple[str, ...]
+    defines: tuple[str, ...]
+    waits: tuple[str, ...] | None
+    streamed: tuple[str, ...] = ()
+    ahead: bool = False
+    """Whether it may begin before, in a task, unless there is a budget."""
 
 
 class Operands:
@@ -42,6 +64,32 @@ class Operands:
         self._extra = extra
         self._known: dict[int, tuple[str, ...]] = {}
         self._captured: dict[int, tuple[str, ...]] = {}
+        self._prepared: dict[int, tuple[Prepared, ...]] = {}
+
+    def prepared(self, block: Block) -> tuple[Prepared, ...]:
+        """The nodes of a block, in order."""
+        found = self._prepared.get(id(block))
+        if found is None:
+            found = self._prepared[id(block)] = tuple(map(self._prepare, block.nodes))
+        return found
+
+    def _prepare(self, node: Node) -> Prepared:
+        reads = self.of(node)
+        defines = tuple(value.id for value in results(node))
+        match node:
+            case Const() | Turn():
+                return Prepared(node, reads, defines, reads)
+            case Pure():
+                return Prepared(node, reads, defines, reads, reads if puts_together(node) else ())
+            case Force(source=source) | Cut(source=source):
+                return Prepared(node, reads, defines, reads, (source.id,))
+            case Generate(source=source):
+                first = tuple(name for name in reads if name != source.id)
+                return Prepared(node, reads, defines, (*first, source.id), (source.id,))
+            case If(condition=condition, ahead=ahead):
+                return Prepared(node, reads, defines, (condition.id,), ahead=bool(ahead))
+            case _:
+                return Prepared(node, reads, defines, None)
 
     def of(self, node: Node) -> tuple[str, ...]:
         """Ids of the values a node reads, captured ones included, each once, in a fixed order."""

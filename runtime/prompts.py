@@ -21,14 +21,17 @@ from ttsc.runtime.values import add_turn, plain
 _NO_IMAGE = "\N{REPLACEMENT CHARACTER}"
 
 
-async def execute_turn(job: Job, node: Turn) -> None:
-    parent = await job.complete(node.parent) if node.parent is not None else None
+def begin_turn(job: Job) -> bool:
+    node = job.node
+    assert isinstance(node, Turn)
+    parent = job.whole(node.parent.id) if node.parent is not None else None
     images: tuple[Image, ...] = ()
     text = node.template.replace(IMAGE, _NO_IMAGE)
     if not node.literal:
-        args = {name: plain(await job.complete(value)) for name, value in node.args}
+        args = {name: plain(job.whole(value.id)) for name, value in node.args}
         text, images = rendered(node.template, args)
     job.cell.resolve(add_turn(parent, ChatTurn(node.role, text), images))
+    return True
 
 
 def rendered(template: str, args: Mapping[str, object]) -> tuple[str, tuple[Image, ...]]:

@@ -14,7 +14,7 @@ from functools import partial
 
 from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
 from ttsc.runtime.ahead import Ahead
-from ttsc.runtime.blocks import Execute, Job, as_failure, guarded, start_block
+from ttsc.runtime.blocks import Interpreter, Job, as_failure, guarded, start_block
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
 from ttsc.runtime.inline import inlined
 from ttsc.runtime.leases import Cell, Promise, Use, resolved
@@ -30,10 +30,10 @@ class Mapping:
     task of its own.
     """
 
-    def __init__(self, job: Job, node: Map, over: object, execute: Execute) -> None:
+    def __init__(self, job: Job, node: Map, over: object, interpreter: Interpreter) -> None:
         self._job = job
         self._node = node
-        self._execute = execute
+        self._interpreter = interpreter
         self._over = job.use(node.over).cell.use()
         """A use of its own, given back element by element: the body may capture the list as a whole besides."""
         self._slots: list[Promise] = slots_of(over, lazily=True)
@@ -131,7 +131,7 @@ class Mapping:
             return
         job = self._job
         param = resolved(element, job.run.cascade)
-        yields = start_block(job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._execute)
+        yields = start_block(job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._interpreter)
         param.settle()
         try:
             value = await completed(yields[0])
@@ -141,23 +141,33 @@ class Mapping:
         self.stream.set(index, self._outcome(element, value))
 
 
-async def execute_map(job: Job, node: Map, execute: Execute) -> None:
+async def execute_map(job: Job, node: Map, interpreter: Interpreter) -> None:
     over = await job.value(node.over)
-    mapping = Mapping(job, node, over, execute)
+    mapping = Mapping(job, node, over, interpreter)
     if node.over.id not in job.run.operands.captured(node.body):
         job.use(node.over).release()
     mapping.stream.publish(job.cell)
     await mapping.finish()
 
 
-async def execute_if(job: Job, node: If, execute: Execute) -> None:
+def begin_if(job: Job, interpreter: Interpreter) -> bool:
+    """One whose condition is there."""
+    node = job.node
+    assert isinstance(node, If)
+    side = node.then if job.whole(node.condition.id) is True else node.otherwise
+    _hand_over(job, start_block(job.run, side, [], job.scope, job.scope.path, interpreter))
+    return True
+
+
+async def execute_if(job: Job, node: If, interpreter: Interpreter) -> None:
+    """One with sides that may begin before its condition is there."""
     sides = {True: node.then, False: node.otherwise}
     begun: dict[bool, Begun] = {}
     try:
-        if node.ahead and not job.run.ledger.limited and not job.use(node.condition).cell.promise.done:
+        if not job.use(node.condition).cell.promise.done:
             for side, name in ((True, "then"), (False, "otherwise")):
                 if node.ahead in (name, "both"):
-                    begun[side] = Begun(job, sides[side], [], job.scope.path, execute)
+                    begun[side] = Begun(job, sides[side], [], job.scope.path, interpreter)
         wanted = await job.complete(node.condition) is True
     except BaseException:
         for each in begun.values():
@@ -166,7 +176,7 @@ async def execute_if(job: Job, node: If, execute: Execute) -> None:
     if wanted in begun:
         yields = begun.pop(wanted).confirm()
     else:
-        yields = start_block(job.run, sides[wanted], [], job.scope, job.scope.path, execute)
+        yields = start_block(job.run, sides[wanted], [], job.scope, job.scope.path, interpreter)
     for each in begun.values():
         each.give_up()
     _hand_over(job, yields)
@@ -177,9 +187,9 @@ async def execute_if(job: Job, node: If, execute: Execute) -> None:
 class Begun:
     """A block that was started ahead of the condition that it is needed on."""
 
-    def __init__(self, job: Job, block: Block, params: Sequence[Cell], path: Path, execute: Execute) -> None:
+    def __init__(self, job: Job, block: Block, params: Sequence[Cell], path: Path, interpreter: Interpreter) -> None:
         self._ahead = Ahead(job.scope.ahead)
-        self._yields = start_block(job.run, block, params, job.scope, path, execute, self._ahead)
+        self._yields = start_block(job.run, block, params, job.scope, path, interpreter, self._ahead)
 
     def confirm(self) -> list[Use]:
         """It is needed: its yields."""
@@ -191,7 +201,7 @@ class Begun:
             use.release()
 
 
-async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
+async def execute_repeat(job: Job, node: Repeat, interpreter: Interpreter) -> None:
     limit = await job.complete(node.limit)
     if not isinstance(limit, int) or isinstance(limit, bool):
         raise failed(INVALID_ARGUMENT, f"the limit of a repeat must be a whole number; it is {limit!r}")
@@ -208,7 +218,7 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
                     "lower the limit or let it stop earlier",
                 )
             if next_round is None:
-                yields = start_block(job.run, node.body, _cells(carried), job.scope, _path(job, number), execute)
+                yields = start_block(job.run, node.body, _cells(carried), job.scope, _path(job, number), interpreter)
             else:
                 yields, next_round = next_round.confirm(), None
             for use in carried:  # what the round does not use is let go
@@ -217,7 +227,7 @@ async def execute_repeat(job: Job, node: Repeat, execute: Execute) -> None:
             if job.run.ledger.limited:
                 rounds.append([use.cell.promise for use in carried])
             elif node.ahead and number + 1 < min(limit, MAX_ROUNDS):
-                next_round = Begun(job, node.body, _cells(carried), _path(job, number + 1), execute)
+                next_round = Begun(job, node.body, _cells(carried), _path(job, number + 1), interpreter)
             stop = await completed(stopping)
             stopping.release()
             if stop is True:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -81,8 +82,12 @@ class Run:
         self._tries: dict[int, PrefixTrie] = {}
         self._counted: tuple[Lane, tuple[int, ...]] | None = None
         """The last prompt that was counted: continuations of one source share it, and come one after the other."""
-        self._landed: asyncio.Future[None] | None = None
-        """Resolves when no flight is left."""
+        self._open: set[object] = set()
+        """What goes on without a task."""
+        self._idle: Promise | None = None
+        """Resolves when nothing goes on any more."""
+        self._acts: deque[Callable[[], None]] = deque()
+        self._acting = False
         self._max_requests = max_requests
         self.inlined = 0
         """Bodies of maps that are being computed within each other now."""
@@ -98,6 +103,28 @@ class Run:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
+        self._check_idle()
+
+    def act(self, go_on: Callable[[], None]) -> None:
+        """Do it now, or after what is being done: a chain of nodes may be of any length."""
+        self._acts.append(go_on)
+        if self._acting:
+            return
+        self._acting = True
+        try:
+            while self._acts:
+                self._acts.popleft()()
+        finally:
+            self._acting = False
+
+    def open(self, work: object) -> None:
+        """The run does not end before this has, see `shut`."""
+        self._open.add(work)
+
+    def shut(self, work: object) -> None:
+        """It has ended."""
+        self._open.discard(work)
+        self._check_idle()
 
     def fly(self, lane: Lane, ticket: Ticket) -> Flying:
         if self._counted is None or self._counted[0] is not lane or self._counted[1] is not ticket.ids:
@@ -119,9 +146,24 @@ class Run:
 
     def _landing(self, flight: Flying) -> None:
         self._flights.discard(flight)
-        if not self._flights and self._landed is not None:
-            self._landed.set_result(None)
-            self._landed = None
+        self._check_idle()
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything goes on."""
+        return bool(self._tasks or self._flights or self._open)
+
+    def _check_idle(self) -> None:
+        if self._idle is not None and not self.busy:
+            idle, self._idle = self._idle, None
+            idle.resolve(None)
+
+    def on_idle(self, act: Callable[[Promise], None]) -> None:
+        """Once nothing goes on; more may have begun when `act` is called."""
+        if self._idle is None:
+            self._idle = Promise()
+        self._idle.on_done(act)
+        self._check_idle()
 
     def _given_up(self, ticket: Ticket, outcome: Promise) -> None:
         error = outcome.error
@@ -203,16 +245,15 @@ class Run:
 
     async def settle(self) -> None:
         """Until everything that was started has ended."""
-        while self._tasks or self._flights:
-            waiting: set[asyncio.Future[None]] = set(self._tasks)
-            if self._flights:
-                self._landed = self._landed or asyncio.get_running_loop().create_future()
-                waiting.add(self._landed)
-            await asyncio.wait(waiting)
+        while self.busy:
+            if self._idle is None:
+                self._idle = Promise()
+            await self._idle.wait()
 
     def cancel(self) -> None:
         """Give up everything: requests are aborted, tasks cancelled."""
         self.cancelled = True
+        self._open.clear()
         for flight in tuple(self._flights):
             flight.abandon()
         for task in tuple(self._tasks):

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from ttsc.compiler.ir.nodes import FirstFinished, Majority, Quantified, Select, Sequential, Value
 from ttsc.compiler.values.abstain import Abstain
-from ttsc.runtime.blocks import Job
+from ttsc.runtime.blocks import Job, whole_number
 from ttsc.runtime.decisions import NOTHING, Decision, Settled, decision_for
 from ttsc.runtime.events import Decided, RunFailure
 from ttsc.runtime.failures import INVALID_ARGUMENT, NOTHING_LEFT, RunFailed, failed
@@ -206,7 +206,7 @@ class Selection:
 
 
 async def execute_select(job: Job, node: Select) -> None:
-    count = await job.integer(node.count, f"the count of `{node.op}`") if node.count is not None else 1
+    count = 1 if node.count is None else whole_number(await job.complete(node.count), f"the count of `{node.op}`")
     over = await job.value(node.over)
     lists = [over, *[await job.value(value) for value in _columns(node)[1:]]]
     columns = await _aligned(node, lists)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ttsc.compiler.values.evaluation import EvaluationFailed
 from ttsc.runtime.events import RunFailure
@@ -117,27 +118,42 @@ class Stream(Leasable):
         """All elements that are present, once every slot has its outcome."""
         self.demand()
         await self.ended()
+        return self.gathered()
+
+    def gathered(self) -> Elements:
+        """All elements that are present, of a stream of which nothing is pending."""
         for slot in self._slots:
             if slot.error is not None:
                 raise slot.error
         return gathered([slot.value for slot in self._slots], self.cause)
 
+    @property
+    def pending(self) -> bool:
+        """Whether a slot still has no outcome."""
+        return not all(slot.done for slot in self._slots)
+
     async def ended(self) -> None:
         """Until every slot has its outcome: one wait, however many there are."""
+        if self.pending:
+            last = Promise()
+            self.on_ended(partial(last.resolve, None))
+            await last.wait()
+
+    def on_ended(self, act: Callable[[], object]) -> None:
+        """Once every slot has its outcome; at once, if nothing is pending."""
         pending = [slot for slot in self._slots if not slot.done]
-        if not pending:
-            return
-        left, last = len(pending), Promise()
+        left = len(pending)
 
         def arrived(_: Promise) -> None:
             nonlocal left
             left -= 1
             if not left:
-                last.resolve(None)
+                act()
 
         for slot in pending:
             slot.on_done(arrived)
-        await last.wait()
+        if not pending:
+            act()
 
     def close(self) -> None:
         """Every slot has its outcome: the producer is told nothing any more, and may be forgotten."""

@@ -29,7 +29,7 @@ from fake_sglang import Behaviour, StubServer  # noqa: E402
 
 STUBBED = 10_000
 REAL = int(os.environ.get("TTSC_FAULT_CANCELLED", "300"))
-BATCH = 500
+BATCH = 200
 DEADLINE_S = 60.0
 
 
