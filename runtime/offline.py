@@ -52,7 +52,7 @@ async def execute_offline(job: Job, node: Offline, interpreter: Interpreter) -> 
 def _key(job: Job, node: Offline, inputs: list[object]) -> str:
     """What the values belong to: the computation, what goes in, and the models that its roles are bound to."""
     roles = {inner.model for inner in walk(node.body) if isinstance(inner, Generate | Score)}
-    models = {role: job.run.lane(role).engine.info.model for role in sorted(roles)}
+    models = {role: job.run.lane(role).engine.info.speaker for role in sorted(roles)}
     data = [_data(value, f"what the offline value `{node.id}` reads") for value in inputs]
     return digest([node.key, data, models])
 
