@@ -179,7 +179,7 @@ def test_analyze_runs_on_an_engine(file: str, scripted: Callable[..., object]) -
         standalone_mode=False,
     )
     assert done.exception is None, done.exception
-    assert "estimated and actual; 1 inputs run on" in done.output
+    assert "estimated and actual; 1 input run on" in done.output
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

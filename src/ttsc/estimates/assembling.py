@@ -122,5 +122,6 @@ def samples(records: Sequence[InputRecord], right: Sequence[float | None]) -> tu
         counts = record.counts()
         known = right[place] if place < len(right) else None
         tokens = int(counts.prompt_tokens + counts.decoded_tokens)
-        found.append(Sample(record.number, record.seconds, int(counts.requests), tokens, known))
+        asked, computed = int(counts.requests), int(counts.computed_tokens)
+        found.append(Sample(record.number, record.seconds, asked, tokens, known, computed))
     return tuple(found)

@@ -61,10 +61,12 @@ class InputRecord:
 
 
 class Collector:
-    """Feed it the events of any number of inputs; `inputs` has a record of each. `requests`: sent so far, by all."""
+    """Feed it the events of any number of inputs; `inputs` has a record of each. `asked`: requests and
+    host functions' calls so far, by all.
+    """
 
     def __init__(self) -> None:
-        self.requests = 0
+        self.asked = 0
         self._records: dict[int, InputRecord] = {}
         self._started: dict[str, RequestStarted] = {}
 
@@ -78,11 +80,12 @@ class Collector:
             case InputStarted():
                 self._record(event.input).start_s = event.time_s
             case RequestStarted():
-                self.requests += 1
+                self.asked += 1
                 self._started[event.request_id] = event
             case RequestEnded():
                 self._ended(event)
             case ExternCalled(taken=False):
+                self.asked += 1
                 start = event.time_s - event.duration_s
                 finish = "error" if event.error else "done"
                 self._record(event.input).done.append(

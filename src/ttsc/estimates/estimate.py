@@ -20,6 +20,7 @@ from ttsc.estimates.assembling import (
 )
 from ttsc.estimates.collector import InputRecord, busy_s, summed
 from ttsc.estimates.figures import Estimate, NodeEstimate, RoleEstimate, Saving, Work
+from ttsc.estimates.fresh_inputs import fresh_inputs
 from ttsc.estimates.places import given_text
 from ttsc.estimates.prefix_sharing import prefix_estimates
 from ttsc.estimates.simulating import ENOUGH_REQUESTS, Ran, simulate
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
 INPUTS = 64
 """Inputs that are simulated unless told otherwise: fewer if they ask a lot (`ENOUGH_REQUESTS`)."""
-SAVING_INPUTS = 16
-"""Inputs that are simulated without each pass, at most."""
+SAVING_INPUTS = (4, 16)
+"""Inputs that are simulated without each pass: at least, and at most."""
+SAVING_REQUESTS = 200
+"""Requests and host functions' calls that are enough to tell what a pass saves: seeds are those of the whole plan."""
 _TEXT_WIDTH = 96
 
 
@@ -59,7 +62,8 @@ def estimate(
     """Simulate `inputs` inputs (None: 64, fewer if they ask a lot) and say what they take. Blocks; not inside a running
     event loop.
 
-    values: checked inputs; input i of the simulation is values[i % len(values)] and asks question i of the workload.
+    values: checked inputs; input i of the simulation is values[i] and asks question i of the workload. Where more are
+    simulated than given, they are like those given, with texts of their own (`fresh_inputs`).
     machines: by model role; costs: the same with shape and hardware, where a machine doesn't say them. Externs that are
     not given are stood in for. concurrency: inputs in flight at once; 1 tells what one costs alone, with the prefixes
     of those before it in the cache. savings: also simulate the plan without each pass. bounds: also say each node's
@@ -67,9 +71,10 @@ def estimate(
     """
     from ttsc.estimates.engines import engines_of, functions_of, judge_of
     from ttsc.estimates.savings import savings_of
+    from ttsc.externs import offered
 
-    count = INPUTS if inputs is None else inputs
-    functions = functions_of(program, externs, workload, values, seed)
+    every = fresh_inputs(program.ir, values, INPUTS if inputs is None else inputs, offered(externs))
+    functions = functions_of(program, externs, workload, every, seed)
 
     def make() -> Mapping[str, Any]:
         return engines_of(program, machines, workload, seed=seed, replicas=replicas, costs=costs)
@@ -77,9 +82,8 @@ def estimate(
     def run(other: CompiledProgram, most: int, enough: int | None = None) -> Ran:
         return simulate(
             other,
-            values,
+            every[:most],
             make,
-            inputs=most,
             enough=enough,
             seed=seed,
             concurrency=concurrency,
@@ -87,12 +91,14 @@ def estimate(
             stores=stores,
         )
 
-    ran = run(program, count, ENOUGH_REQUESTS if inputs is None else None)
+    ran = run(program, len(every), ENOUGH_REQUESTS if inputs is None else None)
     weights = tuple(workload.question(record.number).weight for record in ran.inputs)
     saved: tuple[Saving, ...] = ()
     if savings:
-        few = min(len(ran.inputs), SAVING_INPUTS)
-        saved = savings_of(program, Means(weights[:few]), lambda other: run(other, few))
+        few = few_of(ran)
+        # One after the other, the first inputs are the same whatever comes after them.
+        first = ran.inputs[:few] if concurrency == 1 else None
+        saved = savings_of(program, Means(weights[:few]), lambda other: run(other, few).inputs, first)
     accuracy = judge_of(workload, ran)
     return assembled(
         program,
@@ -105,9 +111,21 @@ def estimate(
         seed=seed,
         costs=costs,
         saved=saved,
+        saving_inputs=few_of(ran) if savings else 0,
         right=accuracy,
         bounds=bounds,
     )
+
+
+def few_of(ran: Ran) -> int:
+    """How many of its first inputs are enough to tell what passes save."""
+    least, most = SAVING_INPUTS
+    asked, few = 0, 0
+    for record in ran.inputs[:most]:
+        if few >= least and asked >= SAVING_REQUESTS:
+            break
+        asked, few = asked + len(record.done), few + 1
+    return few
 
 
 def assembled(
@@ -122,6 +140,7 @@ def assembled(
     seed: int,
     costs: Mapping[str, Costs] | None = None,
     saved: tuple[Saving, ...] = (),
+    saving_inputs: int = 0,
     right: Sequence[float | None] = (),
     bounds: bool = True,
 ) -> Estimate:
@@ -181,6 +200,7 @@ def assembled(
         doc=program.doc,
         timeline=timeline(records[middle]),
         samples=samples(records, right),
+        saving_inputs=saving_inputs,
     )
 
 

@@ -185,13 +185,16 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One input that was simulated. `tokens`: of prompts and decoded. `right`: None if nobody knows."""
+    """One input that was simulated. `tokens`: of prompts and decoded; `computed_tokens`: of prompts, those that were in
+    no cache. `right`: None if nobody knows.
+    """
 
     input: int
     seconds: float
     requests: int
     tokens: int
     right: float | None = None
+    computed_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,7 +244,8 @@ class Estimate:
     share of inputs that failed (`failure`: how the first did); cut: share that a budget cut. given: the values of
     parameters of the first input. doc: what the program says of itself. notes: what the reader must know (defaults
     taken, stand-ins used), a sentence each. distinct_tokens: of all prompts of an input, each shared prefix once.
-    at_most_text: the worst case in terms of the parameters. samples: what each input took.
+    at_most_text: the worst case in terms of the parameters. samples: what each input took. saving_inputs: how many of
+    them `savings` are means of.
     """
 
     program: str
@@ -280,3 +284,13 @@ class Estimate:
     notes: tuple[str, ...] = ()
     timeline: tuple[Bar, ...] = ()
     samples: tuple[Sample, ...] = ()
+    saving_inputs: int = 0
+
+    @property
+    def colder_first(self) -> Sample | None:
+        """The first input, if it found so much less in the cache than those after it that their mean is not its own."""
+        if len(self.samples) < 2:
+            return None
+        first, *others = self.samples
+        later = math.fsum(each.computed_tokens for each in others) / len(others)
+        return first if first.computed_tokens > 1.25 * later + 1 else None

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ttsc.stores import Store
 
 LEAST_INPUTS = 16
-ENOUGH_REQUESTS = 3000
-"""Of all inputs; then no more are simulated, if there were at least `LEAST_INPUTS`."""
+ENOUGH_REQUESTS = 1500
+"""Of all inputs, with host functions' calls; then no more are simulated, if there were at least `LEAST_INPUTS`."""
 
 MakeEngines = Callable[[], Mapping[str, Any]]
 """Called within the event loop that will use them: an engine by model role."""
@@ -39,25 +39,24 @@ def simulate(
     values: Sequence[Mapping[str, Any]],
     make: MakeEngines,
     *,
-    inputs: int,
     enough: int | None = None,
     seed: int,
     concurrency: int,
     externs: Externs | None = None,
     stores: Mapping[str, Store] | None = None,
 ) -> Ran:
-    """Run inputs in virtual time; input i is values[i % len(values)]. `enough`: requests after which no further input
-    begins. Offline values are computed for this call and forgotten.
+    """Run these inputs in virtual time. `enough`: requests and calls after which no further input begins. Offline
+    values are computed for this call and forgotten.
     """
     from ttsc.runtime.virtual_time import run_in_virtual_time
 
     collector = Collector()
 
     def given() -> Iterator[Mapping[str, Any]]:
-        for number in range(inputs):
-            if enough is not None and number >= LEAST_INPUTS and collector.requests >= enough:
+        for number, each in enumerate(values):
+            if enough is not None and number >= LEAST_INPUTS and collector.asked >= enough:
                 return
-            yield values[number % len(values)]
+            yield each
 
     async def work() -> Ran:
         engines = make()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ttsc.estimates.analysis import Analysis, Compared
 from ttsc.estimates.figures import Estimate
-from ttsc.explaining.quantities import amount, seconds
+from ttsc.explaining.quantities import amount, inputs, seconds
 from ttsc.explaining.tables import cut, table, wrapped
 
 _NAMES = ("requests", "prompt tokens", "cached tokens", "decoded tokens", "seconds")
@@ -16,7 +16,7 @@ def analysis_lines(estimate: Estimate, analysis: Analysis | None) -> list[str]:
     if analysis is None:
         return []
     where = "; ".join(f"{role}: {engine}" for role, engine in analysis.engines)
-    lines = wrapped(f"estimated and actual; {analysis.actual.inputs} inputs run on {where}")
+    lines = wrapped(f"estimated and actual; {inputs(analysis.actual.inputs)} run on {where}")
     if analysis.actual.failed:
         lines += wrapped(f"{analysis.actual.failed:.0%} of them failed: {analysis.actual.failure}")
     names = {node.id: node.op + "()" if node.kind == "extern" else node.id for node in estimate.nodes}

@@ -12,7 +12,7 @@ from ttsc.explaining.closed_rows import closed_rows
 from ttsc.explaining.document import Explanation
 from ttsc.explaining.page_tables import analysis_table, binding_rows, plan_rows, worst_rows
 from ttsc.explaining.prefix_lines import label_of, runs_of
-from ttsc.explaining.quantities import amount, dollars, flops, seconds, share, size
+from ttsc.explaining.quantities import amount, dollars, flops, inputs, seconds, share, size
 from ttsc.explaining.savings_rows import idle_passes, savings_rows
 from ttsc.explaining.text import machine_text
 
@@ -40,6 +40,8 @@ def html_of(explanation: Explanation) -> str:
         "binding": binding_rows(estimate, color),
         "prefixes": _prefixes(estimate),
         "sharing": _sharing(estimate),
+        "inputs": inputs(estimate.inputs),
+        "saving_inputs": inputs(estimate.saving_inputs),
         "histogram": histogram_chart(estimate),
         "spreads": _spreads(estimate),
         "savings": savings_rows(estimate.savings),
@@ -69,7 +71,7 @@ def _facts(estimate: Estimate) -> list[tuple[str, str]]:
     if estimate.given:
         facts.append(("with", ", ".join(f"{name} = {value}" for name, value in estimate.given)))
     at_once = "one at a time" if estimate.concurrency == 1 else f"{estimate.concurrency} at a time"
-    facts.append(("workload", f"{estimate.workload}, {estimate.inputs} inputs, {at_once}"))
+    facts.append(("workload", f"{estimate.workload}, {inputs(estimate.inputs)}, {at_once}"))
     facts += [(each.role, machine_text(each)) for each in estimate.roles]
     return facts
 
@@ -84,7 +86,9 @@ def _tiles(estimate: Estimate) -> list[dict[str, str]]:
     tiles = [_tile("requests", amount(total.requests), _sd(estimate.requests), f"at most {most.calls:,}")]
     if total.prompt_tokens:
         cached = f"{share(total.cached_tokens / total.prompt_tokens)} of {amount(total.prompt_tokens)} cached"
-        tiles.append(_tile("prompt tokens computed", amount(total.computed_tokens), cached))
+        first = estimate.colder_first
+        cold = f"{first.computed_tokens:,} for the first input" if first is not None else ""
+        tiles.append(_tile("prompt tokens computed", amount(total.computed_tokens), cached, cold))
     lost = f"{amount(estimate.lost_tokens)} by requests cut off" if estimate.lost_tokens else ""
     tiles.append(_tile("tokens decoded", amount(total.decoded_tokens), lost, f"at most {most.decode_tokens:,}"))
     tiles.append(_tile("seconds", seconds(latency.mean), f"p50 {seconds(latency.p50)}, p95 {seconds(latency.p95)}"))

@@ -8,7 +8,7 @@ from ttsc.estimates.analysis import Analysis, Compared
 from ttsc.estimates.figures import Estimate, NodeEstimate
 from ttsc.explaining.analysis_lines import error_text
 from ttsc.explaining.charts import Color
-from ttsc.explaining.quantities import amount, flops, seconds, share, size
+from ttsc.explaining.quantities import amount, flops, inputs, seconds, share, size
 
 
 def plan_rows(estimate: Estimate, color: Color) -> list[dict[str, Any]]:
@@ -119,7 +119,7 @@ def analysis_table(estimate: Estimate, analysis: Analysis | None, color: Color) 
         rows.append({"kind": "actual", "name": "", "color": None, "cells": _cells_of(figures, "actual")})
         rows.append({"kind": "error", "name": "", "color": None, "cells": _cells_of(figures, "error")})
     where = "; ".join(f"{role}: {engine}" for role, engine in analysis.engines)
-    sub = f"{analysis.actual.inputs} inputs run on {where}. Means per input; errors beyond a quarter are marked."
+    sub = f"{inputs(analysis.actual.inputs)} run on {where}. Means per input; errors beyond a quarter are marked."
     return {"sub": sub, "names": _NAMES, "rows": rows, "advice": analysis.advice}
 
 

@@ -17,6 +17,11 @@ def amount(value: float) -> str:
     return f"{value:.1f}"
 
 
+def inputs(count: int) -> str:
+    """`1 input`, `64 inputs`."""
+    return "1 input" if count == 1 else f"{count:,} inputs"
+
+
 def seconds(value: float) -> str:
     """`12 ms`, `0.91 s`, `34.2 s`, `3 min 20 s`, `2 h 5 min`."""
     sign, value = ("-", -value) if value < 0 else ("", value)

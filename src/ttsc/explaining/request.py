@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ttsc.estimates.closed_forms import with_closed_forms
 from ttsc.estimates.estimate import INPUTS, estimate
+from ttsc.estimates.fresh_inputs import changeable
 from ttsc.estimates.given import stand_in_inputs
 from ttsc.estimates.role_machines import role_machines
 from ttsc.explaining.document import Explanation
@@ -123,12 +124,14 @@ def _values(asked: Request, workload: Workload) -> tuple[list[Mapping[str, Any]]
 
 
 def _specialized(asked: Request, values: Sequence[Mapping[str, Any]]) -> CompiledProgram:
-    """The program with the settings compiled in, as `ttsc run` has it."""
+    """The program with the settings compiled in, as `ttsc run` has it, but for texts that differ between inputs."""
+    from ttsc.externs import offered
     from ttsc.inputs import may_be_known
 
+    differ = changeable(asked.program.ir, offered(list(asked.externs)))
     held = {
         each.name: values[0][each.name]
         for each in asked.program.parameters
-        if each.name in asked.settings and may_be_known(each)
+        if each.name in asked.settings and each.name not in differ and may_be_known(each)
     }
     return asked.program.specialize(held) if held else asked.program

@@ -10,7 +10,7 @@ from ttsc.explaining.closed_rows import closed_rows
 from ttsc.explaining.document import Explanation
 from ttsc.explaining.path_lines import critical_lines
 from ttsc.explaining.prefix_lines import prefix_lines
-from ttsc.explaining.quantities import amount, dollars, flops, seconds, share, size
+from ttsc.explaining.quantities import amount, dollars, flops, inputs, seconds, share, size
 from ttsc.explaining.savings_rows import idle_passes, savings_rows
 from ttsc.explaining.tables import WIDTH, cut, table, wrapped
 
@@ -41,7 +41,7 @@ def _head(estimate: Estimate) -> list[str]:
     given = ", ".join(f"{name}={value}" for name, value in estimate.given)
     at_once = "one at a time" if estimate.concurrency == 1 else f"{estimate.concurrency} at a time"
     rows = [("with", given)] if given else []
-    rows.append(("workload", f"{estimate.workload}; {estimate.inputs} inputs, {at_once}, seed {estimate.seed}"))
+    rows.append(("workload", f"{estimate.workload}; {inputs(estimate.inputs)}, {at_once}, seed {estimate.seed}"))
     rows += [(each.role, machine_text(each)) for each in estimate.roles]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
@@ -78,6 +78,10 @@ def _totals(estimate: Estimate) -> list[str]:
         computed = f"{share(cached)} cached, {amount(total.computed_tokens)} computed"
         # What is scored is a prompt, too, but is counted as scored: neither bound alone is one of all prompts.
         rows.append(("prompt tokens", amount(total.prompt_tokens), computed, f"{most.prefill_tokens + scored:,}"))
+    first = estimate.colder_first
+    if first is not None:
+        text = "computed: what the program's prompts share was in no cache yet"
+        rows.append(("  first input", amount(first.computed_tokens), text, ""))
     lost = f"{amount(estimate.lost_tokens)} by requests cut off" if estimate.lost_tokens else ""
     if total.decoded_tokens or most.decode_tokens:
         decoded = sum(node.decoded.mean for node in estimate.nodes)
@@ -186,7 +190,13 @@ def _savings(estimate: Estimate) -> list[str]:
     rows = savings_rows(estimate.savings)
     lines = []
     if rows:
-        head = ("what each pass saves", "requests", "computed", "decoded", "seconds")
+        head = (
+            f"what each pass saves ({inputs(estimate.saving_inputs)})",
+            "requests",
+            "computed",
+            "decoded",
+            "seconds",
+        )
         named = [(f"  {name}", *figures) for name, *figures in rows]
         lines = [f"  {line}" for line in table([head, *named], right="lrrrr")]
     idle = idle_passes(estimate.savings)
