@@ -334,6 +334,7 @@ def test_the_commands_figures_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path:
     ("args", "said"),
     [
         (("--temperatures", "hot"), "write numbers"),
+        (("--engine", "policy=simulator"), "can't be measured"),
         (("--journal", "no/such/folder/s.jsonl"), "there is no folder"),
         (("-o", "no/such/folder/w.toml"), "there is no folder"),
     ],
@@ -341,6 +342,14 @@ def test_the_commands_figures_as_json(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def test_the_command_refuses(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, args: tuple[str, ...], said: str) -> None:
     result = command(monkeypatch, tmp_path, *args)
     assert result.exit_code == 2 and said in result.output
+
+
+def test_wrong_inputs_are_told_by_their_numbers() -> None:
+    rows = [{"question": "fine", "gold": "1"}, {"question": 5, "gold": "1"}, *({"text": "no"} for _ in range(9))]
+    with pytest.raises(ttsc.InputError) as caught:
+        calibrated("voted", rows=rows)
+    first, *_, last = (str(each.message) for each in caught.value.problems)
+    assert first.startswith("input 2: parameter 'question' must be a str") and last == "and 9 more of the kind"
 
 
 def test_the_commands_errors_have_their_codes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -37,6 +37,7 @@ from ttsc.workloads import write_workload
 SAMPLES = 32
 PRECISION = 0.05
 GOLD_FIELDS = ("gold", "answer", "expected")
+_PROBLEMS_SHOWN = 10
 _LEARNED = RequestStarted | RequestEnded | AnswerTaken | ExternCalled
 
 
@@ -150,7 +151,8 @@ def split_inputs(
     """The checked inputs, and the right answer of each, if it is known. A field that is no parameter is only that.
 
     `gold` None: an oracle of the program, or else the first of `GOLD_FIELDS` that an input has and the program does not
-    take. Raises `InputError`, also (E0561) for a `gold` that no input has.
+    take. Raises `InputError` with what is wrong with any of them, by their numbers from 1, and (E0561) for a `gold`
+    that no input has.
     """
     names = {each.name for each in program.parameters}
     oracles = [each.name for each in program.parameters if each.oracle]
@@ -161,7 +163,18 @@ def split_inputs(
         raise InputError(Problem("E0561", f"no input has the field '{gold}'", f"they have: {there}"))
     golds = [None if field is None or row.get(field) is None else _as_text(row[field]) for row in rows]
     left = [{name: value for name, value in row.items() if name in names or name != field} for row in rows]
-    return [program.check_input(row) for row in left], golds
+    checked: list[dict[str, Any]] = []
+    problems: list[Problem] = []
+    for number, row in enumerate(left, 1):
+        try:
+            checked.append(program.check_input(row))
+        except InputError as error:
+            problems += [Problem(each.code, f"input {number}: {each.message}", each.hint) for each in error.problems]
+    if problems:
+        more = len(problems) - _PROBLEMS_SHOWN
+        rest = [Problem("E0505", f"and {more} more of the kind")] if more > 0 else []
+        raise InputError(*problems[:_PROBLEMS_SHOWN], *rest)
+    return checked, golds
 
 
 def _as_text(value: Any) -> str:

@@ -130,6 +130,9 @@ def calibrate(
     for path, option in ((out, "--out"), (journal, "--journal")):
         if path is not None and not path.absolute().parent.is_dir():
             raise click.UsageError(f"{option} {path}: there is no folder '{path.absolute().parent}'")
+    if any(each.rpartition("=")[2] == "simulator" for each in engines):
+        hint = "it says what a workload says already; to try that out, `program.calibrate` takes `ttsc.simulate(…)`"
+        raise click.UsageError(f"--engine simulator: a simulated engine can't be measured: {hint}")
     warmths = _numbers(temperatures)
     count = len(rows) * max(1, len(warmths))
     with EngineProgress() as progress:
