@@ -16,6 +16,7 @@ from ttsc.compiler.plan.nodes import Plan
 from ttsc.driver import Compiled, specialize
 from ttsc.engines import Engines, Progress, engines_for, run_blocking
 from ttsc.errors import UsageError
+from ttsc.explaining.method import explain
 from ttsc.externs import Externs, bind_externs
 from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.inputs import bind, constants, merged
@@ -133,6 +134,8 @@ class CompiledProgram:
         from ttsc.calibration.calibrate import Asked, calibrate
 
         return await calibrate(self._compiled, Asked(inputs, **options))
+
+    explain = explain
 
     def check_evaluation(self, evaluation: bool) -> None:
         """Raise `UsageError` (E0512) if the program has oracles and this is no evaluation."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,6 +181,33 @@ def test_analyze_runs_on_an_engine(file: str, scripted: Callable[..., object]) -
     )
     assert done.exception is None, done.exception
     assert "estimated and actual; 1 input run on" in done.output
+
+
+# --- from Python ----------------------------------------------------------------------------------------------------
+
+
+def test_a_program_explains_itself() -> None:
+    program = ttsc.compile(PROGRAMS / "self_consistency.tts")
+    workload = parse_workload(WORKLOAD)
+    found = program.explain(n=6, workload=workload, samples=8, hardware="h100", models={"policy": "Qwen3-8B"})
+    assert found == explanation("self_consistency")
+    assert str(found) == text_of(found) and found.json() == json_of(found) and found.html() == html_of(found)
+
+
+def test_inside_an_event_loop_too() -> None:
+    async def asked() -> Explanation:
+        program = ttsc.compile(PROGRAMS / "self_consistency.tts")
+        return program.explain(inputs=[{"question": "How much is 17 + 25?"}], n=2, samples=1, savings=False)
+
+    assert asyncio.run(asked()).estimate.requests.mean == 2
+
+
+def test_values_are_checked_from_python() -> None:
+    program = ttsc.compile(PROGRAMS / "self_consistency.tts")
+    with pytest.raises(ttsc.InputError, match="E0502"):
+        program.explain(m=3)
+    with pytest.raises(ttsc.UsageError, match="abacus"):
+        program.explain(hardware="abacus", samples=1)
 
 
 # --- the command ----------------------------------------------------------------------------------------------------

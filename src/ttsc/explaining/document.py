@@ -19,12 +19,26 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Everything that `ttsc explain` says of a program."""
+    """Everything that `ttsc explain` says of a program. As a `str` it is the command's text."""
 
     estimate: Estimate
     analysis: Analysis | None = None
     schema: Literal["ttsc.explain"] = "ttsc.explain"
     version: Literal[1] = 1
+
+    def __str__(self) -> str:
+        from ttsc.explaining.text import text_of
+
+        return text_of(self)
+
+    def html(self) -> str:
+        """One page, which needs nothing else."""
+        from ttsc.explaining.page import html_of
+
+        return html_of(self)
+
+    def json(self) -> str:
+        return json_of(self)
 
 
 @cache
