@@ -45,6 +45,8 @@ else knows them.
 _ids: dict[str, tuple[int, ...]] = {}
 """Of runs without marks that were met."""
 
+_last: tuple[tuple[int, ...], str] = ((), "")
+
 FILLER_WORDS = (
     "so then we now have this that with from into over under here there where while since hence first next last more "
     "less some many each both other same half twice add take give keep hold make use find see show sum part whole left "
@@ -76,7 +78,16 @@ class SimulatedTokenizer:
         return found
 
     def decode(self, ids: Sequence[int]) -> str:
-        return decoded(ids)
+        """What was decoded last is remembered: a completion's ids are asked for by whoever keeps it, one after the
+        other.
+        """
+        global _last
+        known, text = _last
+        if known is not ids:
+            text = decoded(ids)
+            if isinstance(ids, tuple):
+                _last = ids, text
+        return text
 
     def chat_ids(self, turns: Sequence[Turn]) -> list[int]:
         *closed, last = turns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -101,11 +102,21 @@ def only_simulated(engine: Engines) -> bool:
 
 def in_virtual_time(work: Coroutine[Any, Any, T]) -> T:
     """The result of a coroutine that waits for simulated engines only: hours of theirs pass as fast as this machine
-    computes them. Its event loop is its own, so it may be called anywhere, but blocks.
+    computes them. Its event loop is its own, so it may be called anywhere, but blocks. Garbage is looked for less often
+    meanwhile: nearly everything that is made here goes without.
     """
     from ttsc.runtime.virtual_time import run_in_virtual_time
 
-    return aside(lambda: run_in_virtual_time(work))
+    before = gc.get_threshold()
+    if before[0]:  # 0: somebody wants none at all
+        gc.set_threshold(*map(max, before, _COLLECT_AFTER))
+    try:
+        return aside(lambda: run_in_virtual_time(work))
+    finally:
+        gc.set_threshold(*before)
+
+
+_COLLECT_AFTER = (50_000, 20, 50)
 
 
 def aside(work: Callable[[], T]) -> T:
