@@ -19,6 +19,7 @@ from ttsc.estimates.figures import Estimate, spread
 from ttsc.estimates.given import stand_in_inputs
 from ttsc.estimates.role_machines import by_role, role_machines
 from ttsc.estimates.worst import at_most_by_node, widest
+from ttsc.explaining.document import Explanation
 
 PROGRAMS = Path(__file__).parents[2] / "programs"
 FILES = sorted(PROGRAMS.glob("*.tts"))
@@ -85,6 +86,15 @@ def test_the_critical_path_has_no_holes(path: Path) -> None:
     assert {leg.node for leg in found.critical} <= known
     for node in found.nodes:
         assert node.critical_s <= node.busy_s + 1e-6
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_program_fits_a_terminal(path: Path) -> None:
+    found = Explanation(replace(estimated(path), notes=("word " * 60,)))
+    lines = str(found).split("\n")
+    assert max(map(len, lines)) <= 100
+    assert not any(line.endswith("…") for line in lines if "cache" in line), "what matters is cut off"
+    assert {node.id for node in found.estimate.nodes if node.kind != "extern"} <= set(str(found).split())
 
 
 def test_equal_arguments_give_equal_estimates() -> None:

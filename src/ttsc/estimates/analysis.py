@@ -103,6 +103,8 @@ def _advice(rows: Sequence[NodeAnalysis], measured: bool) -> tuple[str, ...]:
         )
     if "prompt tokens" in wrong:
         found.append("prompts are not as long as estimated: a tokenizer that stands in for the model's own counts them")
+    elif "cached tokens" in wrong:
+        found.append("how much is cached depends on what ran on the engine before, which an estimate does not know")
     if "seconds" in wrong and not measured:
         found.append(
             "seconds are those of another machine than the engine's:"

@@ -196,7 +196,7 @@ def assembled(
         failure=failures[0].message if failures else "",
         lost_tokens=means.of([lost_tokens(record.done) for record in records]),
         distinct_tokens=means.of([float(each.usage.distinct_tokens) if each is not None else 0.0 for each in results]),
-        given=tuple((name, given_text(value)) for name, value in values[0].items()),
+        given=tuple((name, _given([each[name] for each in values])) for name in values[0]),
         doc=program.doc,
         timeline=timeline(records[middle]),
         samples=samples(records, right),
@@ -227,6 +227,12 @@ def _role(
         kv_peak(ran.engines.get(role)),
         means.of([busy_s(each for each in record.done if each.role == role) for record in records]),
     )
+
+
+def _given(values: Sequence[Any]) -> str:
+    """What a parameter is, if it is the same for all inputs."""
+    texts = list(dict.fromkeys(map(given_text, values)))
+    return texts[0] if len(texts) == 1 else f"{len(texts)} values"
 
 
 def _all(roles: Sequence[RoleEstimate]) -> Work:

@@ -241,11 +241,11 @@ class Estimate:
 
     accuracy: share of right answers, None if the workload or the program's result does not say. latency: seconds of an
     input. wall_s: of all inputs with `concurrency` at once. critical: the path of the input of median latency. failed:
-    share of inputs that failed (`failure`: how the first did); cut: share that a budget cut. given: the values of
-    parameters of the first input. doc: what the program says of itself. notes: what the reader must know (defaults
-    taken, stand-ins used), a sentence each. distinct_tokens: of all prompts of an input, each shared prefix once.
-    at_most_text: the worst case in terms of the parameters. samples: what each input took. saving_inputs: how many of
-    them `savings` are means of.
+    share of inputs that failed (`failure`: how the first did); cut: share that a budget cut. given: parameters with
+    their values, if these are the same for all inputs that were given. doc: what the program says of itself. notes:
+    what the reader must know (defaults taken, stand-ins used), a sentence each. distinct_tokens: of all prompts of an
+    input, each shared prefix once. at_most_text: the worst case in terms of the parameters. samples: what each input
+    took. saving_inputs: how many of them `savings` are means of.
     """
 
     program: str

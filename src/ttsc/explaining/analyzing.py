@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ttsc.estimates.analysis import analysed
@@ -109,4 +110,4 @@ def _costs(
 
 def _described(info: EngineInfo) -> str:
     device = f" on {info.device}" if info.device else ""
-    return f"{info.model}{device} ({info.name})"
+    return f"{Path(info.model).name}{device} ({info.name})"

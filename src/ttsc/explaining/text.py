@@ -80,8 +80,7 @@ def _totals(estimate: Estimate) -> list[str]:
         rows.append(("prompt tokens", amount(total.prompt_tokens), computed, f"{most.prefill_tokens + scored:,}"))
     first = estimate.colder_first
     if first is not None:
-        text = "computed: what the program's prompts share was in no cache yet"
-        rows.append(("  first input", amount(first.computed_tokens), text, ""))
+        rows.append(("  first input", amount(first.computed_tokens), "computed: nothing is in the cache yet", ""))
     lost = f"{amount(estimate.lost_tokens)} by requests cut off" if estimate.lost_tokens else ""
     if total.decoded_tokens or most.decode_tokens:
         decoded = sum(node.decoded.mean for node in estimate.nodes)
