@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -75,6 +75,15 @@ class Hardware:
         """I: the machine's balance, peak FLOP/s over bytes/s."""
         return self.peak(compute) / self.bandwidth
 
+    def times(self, devices: int) -> Hardware:
+        """So many of them together. Raises `CostError` where nothing is known to connect them."""
+        if devices > 1 and not self.link_bandwidth:
+            raise CostError(
+                f"{devices} x {self.name} can't serve a model together: no link between them is known",
+                "take one, or give a hardware file with `link_bandwidth`, in bytes/s each way",
+            )
+        return replace(self, devices=devices)
+
     @property
     def dtype(self) -> str:
         """What an unquantized model is served in: ttsc's CPU engines honour seeds, for which they need float32."""
@@ -133,7 +142,8 @@ def read_hardware(text: str, where: str) -> Hardware:
     if missing:
         raise CostError(f"{where} says nothing on {', '.join(_KEYS.get(name, name) for name in missing)}", _FORM)
     known.setdefault("kind", "gpu")
-    return Hardware(**known)
+    found = Hardware(**known)
+    return found.times(found.devices)
 
 
 _FORM = 'docs/cost-model.md shows such a file; `base = "h100"` in its first line leaves to say only what differs'

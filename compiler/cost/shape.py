@@ -160,6 +160,15 @@ def from_config(config: Mapping[str, Any], name: str, dtype: str | None = None) 
     """The shape that a `config.json` describes. `dtype`: what the model is served in; None: 16 bits as GPU engines do,
     or as it is quantized. Raises `CostError` for what it can't read.
     """
+    try:
+        return _read(config, name, dtype)
+    except (TypeError, ValueError, AttributeError) as error:  # lists of widths by layer, for example
+        raise CostError(
+            f"the config.json of the model '{name}' describes no plain transformer: {error}", _ANOTHER
+        ) from None
+
+
+def _read(config: Mapping[str, Any], name: str, dtype: str | None) -> ModelShape:
     notes: list[str] = []
     if isinstance(config.get("text_config"), Mapping):
         inner = config["text_config"]

@@ -111,7 +111,9 @@ def costs_of_engine(info: EngineInfo, hardware: str | None = None, model: str | 
     if shape.compute not in device.flops and shape.compute != "fp8":
         shape = shape.in_format(device.dtype)
     if info.details.get("tp_size", "1") != "1" and device.devices == 1:
-        device = replace(device, devices=int(info.details["tp_size"]))
+        if not device.link_bandwidth:
+            return None
+        device = device.times(int(info.details["tp_size"]))
     known = Limits(
         kv_tokens=info.kv_tokens or info.context_tokens,
         running=info.max_running or 1,
@@ -183,7 +185,7 @@ def _hardware(name: str) -> Hardware:
     if found is None or devices < 1:
         hint = did_you_mean(plain.lower(), hardware_names(), _HARDWARE_HINT)
         raise CostError(f"no hardware is known as '{name}'", hint)
-    return replace(found, devices=devices) if many else found
+    return found.times(devices) if many else found
 
 
 _HARDWARE_HINT = f"known are {', '.join(hardware_names())}; or give a .toml file (docs/cost-model.md)"

@@ -153,6 +153,7 @@ def test_a_profile_of_ones_own(tmp_path: Path) -> None:
         ('base = "h100"\nbandwidth = nan', "bandwidth"),
         ('base = "h100"\ncompute_share = 70', "at most 1"),
         ('base = "h100"\ndevices = 2.5', "whole number"),
+        ('base = "orin"\ndevices = 2', "no link between them"),
         ('base = "h100"\nkind = "tpu"', "gpu, cpu"),
         ('base = "h100"\n[flops]\nint8 = 1e15', "fp32, bf16, fp8"),
         ('base = "h100"\n[dollars_per_million]\nprompt = 1', "decoded"),

@@ -154,6 +154,7 @@ def test_a_sliding_window_is_said_to_be_counted_as_full_attention() -> None:
         ({"model_type": "gpt2", "n_embd": 768}, "hidden_size"),
         (LLAMA | {"num_experts": 8}, "num_experts_per_tok"),
         (LLAMA | {"quantization_config": {"quant_method": "other"}}, "other"),
+        (LLAMA | {"num_key_value_heads": [4, 8]}, "no plain transformer"),
     ],
 )
 def test_what_it_can_not_read_is_refused_with_a_reason(config: dict[str, Any], said: str) -> None:

@@ -48,6 +48,12 @@ def test_several_devices() -> None:
     assert hardware_named("2xmi300x").name == "MI300X"
 
 
+def test_devices_without_a_link_do_not_serve_a_model_together() -> None:
+    with pytest.raises(UsageError, match="no link between them") as caught:
+        machine_for("2xorin", "Qwen3-0.6B")
+    assert code(caught) == "E0530"
+
+
 def test_a_model_by_its_folder(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(LLAMA))
     machine = machine_for("cpu", str(tmp_path))
