@@ -78,7 +78,7 @@ class Scope:
 class Job:
     """One node while it runs: its operands' uses and its results' cells."""
 
-    __slots__ = ("_at", "_gone", "_interpreter", "_prepared", "_task", "cells", "node", "run", "scope", "uses")
+    __slots__ = ("_gone", "_interpreter", "_prepared", "_task", "cells", "node", "run", "scope", "uses")
 
     def __init__(self, run: Run, prepared: Prepared, scope: Scope, interpreter: Interpreter) -> None:
         self.run = run
@@ -88,13 +88,12 @@ class Job:
         self._prepared = prepared
         self._interpreter = interpreter
         self._task: asyncio.Task[None] | None = None
-        self._at = 0
-        """How many of the operands that it waits for are there."""
         self._gone = False
         """Whether nobody needed it any more before it had begun."""
-        self.cells = [Cell(run.cascade, self._unneeded) for _ in prepared.defines]
-        for name, cell in zip(prepared.defines, self.cells, strict=True):
-            scope.cells[name] = cell
+        self.cells: list[Cell] = []
+        for name in prepared.defines:
+            cell = scope.cells[name] = Cell(run.cascade, self._unneeded)
+            self.cells.append(cell)
 
     @property
     def cell(self) -> Cell:
@@ -124,23 +123,22 @@ class Job:
             self.release()
             return
         prepared, uses = self._prepared, self.uses
-        waits = prepared.waits or ()
-        while self._at < len(waits):
-            promise = uses[waits[self._at]].cell.promise
+        streams: list[Stream] = []
+        for name in prepared.waits or ():
+            promise = uses[name].cell.promise
             if not promise.done:
                 promise.on_done(self._arrived)
                 return
             if promise.error is not None:
                 self._fail(promise.error)
                 return
-            self._at += 1
-        for name in waits:
-            value = uses[name].cell.promise.value
-            if isinstance(value, Stream) and name not in prepared.streamed:
-                value.demand()
-                if value.pending:
-                    value.on_ended(self._arrived)
-                    return
+            if isinstance(promise.value, Stream) and name not in prepared.streamed:
+                streams.append(promise.value)
+        for stream in streams:
+            stream.demand()
+            if stream.pending:
+                stream.on_ended(self._arrived)
+                return
         self._begin()
 
     def _begin(self) -> None:
@@ -200,7 +198,8 @@ class Job:
 
     def release(self) -> None:
         for use in self.uses.values():
-            use.release()
+            if not use.released:
+                use.release()
 
     def _unneeded(self) -> None:
         if not any(cell.needed for cell in self.cells):

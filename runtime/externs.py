@@ -1,7 +1,7 @@
 """Calls of host functions: run aside, within a time limit, and believed only after their value is checked.
 
-An async function is awaited; any other runs in a thread of its own, since it may block. A thread cannot be stopped:
-past its time limit it is left behind (it is a daemon, so it cannot keep the process alive) and its value is ignored.
+An async function is awaited; any other has a thread to itself, since it may block (`threads.py`). A thread cannot be
+stopped: past its time limit it is left behind and its value is ignored.
 
 A call of an environment changes the world: it begins when the one before it has ended, is never made twice, and once
 begun it is waited for, whatever becomes of the run.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +23,7 @@ from ttsc.runtime.blocks import Job
 from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
 from ttsc.runtime.records import NotRecordable, Site, to_json
+from ttsc.runtime.threads import in_thread
 from ttsc.runtime.values import CandidateValue, frozen, plain
 from ttsc.runtime.virtual_time import outside
 
@@ -202,7 +202,7 @@ async def _in_thread(function: Callable[..., object], arguments: Sequence[object
         except RuntimeError:
             return
 
-    threading.Thread(target=work, name="ttsc-extern", daemon=True).start()
+    in_thread(work)
     with outside():
         return await answer
 

@@ -120,24 +120,19 @@ class Leasable:
 class Use:
     """One consumer's need of a cell's value. Releasing twice does nothing."""
 
-    __slots__ = ("_cell", "_lease", "released")
+    __slots__ = ("_lease", "cell", "released")
 
     def __init__(self, cell: Cell) -> None:
-        self._cell = cell
+        self.cell = cell
         self._lease: ElementLease | None = None
         self.released = False
 
     async def value(self) -> object:
-        return await self._cell.promise.wait()
+        return await self.cell.promise.wait()
 
-    @property
-    def cell(self) -> Cell:
-        return self._cell
-
-    def hold(self, value: object) -> None:
+    def hold(self, value: Leasable) -> None:
         """Called by the cell once it has its value: a stream is leased element by element."""
-        if isinstance(value, Leasable):
-            self._lease = value.acquire()
+        self._lease = value.acquire()
 
     def release_element(self, index: int) -> None:
         """Give back one element of a list; no effect on values that are not streams."""
@@ -151,7 +146,7 @@ class Use:
         if self._lease is not None:
             self._lease.release()
             self._lease = None
-        self._cell.drop(self)
+        self.cell.drop(self)
 
 
 class Cell:
@@ -181,24 +176,28 @@ class Cell:
         """One more need. Only while someone else has one, or the cell's own hold lasts."""
         use = Use(self)
         self._uses[use] = None
-        if self.promise.done and self.promise.error is None:
-            use.hold(self.promise.value)
+        value = self.promise.value
+        if isinstance(value, Leasable):
+            use.hold(value)
         return use
 
     def settle(self) -> None:
         """All static uses are taken: from here on only they keep the cell alive."""
         self._held = False
-        self._check()
+        if not self._uses and not self.promise.done:
+            self._check()
 
     def drop(self, use: Use) -> None:
         self._uses.pop(use, None)
-        self._check()
+        if not self._uses and not self._held and not self.promise.done:
+            self._check()
 
     def resolve(self, value: object) -> None:
         if self.promise.done:
             return
-        for use in list(self._uses):
-            use.hold(value)
+        if isinstance(value, Leasable):
+            for use in list(self._uses):
+                use.hold(value)
         self.promise.resolve(value)
         self._ended()
 
@@ -209,7 +208,8 @@ class Cell:
     def _ended(self) -> None:
         """The producer has nothing to abandon any more; holding it would keep the whole run in a circle."""
         self._abandon = None
-        self._unbind()
+        if self._bound is not None:
+            self._unbind()
 
     def bind(self, inner: Use) -> None:
         """Take over the outcome of another cell (a block's yield). The hold on it lasts as long as this cell is

@@ -226,11 +226,11 @@ def computed(args: Sequence[object], evaluate: Callable[[], object]) -> object:
     """
     try:
         value = evaluate()
+        if not isinstance(value, tuple):
+            return value
     except EvaluationFailed:
         empty = next((arg.cause for arg in args if isinstance(arg, Elements) and not arg and arg.cause), None)
         if empty is not None:
             raise RunFailed(empty) from None
         raise
-    if not isinstance(value, tuple):
-        return value
     return Elements(value, next((found for arg in args if (found := cause_of(arg)) is not None), None))

@@ -18,6 +18,9 @@ from ttsc.backends.protocol import RequestRefused, Turn
 _SENTINEL = "ttsc0sentinel0of0the0answer"
 _OPENING = {"role": "user", "content": "x"}
 
+_ROOTS = 256
+"""Beginnings of conversations that are remembered."""
+
 Render = Callable[[Sequence[Mapping[str, str]], bool], str]
 Encode = Callable[[str], list[int]]
 
@@ -32,6 +35,7 @@ class Conversation:
         self._turn_ends = dict(sorted(turn_ends.items(), key=lambda item: -len(item[0])))
         self._bos = bos
         self._tail = lru_cache(maxsize=4096)(self._tail_of)
+        self._root = lru_cache(maxsize=_ROOTS)(self._root_of)
 
     def root(self, turns: Sequence[Turn]) -> list[int]:
         """Ids of a conversation from its start up to where the assistant speaks; a last assistant turn stays open.
@@ -41,7 +45,7 @@ class Conversation:
         closed, opened = _split(turns)
         if not closed:
             raise RequestRefused("a conversation cannot begin with the assistant", "start it with a user turn")
-        return self._encode(self._render([_message(turn) for turn in closed], True)) + self._opened(opened)
+        return [*self._root(tuple((turn.role, turn.text) for turn in closed)), *self._opened(opened)]
 
     def extension(self, ended: bool, turns: Sequence[Turn]) -> list[int]:
         """Ids that close an assistant's turn and add `turns`; `ended`: the turn holds its end token already."""
@@ -51,6 +55,12 @@ class Conversation:
         if not ended or end is None:
             return self._behind(text) + self._opened(opened)
         return self._behind(text.lstrip().removeprefix(end), end) + self._opened(opened)
+
+    def _root_of(self, turns: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+        """Ids of complete turns up to where the assistant speaks: prompts that differ in how its turn begins share
+        them.
+        """
+        return tuple(self._encode(self._render([{"role": role, "content": text} for role, text in turns], True)))
 
     def _opened(self, text: str | None) -> list[int]:
         return self._behind(text) if text else []
@@ -94,10 +104,6 @@ def turn_end(render: Render, special: Mapping[str, int]) -> str | None:
         return None
     found = [token for token in special if token and tail.startswith(token)]
     return max(found, key=len, default=None)
-
-
-def _message(turn: Turn) -> dict[str, str]:
-    return {"role": turn.role, "content": turn.text}
 
 
 def _split(turns: Sequence[Turn]) -> tuple[Sequence[Turn], str | None]:
