@@ -64,8 +64,8 @@ def simulated_engines(
     from ttsc.backends.simulator.tokenizer import SimulatedTokenizer
     from ttsc.compiler.cost.workload_file import content_hash
 
-    if replicas < 1:
-        raise UsageError(Problem("E0540", f"replicas is {replicas}", "it must be at least 1"))
+    if not isinstance(replicas, int) or replicas < 1:
+        raise UsageError(Problem("E0540", f"replicas is {replicas}", "it must be a whole number, at least 1"))
     outcomes, tokenizer = WorkloadOutcomes(workload, seed), SimulatedTokenizer()
     said = f"the workload {workload.name} ({workload.hash or content_hash(workload)}), seed {seed}"
     made: list[tuple[Machine, SimulatedEngine]] = []
