@@ -11,7 +11,7 @@ from typing import Any, TypedDict
 
 from ttsc.backends.protocol import Engine
 from ttsc.calibration.alone import Alone
-from ttsc.calibration.estimation import reference_kind, workload
+from ttsc.calibration.estimation import workload
 from ttsc.calibration.figures import Figure, figures
 from ttsc.calibration.notes import notes
 from ttsc.calibration.observations import Observations, observe
@@ -125,9 +125,9 @@ async def calibrate(compiled: Compiled, asked: Asked) -> Calibration:
                 at[temperature], lost = await _observed(wide, inputs, golds, engines, kept, asked)
                 failed += lost
         first = next(iter(at.values()))
-        if reference_kind(first.samples) is None and not first.samples:
-            if failed:
-                raise error_of(failed[0])
+        if len(failed) == len(inputs) * len(at):
+            raise error_of(failed[0])
+        if not first.samples:
             raise UsageError(
                 Problem("E0562", f"'{program.name}' generates nothing", "there is nothing to measure of its models")
             )

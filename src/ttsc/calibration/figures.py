@@ -80,6 +80,8 @@ class _Maker:
     def _add(self, group: str, name: str, unit: str, found: Interval, needed: int | None, note: str) -> None:
         known = found.inputs > 1
         low, high = (found.low, found.high) if known else (None, None)
+        if low is not None and unit in ("tokens", "bits"):
+            low = max(0.0, low)
         self.found.append(
             Figure(
                 group,

@@ -73,7 +73,7 @@ def _too_few(observed: Observations, figures: Sequence[Figure], precision: float
 
 def _plus_minus(width: float, unit: str) -> str:
     if unit == "tokens":
-        return f"± {100 * width:.2g} %"
+        return f"± {float(f'{100 * width:.2g}'):g} %"
     return f"± {width:.2g}"
 
 
@@ -91,8 +91,9 @@ def _unseen(at: Mapping[float | None, Observations]) -> list[str]:
 
 
 def _cut(figures: Sequence[Figure]) -> list[str]:
+    """Verdicts are cut on purpose: what can't be read in what is left of them has a figure of its own."""
     return [
         f"{100 * each.estimate:.0f} % of {each.group} were cut by max_tokens: how long they would be is not known"
         for each in figures
-        if each.name == "cut by max_tokens" and each.estimate > _MOST_CUT
+        if each.name == "cut by max_tokens" and each.estimate > _MOST_CUT and not each.group.startswith("judge:")
     ]
