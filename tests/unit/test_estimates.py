@@ -121,6 +121,45 @@ def test_early_decisions_save_what_they_cut_off() -> None:
     assert found.lost_tokens > 0
 
 
+def test_the_figures_of_one_input_by_hand() -> None:
+    """Qwen3-8B: 36 layers of 4096, 32 heads of 128, 8 of keys and values, 12288 inside. An H100: 80% of 3.35 TB/s."""
+    program = compiled(PROGRAMS / "self_consistency.tts")
+    values, _ = stand_in_inputs(program, {"question": "How many are left?", "n": 4}, default_workload(), 1)
+    costs, _ = role_machines(program, {"": "h100"}, {"": "Qwen3-8B"}, {})
+    machines = {role: each.machine for role, each in costs.items()}
+    found = estimate(program, values, machines, default_workload(), inputs=1, costs=costs)
+    layers = 36 * (2 * 4096 * 4096 + 2 * 4096 * 1024 + 3 * 4096 * 12288)
+    head = 4096 * 151936
+    pairs, linear, reads = 0.0, 0.0, 0.0
+    for bar in found.timeline:
+        computed, steps = bar.prompt_tokens - bar.cached_tokens, bar.decoded_tokens - 1
+        pairs += computed * bar.cached_tokens + computed * (computed + 1) / 2
+        reads += steps * bar.prompt_tokens + steps * (steps + 1) / 2
+        linear += 2 * layers * (computed + steps) + 2 * head * bar.decoded_tokens
+    first = found.timeline[0]
+    assert first.cached_tokens == 0
+    assert all(bar.cached_tokens == bar.prompt_tokens - 1 for bar in found.timeline[1:])
+    assert found.work.flops_linear == pytest.approx(linear)
+    assert found.work.flops_attention == pytest.approx(4 * 36 * 32 * 128 * (pairs + reads))
+    assert found.work.bytes_kv == pytest.approx(2 * 2 * 36 * 8 * 128 * (reads + 4 * first.prompt_tokens))
+    step_s = 2 * (layers + head) / (0.8 * 3.35e12) + 200e-6 + 36 * 6e-6
+    longest = max(found.timeline, key=lambda bar: bar.decoded_tokens)
+    assert longest.seconds == pytest.approx((longest.decoded_tokens - 1) * step_s, rel=0.08)
+
+
+def test_the_same_question_costs_what_a_fresh_one_does() -> None:
+    """Of one text that is given, others are simulated: what is shared is the program's own."""
+    program = compiled(PROGRAMS / "self_consistency.tts")
+    text = "How many apples are left of 17, if Ann eats 3 of them and Bob takes 5 home?"
+    costs, _ = role_machines(program, {}, {}, {})
+    machines = {role: each.machine for role, each in costs.items()}
+    found = estimate(program, [program.check_input({"question": text, "n": 4})], machines, default_workload(), inputs=4)
+    first, *later = (sample.computed_tokens for sample in found.samples)
+    assert len(set(later)) == 1 and later[0] > len(text.split())
+    assert first > 2 * later[0]
+    assert found.colder_first is found.samples[0]
+
+
 # --- parts ----------------------------------------------------------------------------------------------------------
 
 
