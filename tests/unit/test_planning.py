@@ -298,6 +298,17 @@ def test_a_plan_by_difficulty_is_refused_under_a_budget() -> None:
     check_program(plan(by_difficulty=None), limited)
 
 
+@pytest.mark.parametrize(
+    ("probe", "node", "code"),
+    [({"n": 3}, "gone", "E0584"), ({"k": 3}, "vote1", "E0502"), ({"n": 99}, "vote1", "E0504")],
+)
+def test_a_table_that_was_edited_wrongly_is_refused(probe: dict[str, int], node: str, code: str) -> None:
+    rows = (Row(0.0, {"n": 16}), Row(0.6, {}))
+    with pytest.raises(UsageError) as error:
+        check_program(plan(by_difficulty=ByDifficulty(probe, node, rows)), ttsc.compile(VOTE, "vote_n"))
+    assert codes(error) == [code]
+
+
 def test_a_plan_is_refused_for_another_workload_or_profile(tmp_path: Path) -> None:
     from ttsc.workloads import read_workload
 

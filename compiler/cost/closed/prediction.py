@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ttsc.compiler.cost.closed.choosing import best_of_each, score_levels
 from ttsc.compiler.cost.closed.draws import Standings
@@ -76,12 +76,16 @@ class Forecast:
             accuracy, error, finished = self._outcome(setting, n, chances, valid)
         return self.ended(setting, finished, accuracy, error)
 
-    def ended(self, setting: Setting, finished: Sequence[float], accuracy: float, error: float = 0.0) -> Expected:
-        """What it takes if it ends after i + 1 candidates with chance `finished[i]`."""
+    def ended(
+        self, setting: Setting, finished: Sequence[float], accuracy: float, error: float = 0.0, warm: bool = False
+    ) -> Expected:
+        """What it takes if it ends after i + 1 candidates with chance `finished[i]`. warm: the pool's prompt is in the
+        cache since the same input ran before.
+        """
         pattern = self.pattern
         n, chances, valid = self._pool(setting)
         lengths = _capped(self._written().tokens, pattern.pool.max_tokens, setting)
-        timing = self._timing(setting, n, lengths, finished, chances, valid)
+        timing = self._timing(setting, n, lengths, finished, chances, valid, warm)
         counts = {pattern.pool.role: timing.counts}
         seconds = timing.seconds
         if pattern.check is not None:
@@ -183,9 +187,11 @@ class Forecast:
         finished: Sequence[float],
         chances: Sequence[float],
         valid: float,
+        warm: bool,
     ) -> Timing:
         pattern, questions = self.pattern, self._asked(setting)
         machine, prompt = self.machines[pattern.pool.role], self.prompts[pattern.pool.node]
+        prompt = replace(prompt, computed=prompt.others) if warm else prompt
         rule = pattern.rule
         if not isinstance(rule, Sequential) or not rule.wave or not pattern.early:
             return raced(machine, prompt, lengths, n, finished)

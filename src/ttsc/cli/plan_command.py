@@ -192,11 +192,12 @@ def plan(**given: Any) -> None:
     _check(line)
     progress = SearchProgress()
     asked = _asked(line, progress.report)
+    retrieval = _retrieval(line)
     try:
         found = planned(asked)
     finally:
         progress.done()
-    said = [*advice(found.best.variant, _samples(found), line.wrong_costs), *_retrieval(line)]
+    said = [*advice(found.best.variant, _samples(found), line.wrong_costs), *retrieval]
     if line.plot is not None:
         from ttsc.planning.plot import plot
 
@@ -213,6 +214,10 @@ def _check(line: Line) -> None:
     for option, path in (("-o", line.out), ("--plot", line.plot)):
         if path is not None and not path.absolute().parent.is_dir():
             raise click.UsageError(f"{option} {path}: there is no folder '{path.absolute().parent}'")
+    if line.plot is not None:
+        from ttsc.planning.plot import check_plot
+
+        check_plot(line.plot)
     if line.out is not None and line.out.suffix != ".json":
         raise click.UsageError(f"-o {line.out}: a plan's file ends in .json, so that `ttsc run` knows it")
     if (line.context is not None or line.lengths is not None) and line.observations is None:

@@ -159,7 +159,8 @@ def _observations(path: Path) -> Iterator[Observation]:
     try:
         lines: Sequence[str] = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(Problem("E0581", f"{path} can't be read: {error}", "name a JSON-lines file")) from None
+        why = (error.strerror if isinstance(error, OSError) else None) or "it is not UTF-8 text"
+        raise UsageError(Problem("E0581", f"{path} can't be read: {why}", "name a JSON-lines file")) from None
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

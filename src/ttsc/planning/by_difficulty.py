@@ -120,7 +120,7 @@ def _best(
         found = {each.votes: each for each in by_agreement(standings, probe, count, early)}
         for place, (votes, _) in enumerate(shares):
             given = found[votes]
-            expected = forecast.ended(evaluator.whole(larger), given.finished, given.right)
+            expected = forecast.ended(evaluator.whole(larger), given.finished, given.right, warm=True)
             options[place].append((larger, given.right, evaluator.predicted(expected)))
     best: tuple[Predicted, tuple[tuple[dict[str, Any], float, Predicted], ...]] | None = None
     for chosen in product(*options):

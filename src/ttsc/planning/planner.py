@@ -208,6 +208,8 @@ def _searched(asked: Asked, variant: Variant) -> _Searched:
         result = looked(bound)
         evaluations += result.evaluations
         option = _checked(variant, result, simulated)
+    if not space.axes:
+        said = (*said, f"{variant.program.name} has no parameter to choose")
     said = (*said, *_doubts(by_default), *_left_out(variant, result, asked))
     return _Searched(
         variant,
@@ -240,7 +242,8 @@ def values_of(asked: Asked, variant: Variant) -> tuple[list[Mapping[str, Any]], 
     from ttsc.estimates.given import stand_in_inputs
 
     made, names = stand_in_inputs(variant.program, asked.settings, variant.workload, asked.samples)
-    note = (f"made up, since not given: {', '.join(names)} (--set, --inputs)",) if names else ()
+    why = "--inputs: their lengths decide what prompts take"
+    note = (f"made up, since not given: {', '.join(names)} ({why})",) if names else ()
     return list(made), note
 
 
@@ -337,14 +340,17 @@ def _answerable(objective: Objective, option: Option, variant: Variant) -> None:
 def _impossible(objective: Objective, nearest: Option) -> Problem:
     known = nearest.known
     told = ", ".join(f"{limit.resource} {known.of(limit.resource):.6g}" for limit in objective.limits)
-    wanted = "" if objective.accuracy is None else f" with an accuracy of {objective.accuracy:.3f}"
+    wanted = "" if objective.accuracy is None else f"an accuracy of {objective.accuracy:.3f}"
+    missed = " with ".join(part for part in ("the budget" if objective.limits else "", wanted) if part)
+    ways = ("allow more by --budget" if objective.limits else "", "ask for less by --at-least" if wanted else "")
     setting = ", ".join(f"{name}={value}" for name, value in nearest.setting.items()) or "as it is"
     accuracy = "" if known.accuracy is None else f"accuracy {known.accuracy:.3f}"
     what = ", ".join(part for part in (told, accuracy) if part)
     return Problem(
         "E0578",
-        f"no setting keeps the budget{wanted}; the nearest is {nearest.variant.label}: {setting} ({what})",
-        "allow more by --budget, or ask for less by --at-least",
+        f"no setting {'keeps' if objective.limits else 'has'} {missed}; the nearest is"
+        f" {nearest.variant.label}: {setting} ({what})",
+        ", or ".join(part for part in ways if part),
     )
 
 

@@ -10,6 +10,7 @@ from ttsc.errors import Problem, UsageError
 if TYPE_CHECKING:
     from ttsc.planning.planner import Planned
 
+FORMATS = (".svg", ".png", ".pdf")
 UNITS = {
     "tokens": "tokens",
     "calls": "requests",
@@ -18,6 +19,13 @@ UNITS = {
     "flops": "FLOPs",
     "eflops": "eFLOPs",
 }
+
+
+def check_plot(path: Path) -> None:
+    """Raises `UsageError` (E0582) for an ending that is no picture's."""
+    if path.suffix.lower() not in FORMATS:
+        problem = f"the plot can't be written to {path}: it is not known what '{path.suffix}' is"
+        raise UsageError(Problem("E0582", problem, "name a .svg, .png or .pdf file"))
 
 
 def plot(planned: Planned, path: Path) -> None:

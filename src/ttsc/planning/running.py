@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ttsc.errors import Problem, UsageError
+from ttsc.compiler.ir.nodes import Select
+from ttsc.compiler.ir.rewrite import walk
+from ttsc.errors import InputError, Problem, UsageError
+from ttsc.inputs import constants
 from ttsc.planning.plan_file import ByDifficulty, Plan, file_hash, program_hash
 from ttsc.runtime.events import Decided, Event, RunResult
 
@@ -20,8 +23,22 @@ RunOnce = Callable[[Mapping[str, Any], Callable[[Event], None]], Awaitable[RunRe
 
 
 def check_program(plan: Plan, program: CompiledProgram) -> None:
-    """Raises `UsageError`: E0584 for a plan by difficulty of a program with a budget."""
-    if plan.by_difficulty is not None and program.ir.budget:
+    """Of a plan by difficulty: raises `UsageError`, E0584 if the program has a budget or not the plan's vote, and
+    `InputError` for settings that it can't have.
+    """
+    if plan.by_difficulty is None:
+        return
+    for setting in (plan.by_difficulty.probe, *(row.setting for row in plan.by_difficulty.rows)):
+        names = [each.name for each in program.parameters]
+        unknown = [name for name in setting if name not in names]
+        if unknown:
+            raise InputError(Problem("E0502", f"unknown parameter '{unknown[0]}'", f"it takes {', '.join(names)}"))
+        constants(program.parameters, setting)
+    votes = {node.result.id for node in walk(program.ir.body) if isinstance(node, Select) and node.op == "vote"}
+    if plan.by_difficulty.node not in votes:
+        message = f"'{program.name}' has no vote '{plan.by_difficulty.node}', whose agreement the plan goes by"
+        raise UsageError(Problem("E0584", message, "make the plan again with `ttsc plan --by-difficulty`"))
+    if program.ir.budget:
         message = f"a plan by difficulty runs an input up to twice, and '{program.name}' has a budget for one run"
         raise UsageError(
             Problem("E0584", message, "take by_difficulty out of the plan, or the budget out of the program")
