@@ -22,13 +22,13 @@ from ttsc.runtime.events import RunResult
 
 PROGRAMS = Path(__file__).parent.parent.parent / "programs"
 CASES: dict[str, dict[str, object]] = {
-    "self_consistency": {"n": 6, "max_tokens": 48},
-    "best_of_n": {"n": 4, "max_tokens": 40},
-    "beam_search": {"beam": 2, "width": 2, "depth": 3},
+    "self_consistency": {"n": 6},
+    "best_of_n": {"n": 4},
+    "judged_steps": {"width": 2, "fanout": 2, "depth": 3},
     "multi_chain_reasoning": {"max_tokens": 24},
-    "budget_forcing": {},
+    "budget_forcing": {"extensions": 1},
 }
-"""Settings small enough for a CPU; those that a program does not have are left out."""
+"""Settings small enough for a CPU."""
 
 
 class Steps:
@@ -51,13 +51,8 @@ def program(name: str) -> ttsc.CompiledProgram:
     return ttsc.compile(PROGRAMS / f"{name}.tts", disabled=["decide_early"])
 
 
-def settings(name: str) -> dict[str, object]:
-    known = {parameter.name for parameter in program(name).parameters}
-    return {key: value for key, value in CASES[name].items() if key in known}
-
-
 async def answered(name: str, engine: object, questions: list[str], trace: Path | None) -> list[RunResult]:
-    given = [{"question": question, **settings(name)} for question in questions]
+    given = [{"question": question, **CASES[name]} for question in questions]
     results = program(name).amap(given, engine=engine, concurrency=1, trace=trace)  # type: ignore[arg-type]
     return [result async for result in results]
 
