@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
@@ -181,6 +182,23 @@ def test_analyze_runs_on_an_engine(file: str, scripted: Callable[..., object]) -
     )
     assert done.exception is None, done.exception
     assert "estimated and actual; 1 input run on" in done.output
+
+
+def labels(lines: list[str]) -> list[str]:
+    """What stands before the figures of each line."""
+    return [re.split(r"\s{2,}", line.strip())[0] for line in lines if line.strip()]
+
+
+def test_the_example_of_the_documentation_looks_like_the_output() -> None:
+    page = (PROGRAMS.parent / "docs" / "explain.md").read_text(encoding="utf-8")
+    example = page.split("$ ttsc explain")[1].split("```")[0].split("\n")[2:]
+    assert max(map(len, example)) <= 100
+    shown = str(explanation("best_of_n")).split("\n")
+    kept = [
+        name for name in labels(example) if not re.search(r"\d|^what models|^--workload|^nothing here|^select_", name)
+    ]
+    missing = set(kept) - set(labels(shown))
+    assert len(kept) > 25 and not missing, f"the output has no such lines (run the command again): {missing}"
 
 
 # --- from Python ----------------------------------------------------------------------------------------------------
