@@ -41,13 +41,15 @@ def with_stand_ins(
     inputs: Sequence[Mapping[str, Any]] = (),
     seed: int = 0,
 ) -> dict[str, Callable[..., Any]]:
-    """The host's functions, and stand-ins for what the program declares besides: those of the standard library, too.
+    """The host's functions, and stand-ins for what the program declares besides: those of the standard library, too,
+    and those of which the workload has figures by their own names. A check of a solution finds nothing in filler.
 
     `inputs`: the parameters of each input, by which an argument tells which question it is about.
     """
     functions = offered(given)
     for signature in program.externs:
-        if signature.name not in functions:
+        measured = signature.name in workload.verdicts or signature.name in workload.rewards
+        if measured or signature.name not in functions:
             functions[signature.name] = StandIn(signature, workload, inputs, seed)
     return functions
 
