@@ -140,8 +140,11 @@ def test_the_page_is_whole_and_stands_alone(name: str) -> None:
 
 def test_texts_of_a_program_are_no_markup() -> None:
     found = explanation("self_consistency").estimate
-    hostile = replace(found, doc="<script>alert(1)</script>", given=(("q", '"><img src=x>'),))
-    page = parsed(html_of(Explanation(hostile)))
+    notes = ("`<img src=y>` and <b>bold</b>",)
+    hostile = replace(found, doc="<script>alert(1)</script>", given=(("q", '"><img src=x>'),), notes=notes)
+    text = html_of(Explanation(hostile))
+    page = parsed(text)
+    assert "<code>&lt;img src=y&gt;</code> and &lt;b&gt;bold" in text
     assert page.references == []
     assert "<script>alert(1)</script>" in page.text
 

@@ -18,6 +18,7 @@ from ttsc.explaining.text import machine_text
 
 if TYPE_CHECKING:
     from jinja2 import Template
+    from markupsafe import Markup
 
 _COLORS = 8
 
@@ -58,7 +59,19 @@ def _template() -> Template:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["code"] = _code
     return environment.from_string(files(__package__).joinpath("page.html").read_text(encoding="utf-8"))
+
+
+def _code(text: str) -> Markup:
+    """What stands between backticks is code."""
+    from markupsafe import Markup, escape
+
+    parts = [
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(text.split("`"))
+    ]
+    return Markup("").join(parts)
 
 
 def _colors(nodes: tuple[NodeEstimate, ...]) -> Color:

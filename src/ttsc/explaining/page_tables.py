@@ -110,10 +110,11 @@ def analysis_table(estimate: Estimate, analysis: Analysis | None, color: Color) 
     """Three rows for each node: estimated, actual, the error."""
     if analysis is None:
         return None
+    names = {node.id: f"{node.op}()" for node in estimate.nodes if node.kind == "extern"}
     rows: list[dict[str, Any]] = []
     for node in analysis.nodes:
         figures = {figure.name: figure for figure in node.figures}
-        name = node.node or "in all"
+        name = names.get(node.node, node.node) or "in all"
         tone = color(node.node) if node.node else None
         rows.append({"kind": "estimated", "name": name, "color": tone, "cells": _cells_of(figures, "estimated")})
         rows.append({"kind": "actual", "name": "", "color": None, "cells": _cells_of(figures, "actual")})
