@@ -18,6 +18,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -293,5 +294,5 @@ def clause(limit: Limit) -> str:
         case "latency":
             return f"latency <= {number}s"
         case "cost":
-            return f"cost <= ${number}"
+            return f"cost <= ${Decimal(number):f}"
     return f"{limit.resource} <= {number}"

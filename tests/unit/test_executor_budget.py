@@ -159,6 +159,7 @@ def test_failures_before_and_after_the_cut_say_so() -> None:
 def test_clauses_read_as_they_are_written() -> None:
     limits = [Limit("tokens", 20_000), Limit("latency", 30), Limit("calls", 100), Limit("cost", 0.05)]
     assert [clause(each) for each in limits] == ["tokens <= 20000", "latency <= 30s", "calls <= 100", "cost <= $0.05"]
+    assert clause(Limit("cost", 1e-7)) == "cost <= $0.0000001"
 
 
 def search(width: int, rounds: int) -> Program:
