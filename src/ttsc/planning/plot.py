@@ -42,7 +42,9 @@ def plot(planned: Planned, path: Path) -> None:
     resource = planned.resource
     points = [(each.predicted.of(resource), each.predicted.accuracy) for each in planned.frontier]
     axes.plot([x for x, _ in points], [y for _, y in points], "o-", color="#3366aa", markersize=4, label="frontier")
-    marks = [("defaults", planned.defaults.known, "s", "#888888"), ("planned", planned.best.known, "D", "#cc5522")]
+    # By whoever told the frontier, so that the planned setting lies on it.
+    default, best = planned.defaults.predicted, planned.best.predicted
+    marks = [("defaults", default, "s", "#888888"), ("planned", best, "D", "#cc5522")]
     if planned.table is not None:
         marks.append(("by difficulty", planned.table.predicted, "^", "#228844"))
     for name, known, marker, color in marks:
@@ -50,7 +52,10 @@ def plot(planned: Planned, path: Path) -> None:
     for limit in planned.asked.limits:
         if limit.resource == resource:
             axes.axvline(limit.amount, color="#cc5522", linewidth=1, linestyle=":", label="budget")
-    axes.set_xscale("log")
+    amounts = [x for x, _ in points if x]
+    if amounts and max(amounts) > 10 * min(amounts):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
     axes.set_xlabel(f"{UNITS[resource]} per input")
     axes.set_ylabel("accuracy")
     axes.grid(alpha=0.3)
