@@ -44,7 +44,8 @@ _LEARNED = RequestStarted | RequestEnded | AnswerTaken | ExternCalled
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """What was measured. `figures`: with their intervals; `notes`: what a reader should know of them. `asked`: answers
-    of engines and host functions that were asked for, `taken`: those that were known already. `failed`: runs that failed.
+    of engines and host functions that were asked for, `taken`: those that were known already. `failed`: runs that
+    failed.
     """
 
     workload: Workload
