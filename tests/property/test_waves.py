@@ -106,6 +106,7 @@ def value(
             result = await run_plan(ttsc.compile(text, level=level).plan, {"q": "?", "n": n}, session, {}, seed=seed)
         await session.close()
         assert engine.running == 0
+        await engine.close()
         left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         assert not left, left
         return result.value if result.error is None else result.error.code

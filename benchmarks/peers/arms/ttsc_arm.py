@@ -15,7 +15,6 @@ from serve_arm import Outcome, arguments, serve
 
 import ttsc
 from ttsc.compiler.passes.pipeline import PIPELINE
-from ttsc.runtime.events import Event, RequestStarted
 
 PROGRAMS = Path(__file__).resolve().parents[1] / "programs"
 WAITING = ("decide_early", "size_waves")
@@ -25,17 +24,6 @@ WAITING = ("decide_early", "size_waves")
 def check(answer: str, expected: str) -> bool:
     """The checker of verify_refine."""
     return answer == expected
-
-
-class Calls:
-    """How many requests a command sent, by its events."""
-
-    def __init__(self) -> None:
-        self.number = 0
-
-    def see(self, event: Event) -> None:
-        """Takes in one event."""
-        self.number += isinstance(event, RequestStarted)
 
 
 async def main() -> None:
@@ -54,19 +42,19 @@ async def main() -> None:
         externs = [check] if options.workload == "verify_refine" else None
 
         async def run(seed: int, indices: list[int], concurrency: int) -> Outcome:
-            calls = Calls()
             given = [data["inputs"][index]["values"] for index in indices]
-            answers, prefill, distinct = [], 0, 0
+            answers, calls, prefill, distinct = [], 0, 0, 0
             async for result in program.amap(
-                given, engine=engines, externs=externs, seed=seed, concurrency=concurrency, on_event=calls.see
+                given, engine=engines, externs=externs, seed=seed, concurrency=concurrency
             ):
                 if result.error is not None:
                     raise RuntimeError(f"input {result.input}: {result.error.code} {result.error.message}")
                 answers.append(result.value)
+                calls += result.usage.requests
                 prefill += result.usage.prefill_tokens
                 distinct += result.usage.distinct_tokens
             details = {"prefill_tokens": prefill, "distinct_tokens": distinct}
-            return Outcome(answers, calls.number, details)
+            return Outcome(answers, calls, details)
 
         await serve("ttsc_wait" if options.wait else "ttsc_default", ttsc.__version__, run)
 

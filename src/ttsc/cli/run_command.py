@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ttsc.cli.engine_options import engines_given, models_given
+from ttsc.cli.event_loop import run_on_fastest
 from ttsc.cli.exit_codes import TERMINATED, complain, say
 from ttsc.cli.options import as_level
 from ttsc.cli.planned_run import applied, plan_asked
@@ -119,7 +120,7 @@ def run(**given: Any) -> int:
     _writable(asked.trace, "--trace")
     _writable(asked.journal, "--journal")
     try:
-        return run_in_virtual_time(_run(job)) if simulates else asyncio.run(_run(job))
+        return run_in_virtual_time(_run(job)) if simulates else run_on_fastest(_run(job))
     except asyncio.CancelledError:
         say("terminated")
         return TERMINATED
