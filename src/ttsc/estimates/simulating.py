@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ttsc.stores import Store
 
 LEAST_INPUTS = 16
-ENOUGH_REQUESTS = 1500
+ENOUGH_REQUESTS = 1024
 """Of all inputs, with host functions' calls; then no more are simulated, if there were at least `LEAST_INPUTS`."""
 
 MakeEngines = Callable[[], Mapping[str, Any]]
