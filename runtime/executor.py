@@ -53,7 +53,7 @@ from ttsc.runtime.offline import execute_offline
 from ttsc.runtime.operands import puts_together
 from ttsc.runtime.prompts import begin_turn
 from ttsc.runtime.records import recordable
-from ttsc.runtime.regions import begin_if, execute_if, execute_map, execute_repeat
+from ttsc.runtime.regions import begin_if, begin_map, execute_if, execute_repeat
 from ttsc.runtime.results import result_of
 from ttsc.runtime.run import MAX_REQUESTS, Run
 from ttsc.runtime.scoring import execute_score
@@ -314,7 +314,7 @@ async def _execute(job: Job) -> None:
     if isinstance(job.node, Extern | Offline):
         await job.certain()
     match job.node:
-        case Const() | Turn() | Generate():
+        case Const() | Turn() | Generate() | Map():
             raise AssertionError(f"{type(job.node).__name__} needs no task")
         case Pure() as node:
             await execute_concatenation(job, node, [job.there(value) for value in node.args])
@@ -330,8 +330,6 @@ async def _execute(job: Job) -> None:
             await execute_extern(job, node)
         case Select() as node:
             await execute_select(job, node)
-        case Map() as node:
-            await execute_map(job, node, _INTERPRETER)
         case Dag() as node:
             await execute_dag(job, node, _INTERPRETER)
         case Offline() as node:
@@ -360,6 +358,10 @@ def _begin_pure(job: Job) -> bool | None:
     return True
 
 
+def _begin_map(job: Job) -> bool:
+    return begin_map(job, _INTERPRETER)
+
+
 def _begin_if(job: Job) -> bool:
     return begin_if(job, _INTERPRETER)
 
@@ -374,5 +376,6 @@ _INTERPRETER = Interpreter(
         Force: begin_force,
         Cut: begin_cut,
         If: _begin_if,
+        Map: _begin_map,
     },
 )

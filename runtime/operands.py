@@ -86,6 +86,8 @@ class Operands:
             case Generate(source=source):
                 first = tuple(name for name in reads if name != source.id)
                 return Prepared(node, reads, defines, (*first, source.id), (source.id,))
+            case Map(over=over):
+                return Prepared(node, reads, defines, (over.id,), (over.id,))
             case If(condition=condition, ahead=ahead):
                 return Prepared(node, reads, defines, (condition.id,), ahead=bool(ahead))
             case _:

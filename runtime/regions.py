@@ -14,7 +14,7 @@ from functools import partial
 
 from ttsc.compiler.ir.nodes import Block, If, Map, Repeat
 from ttsc.runtime.ahead import Ahead
-from ttsc.runtime.blocks import Interpreter, Job, as_failure, guarded, start_block
+from ttsc.runtime.blocks import Interpreter, Job, as_failure, start_block
 from ttsc.runtime.failures import BUDGET_SPENT, INVALID_ARGUMENT, LIMIT_REACHED, RunFailed, failed
 from ttsc.runtime.inline import inlined
 from ttsc.runtime.leases import Cell, Promise, Use, resolved
@@ -26,9 +26,7 @@ _DEEPEST = 16
 
 
 class Mapping:
-    """One Map node while it runs, each element as soon as it is there: at once if the body only computes, else in a
-    task of its own.
-    """
+    """One Map node while it runs, each element as soon as it is there: its body is computed, or started as a block."""
 
     def __init__(self, job: Job, node: Map, over: object, interpreter: Interpreter) -> None:
         self._job = job
@@ -40,48 +38,48 @@ class Mapping:
         length = len(self._slots)
         self._gone = bytearray(length)
         self._left = length
-        self._all = Promise()
+        self._yields: dict[int, list[Use]] = {}
+        """What the blocks that are under way yield, by element."""
         demand = over.demand if isinstance(over, Stream) else None
         self.stream = Stream(length, job.run.cascade, self._abandon, cause_of(over), demand)
         self._unwatch = over.watch(self.stream.advance) if isinstance(over, Stream) and node.mode == "filter" else None
         if isinstance(over, Stream) and node.mode == "filter":
             self.stream.progress[:] = over.progress
         self._inline = inlined(job, node.body)
-        self._tasks: list[asyncio.Task[None]] = []
-        if self._inline is None:
-            self._tasks = [job.run.spawn(self._element(i), f"{node.result.id}[{i}]") for i in range(length)]
 
-    async def finish(self) -> None:
-        try:
-            if self._inline is not None:
-                for index, slot in enumerate(self._slots):
-                    slot.on_done(partial(self._arrived, index))
-                if self._left:
-                    await self._all.wait()
-            elif self._tasks:
-                await asyncio.wait(self._tasks)
-            self.stream.close()
-        finally:
-            self._gone[:] = b"\x01" * len(self._gone)
-            self._over.release()
-            if self._unwatch is not None:
-                self._unwatch()
+    def begin(self) -> bool:
+        """Start on what is there; the rest follows as it comes. Whether all elements have their outcome."""
+        if not self._left:
+            self._close()
+            return True
+        self._job.run.open(self)
+        for index, slot in enumerate(self._slots):
+            slot.on_done(partial(self._arrived, index))
+        return False
+
+    def _close(self) -> None:
+        self.stream.close()
+        self._over.release()
+        if self._unwatch is not None:
+            self._unwatch()
 
     def _abandon(self, index: int) -> None:
-        if self._inline is not None:
-            self._set(index, LEFT_OUT)
-            return
-        self.stream.set(index, LEFT_OUT)
-        self._tasks[index].cancel()
-        self._over.release_element(index)
+        self._set(index, LEFT_OUT)
+
+    def _over_with(self, index: int) -> bool:
+        """Whether nothing is to be done for an element any more."""
+        return bool(self._gone[index]) or self._job.run.cancelled
 
     def _arrived(self, index: int, slot: Promise) -> None:
-        """An element is there, and all that its body needs."""
+        """An element is there, and if the body only computes, all that it needs."""
         run = self._job.run
+        if self._inline is None:
+            run.act(partial(self._start, index, slot))
+            return
         if run.inlined >= _DEEPEST:
             asyncio.get_running_loop().call_soon(self._arrived, index, slot)
             return
-        if self._gone[index]:
+        if self._over_with(index):
             return
         run.inlined += 1
         try:
@@ -96,58 +94,85 @@ class Mapping:
         try:
             return self._outcome(element, self._inline.value(element))
         except Exception as error:
-            failure = as_failure(error)
-            self._job.run.stop_if_fatal(failure)
-            return Absent(failure.failure)
+            return self._failed(error)
+
+    def _failed(self, error: Exception) -> Absent:
+        failure = as_failure(error)
+        self._job.run.stop_if_fatal(failure)
+        return Absent(failure.failure)
+
+    def _start(self, index: int, slot: Promise) -> None:
+        """Start the body for an element."""
+        if self._over_with(index):
+            return
+        element = slot.value
+        if slot.error is not None or isinstance(element, Absent):
+            self._set(index, element if slot.error is None else self._failed(slot.error))
+            return
+        job = self._job
+        param = resolved(element, job.run.cascade)
+        path = (*job.scope.path, index)
+        yields = start_block(job.run, self._node.body, [param], job.scope, path, self._interpreter)
+        param.settle()
+        if self._gone[index]:  # what the block did at once has settled that nobody needs it
+            for use in yields:
+                use.release()
+            return
+        self._yields[index] = yields
+        self._yielded(index, element)
+
+    def _yielded(self, index: int, element: object, _: Promise | None = None) -> None:
+        """Take what the body yields, once it is whole."""
+        if self._over_with(index):
+            return
+        promise = self._yields[index][0].cell.promise
+        if not promise.done:
+            promise.on_done(partial(self._yielded, index, element))
+            return
+        value = promise.value
+        if isinstance(value, Stream):
+            value.demand()
+            if value.pending:
+                value.on_ended(partial(self._yielded, index, element))
+                return
+        try:
+            if promise.error is not None:
+                raise promise.error
+            outcome = self._outcome(element, value.gathered() if isinstance(value, Stream) else value)
+        except Exception as error:
+            outcome = self._failed(error)
+        self._set(index, outcome)
 
     def _set(self, index: int, outcome: object) -> None:
-        """The outcome of an element that is computed at once; the first counts."""
+        """The outcome of an element; the first counts."""
         if self._gone[index]:
             return
         self._gone[index] = 1
         self._left -= 1
+        for use in self._yields.pop(index, ()):
+            use.release()
         self.stream.set(index, outcome)
         self._over.release_element(index)
         if not self._left:
-            self._all.resolve(None)
+            self._close()
+            self._job.release()
+            self._job.run.shut(self)
 
     def _outcome(self, element: object, value: object) -> object:
         if self._node.mode == "filter":
             return element if value is True else LEFT_OUT
         return value
 
-    async def _element(self, index: int) -> None:
-        try:
-            await guarded(self._produce(index))
-        except RunFailed as error:
-            self._job.run.stop_if_fatal(error)
-            self.stream.set(index, Absent(error.failure))
-        self._over.release_element(index)
 
-    async def _produce(self, index: int) -> None:
-        element = await self._slots[index].wait()
-        if isinstance(element, Absent):
-            self.stream.set(index, element)
-            return
-        job = self._job
-        param = resolved(element, job.run.cascade)
-        yields = start_block(job.run, self._node.body, [param], job.scope, (*job.scope.path, index), self._interpreter)
-        param.settle()
-        try:
-            value = await completed(yields[0])
-        finally:
-            for use in yields:
-                use.release()
-        self.stream.set(index, self._outcome(element, value))
-
-
-async def execute_map(job: Job, node: Map, interpreter: Interpreter) -> None:
-    over = await job.value(node.over)
-    mapping = Mapping(job, node, over, interpreter)
+def begin_map(job: Job, interpreter: Interpreter) -> bool:
+    """A map over what is there, or is coming."""
+    node = job.node
+    assert isinstance(node, Map)
+    mapping = Mapping(job, node, job.there(node.over), interpreter)
     if node.over.id not in job.run.operands.captured(node.body):
         job.use(node.over).release()
     mapping.stream.publish(job.cell)
-    await mapping.finish()
+    return mapping.begin()
 
 
 def begin_if(job: Job, interpreter: Interpreter) -> bool:
