@@ -328,7 +328,7 @@ def _answerable(objective: Objective, option: Option, variant: Variant) -> None:
             continue
         if name == "accuracy":
             what = f"nothing says how often '{variant.program.name}' is right"
-            hint = "its result must be an answer, as the workload's questions have them (docs/planning.md)"
+            hint = "its result must be an answer, as a workload's questions have; or: --objective latency, cost"
         else:
             what = f"no price is known for {name}"
             hint = "--hardware with what it costs an hour, or per token (docs/cost-model.md)"
