@@ -1,6 +1,6 @@
 """Runs a plan on one input.
 
-The plan's graph is interpreted as it stands: one task per node (`blocks.py`), regions as blocks started in turn
+The plan's graph is interpreted as it stands: each node once its operands are there (`blocks.py`), regions as blocks started in turn
 (`regions.py`), lists as streams of elements (`streams.py`), selections as decision rules (`selection.py`). Nothing
 here knows a strategy. All cancellation follows from who still holds a use of a value (`leases.py`).
 
