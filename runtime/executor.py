@@ -2,7 +2,8 @@
 
 The plan's graph is interpreted as it stands: each node once its operands are there (`blocks.py`), regions as blocks
 started in turn (`regions.py`), lists as streams of elements (`streams.py`), selections as decision rules
-(`selection.py`). Nothing here knows a strategy. All cancellation follows from who still holds a use of a value (`leases.py`).
+(`selection.py`). Nothing here knows a strategy. All cancellation follows from who still holds a use of
+a value (`leases.py`).
 
 A run ends when the program's value is complete, and what it appends to stores, and when the last call of an
 environment has ended. By then everything that is not needed has been abandoned; the run waits
