@@ -1,7 +1,7 @@
 """How much the simulator does: inputs and requests a second, memory, and whether every token is accounted for.
 
     python -m benchmarks.simulator                                     # 2,000 inputs on 20 servers
-    python -m benchmarks.simulator --inputs 100000 --replicas 1000     # what the issue asks for: minutes
+    python -m benchmarks.simulator --inputs 100000 --replicas 1000     # a large service: some twenty minutes
 
 The program runs on the real executor; time is virtual. Peak memory is that of the process.
 """

@@ -8,7 +8,7 @@ from functools import cache
 from statistics import NormalDist, mean, pstdev
 
 import pytest
-from asked import SOLVE, TOKENIZER, WORKLOAD, generate, outcomes, prompt, reward, text
+from asked_of_simulated import SOLVE, TOKENIZER, WORKLOAD, generate, outcomes, prompt, reward, text
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_simulated_outcomes import SAYS, N, latents, near, samples

@@ -14,7 +14,7 @@ from functools import cache
 from statistics import mean
 
 import pytest
-from asked import SOLVE, TOKENIZER, WORKLOAD, generate, outcomes, prompt, text
+from asked_of_simulated import SOLVE, TOKENIZER, WORKLOAD, generate, outcomes, prompt, text
 
 from ttsc.backends.protocol import Turn
 from ttsc.backends.simulator.latents import Latent, last_mark, sight
