@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -33,41 +34,46 @@ class Standings:
         seed: int,
         weights: Sequence[float] | None = None,
     ) -> None:
-        kinds = max(2, *(len(each) for each in inputs)) if len(inputs) > 1 else max(2, len(inputs[0]))
-        chances = np.zeros((len(inputs), kinds))
-        for row, each in enumerate(inputs):
-            chances[row, : len(each)] = each
-        reached = np.repeat(np.cumsum(chances, axis=1), draws, axis=0)
+        self._kept: tuple[tuple[int, str, float, float], tuple[Table, Table]] | None = None
         shares = np.ones(len(inputs)) if weights is None else np.asarray(weights, dtype=float)
         self.weights: Table = np.repeat(shares / shares.sum() / draws, draws)
-        self._draw(reached, most, np.random.default_rng(seed))
+        drawn = np.random.default_rng(seed).random((most, len(inputs), draws))
+        votes: Table = np.empty((most, len(inputs), draws), dtype=np.int32)
+        kinds = max(map(len, inputs))
+        for row, each in enumerate(inputs):
+            found: Table = np.searchsorted(np.cumsum(each), drawn[:, row], side="right")
+            found[found == len(each)] = kinds  # no answer
+            votes[:, row] = found
+        self._stand(votes.reshape(most, -1), kinds)
 
-    def _draw(self, reached: Table, most: int, source: Any) -> None:
-        count, kinds = reached.shape
-        rows = np.arange(count)
-        votes: Table = np.zeros((count, kinds), dtype=np.int32)
-        seen: Table = np.full((count, kinds), most + 1, dtype=np.int32)
-        self.answers: Table = np.full((count, most), -1, dtype=np.int32)
-        self.first: Table = np.zeros((count, most), dtype=np.int32)
-        self.second: Table = np.zeros((count, most), dtype=np.int32)
-        self.leader: Table = np.full((count, most), -1, dtype=np.int32)
-        self.wins_tie: Table = np.zeros((count, most), dtype=bool)
-        for step in range(most):
-            vote = (source.random(count)[:, None] >= reached).sum(axis=1)
-            given = np.flatnonzero(vote < kinds)
-            answer = vote[given]
-            self.answers[given, step] = answer
-            votes[given, answer] += 1
-            seen[given, answer] = np.minimum(seen[given, answer], step)
-            ranks = votes * (most + 2) - seen  # most votes first, then the earliest first vote
-            leader = ranks.argmax(axis=1)
-            best = votes[rows, leader]
-            ranks[rows, leader] = np.iinfo(np.int32).min
-            following = ranks.argmax(axis=1)
-            self.first[:, step] = best
-            self.second[:, step] = votes[rows, following]
-            self.leader[:, step] = np.where(best > 0, leader, -1)
-            self.wins_tie[:, step] = seen[rows, leader] < np.maximum(seen[rows, following], 0)
+    def _stand(self, votes: Table, kinds: int) -> None:
+        """Who leads after each vote, and who follows. An answer's rank is its votes, and among equals who came first:
+        no two that have votes are equal. A vote moves one answer up, so the two best are known without the others.
+        """
+        most, count = votes.shape
+        unit = most + 2
+        own: Table = np.arange(count) * (kinds + 1)
+        ranks: Table = np.full(count * (kinds + 1), -(most + 1), dtype=np.int32)
+        leader: Table = np.full(count, -1, dtype=np.int32)
+        first: Table = np.full(count, -(most + 1), dtype=np.int32)
+        second: Table = first.copy()
+        leaders, firsts, seconds = (np.empty((most, count), dtype=np.int32) for _ in range(3))
+        for step, vote in enumerate(votes):
+            place = own + vote
+            before = ranks[place]
+            rank = np.where(before < 0, unit - step, before + unit)
+            ranks[place] = rank
+            rank = np.where(vote < kinds, rank, -unit)
+            leads = rank > first
+            second = np.where(leads & (vote != leader), first, np.where(leads, second, np.maximum(second, rank)))
+            first = np.where(leads, rank, first)
+            leader = np.where(leads, vote, leader)
+            leaders[step], firsts[step], seconds[step] = leader, first, second
+        self.answers: Table = np.where(votes < kinds, votes, -1).T
+        self.leader: Table = leaders.T
+        self.first: Table = -(-firsts.T // unit)
+        self.second: Table = -(-seconds.T // unit)
+        self.wins_tie: Table = self.first * unit - firsts.T < self.second * unit - seconds.T
 
     def stopped(self, n: int, stop: Stop, confidence: float = 0.95, share: float = 0.6, window: int = 5) -> Stopped:
         """How the votes of n samples end under a rule. A majority that is sure ends them, too, but for "esc", where the
@@ -84,32 +90,37 @@ class Standings:
         in whole waves: by the number at once.
         """
         at, _ = self._at(n, stop, confidence, share)
-        first, second = self.first[:, :n], self.second[:, :n]
-        if stop == "sprt":
-            missing = sprt_margin(confidence, share) - (first - second)
-        else:
-            missing = _needed(confidence, n)[np.minimum(second, n)] - first
-        begin = sprt_margin(confidence, share) if stop == "sprt" else int(_needed(confidence, 0)[0])
-        counted: dict[int, float] = {}
+        needed = _needed(confidence, n)
+        begin = sprt_margin(confidence, share) if stop == "sprt" else int(needed[0])
+        times: Table = np.zeros(n + 1)
         done: Table = np.zeros(len(at), dtype=int)
-        ask: Table = np.full(len(at), begin)
-        open_rows = np.arange(len(at))
-        while len(open_rows):
-            asked = np.maximum(1, ask[open_rows])
-            asked = np.minimum(-(-asked // wave) * wave, n - done[open_rows])
-            for size in np.unique(asked):
-                weight = float(self.weights[open_rows[asked == size]].sum())
-                counted[int(size)] = counted.get(int(size), 0.0) + weight
-            done[open_rows] += asked
-            ask[open_rows] = missing[open_rows, done[open_rows] - 1]
-            open_rows = open_rows[done[open_rows] <= at[open_rows]]
-        return counted
+        missing: Table = np.full(len(at), begin)
+        rows: Table = np.arange(len(at))
+        while len(rows):
+            asked = np.minimum(-(-np.maximum(1, missing) // wave) * wave, n - done)
+            times += np.bincount(asked, weights=self.weights[rows], minlength=n + 1)
+            done += asked
+            going = done <= at[rows]
+            rows, done = rows[going], done[going]
+            first, second = self.first[rows, done - 1], self.second[rows, done - 1]
+            if stop == "sprt":
+                missing = sprt_margin(confidence, share) - (first - second)
+            else:
+                missing = needed[np.minimum(second, n)] - first
+        return {int(size): float(times[size]) for size in np.flatnonzero(times)}
 
     def decided(self, n: int) -> tuple[Table, Table]:
         """For each sequence after which of n votes its majority is sure (from 0), and its answer (0 is right)."""
         return self._at(n, "exact", 0.5, 0.6)
 
     def _at(self, n: int, stop: Stop, confidence: float, share: float) -> tuple[Table, Table]:
+        """Kept until it is asked for another rule: whoever wants the rounds wants the accuracy, too."""
+        rule = (n, stop, confidence, share)
+        if self._kept is None or self._kept[0] != rule:
+            self._kept = rule, self._ended(n, stop, confidence, share)
+        return self._kept[1]
+
+    def _ended(self, n: int, stop: Stop, confidence: float, share: float) -> tuple[Table, Table]:
         first, second = self.first[:, :n], self.second[:, :n]
         outstanding: Table = n - 1 - np.arange(n)[None, :]
         lead = first - second
@@ -146,6 +157,7 @@ class Standings:
         return at, answer
 
 
+@lru_cache(maxsize=256)
 def _needed(confidence: float, most: int) -> Table:
     """For each number of votes of the next answer, how many of the leader's end it."""
     needed = []
