@@ -12,7 +12,7 @@ import click
 
 from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.exit_codes import say
-from ttsc.cli.options import program_option, settings_option
+from ttsc.cli.options import externs_option, program_option, settings_option, tokenizer_option
 
 if TYPE_CHECKING:
     from ttsc.runtime.events import RunResult
@@ -46,21 +46,9 @@ if TYPE_CHECKING:
 @click.option(
     "--engine", "engines", multiple=True, metavar="URL", help="A running SGLang; ROLE=URL for one model role."
 )
-@click.option(
-    "--tokenizer",
-    "tokenizer_path",
-    type=click.Path(exists=True, file_okay=False),
-    metavar="FOLDER",
-    help="The model's tokenizer, where --engine names a model that isn't on this machine.",
-)
+@tokenizer_option
 @click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one.")
-@click.option(
-    "--externs",
-    "externs_file",
-    type=click.Path(path_type=Path),
-    metavar="FILE.py",
-    help="Run this Python file and take the functions it marks with @ttsc.extern.",
-)
+@externs_option("Run this Python file and take the functions it marks with @ttsc.extern.")
 @click.option(
     "--store",
     "stores",

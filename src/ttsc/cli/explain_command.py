@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ttsc.cli.engine_options import engines_given
-from ttsc.cli.options import as_level, disable_option, enable_option, level_option, program_option, settings_option
+from ttsc.cli.options import (
+    as_level,
+    disable_option,
+    enable_option,
+    externs_option,
+    input_option,
+    level_option,
+    program_option,
+    settings_option,
+    tokenizer_option,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from ttsc.explaining.document import Explanation
     from ttsc.explaining.request import Request
-
-Decorated = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,11 @@ class Asked:
     out: Path | None
 
 
-_OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
+_with_options = with_options(
     click.argument("file", metavar="FILE"),
     program_option,
     settings_option("A parameter. May be given several times."),
-    click.option("--input", "input_json", metavar="JSON", help='One input, as in \'{"question": "…"}\'.'),
+    input_option,
     click.option("--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line."),
     click.option(
         "--hardware",
@@ -93,13 +102,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
     ),
     click.option("--replicas", type=click.IntRange(1), default=1, show_default=True, help="Engines behind a router."),
     click.option("--seed", type=int, default=0, show_default=True, help="Every simulated draw derives from it."),
-    click.option(
-        "--externs",
-        "externs_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE.py",
-        help="Functions to call.  [default: stand-ins that answer as the workload says]",
-    ),
+    externs_option("Functions to call.  [default: stand-ins that answer as the workload says]"),
     click.option("--store", "stores", multiple=True, metavar="NAME=FILE.jsonl", help="What a store holds."),
     level_option,
     disable_option,
@@ -107,13 +110,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
     click.option("--savings/--no-savings", default=True, help="Whether to say what each pass saves (simulates more)."),
     click.option("--analyze", is_flag=True, help="Run it, too, and put what it took beside the estimate."),
     click.option("--engine", "engines", multiple=True, metavar="URL", help="With --analyze: a running SGLang."),
-    click.option(
-        "--tokenizer",
-        "tokenizer_path",
-        type=click.Path(exists=True, file_okay=False),
-        metavar="FOLDER",
-        help="With --engine: the model's tokenizer, if it isn't on this machine.",
-    ),
+    tokenizer_option,
     click.option("--format", "form", type=click.Choice(("text", "json", "html")), default="text", show_default=True),
     click.option(
         "-o",
@@ -123,12 +120,6 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="Write to this file.  [default: standard output]",
     ),
 )
-
-
-def _with_options(function: Decorated) -> Decorated:
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @click.command(short_help="Say what a program will cost, without an engine.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -43,6 +44,35 @@ def enable_option(function: Decorated) -> Decorated:
 def settings_option(text: str) -> Callable[[Decorated], Decorated]:
     """`--set NAME=VALUE`, several times; `text` says what the values are for."""
     return click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help=text)
+
+
+def input_option(function: Decorated) -> Decorated:
+    """`--input JSON`"""
+    text = 'One input, as in \'{"question": "…"}\'.'
+    return click.option("--input", "input_json", metavar="JSON", help=text)(function)
+
+
+def tokenizer_option(function: Decorated) -> Decorated:
+    """`--tokenizer FOLDER`"""
+    text = "The model's tokenizer, where --engine names a model that isn't on this machine."
+    folder = click.Path(exists=True, file_okay=False)
+    return click.option("--tokenizer", "tokenizer_path", type=folder, metavar="FOLDER", help=text)(function)
+
+
+def externs_option(text: str) -> Callable[[Decorated], Decorated]:
+    """`--externs FILE.py`; `text` says what is done with it."""
+    return click.option("--externs", "externs_file", type=click.Path(path_type=Path), metavar="FILE.py", help=text)
+
+
+def with_options(*options: Callable[[Decorated], Decorated]) -> Callable[[Decorated], Decorated]:
+    """All of them, shown in this order."""
+
+    def decorate(function: Decorated) -> Decorated:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
 
 
 def as_level(level: int) -> Level:

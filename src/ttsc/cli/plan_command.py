@@ -9,14 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ttsc.cli.options import as_level, disable_option, enable_option, level_option, settings_option
+from ttsc.cli.options import (
+    as_level,
+    disable_option,
+    enable_option,
+    externs_option,
+    level_option,
+    settings_option,
+    with_options,
+)
 
 if TYPE_CHECKING:
     from ttsc.compiler.cost.workload import Workload
     from ttsc.planning.planner import Asked, Planned
     from ttsc.program import CompiledProgram
-
-Decorated = Callable[..., Any]
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Line:
     out: Path | None
 
 
-_OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
+_with_options = with_options(
     click.argument("file", metavar="FILE"),
     click.option(
         "-p",
@@ -138,13 +144,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="How many requests a search may simulate, for programs without closed forms.",
     ),
     click.option("--seed", type=int, default=0, show_default=True, help="Every simulated draw derives from it."),
-    click.option(
-        "--externs",
-        "externs_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE.py",
-        help="Functions to call.  [default: stand-ins that answer as the workload says]",
-    ),
+    externs_option("Functions to call.  [default: stand-ins that answer as the workload says]"),
     level_option,
     disable_option,
     enable_option,
@@ -162,12 +162,6 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="Write the plan, for `ttsc run plan.json`.",
     ),
 )
-
-
-def _with_options(function: Decorated) -> Decorated:
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @click.command(short_help="Choose a program's parameters for a goal and a budget.")

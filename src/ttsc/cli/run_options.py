@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ttsc.cli.options import disable_option, enable_option, level_option, program_option, settings_option
-
-Decorated = Callable[..., Any]
+from ttsc.cli.options import (
+    disable_option,
+    enable_option,
+    externs_option,
+    input_option,
+    level_option,
+    program_option,
+    settings_option,
+    tokenizer_option,
+    with_options,
+)
 
 
 @dataclass(frozen=True)
@@ -50,11 +56,11 @@ class Asked:
     force: bool = False
 
 
-_OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
+run_options = with_options(
     click.argument("file", metavar="FILE"),
     program_option,
     settings_option("A parameter. May be given several times."),
-    click.option("--input", "input_json", metavar="JSON", help='One input, as in \'{"question": "…"}\'.'),
+    input_option,
     click.option(
         "--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line; - is stdin."
     ),
@@ -65,13 +71,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         metavar="URL",
         help="A running SGLang; ROLE=URL for one model role. `simulator`: none, in virtual time (docs/simulator.md).",
     ),
-    click.option(
-        "--tokenizer",
-        "tokenizer_path",
-        type=click.Path(exists=True, file_okay=False),
-        metavar="FOLDER",
-        help="The model's tokenizer, where --engine names a model that isn't on this machine.",
-    ),
+    tokenizer_option,
     click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one."),
     click.option(
         "--hardware",
@@ -98,13 +98,7 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         metavar="N",
         help="With --engine simulator: servers behind a router.  [default: 1]",
     ),
-    click.option(
-        "--externs",
-        "externs_file",
-        type=click.Path(path_type=Path),
-        metavar="FILE.py",
-        help="Run this Python file and take the functions it marks with @ttsc.extern.",
-    ),
+    externs_option("Run this Python file and take the functions it marks with @ttsc.extern."),
     click.option(
         "--store",
         "stores",
@@ -165,10 +159,4 @@ _OPTIONS: tuple[Callable[[Decorated], Decorated], ...] = (
         help="Keep what is done in this file; if it is there, go on from it.",
     ),
 )
-
-
-def run_options(function: Decorated) -> Decorated:
-    """The options of `ttsc run`; the function takes them by name, which `Asked` lists."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
+"""The options of `ttsc run`; the function takes them by name, which `Asked` lists."""
