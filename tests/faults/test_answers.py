@@ -41,7 +41,7 @@ async def test_what_passes_by_changes_no_value(name: str, proxy: FaultProxy, unb
     assert proxy.injected.keys() == {fault.kind}
 
 
-@pytest.mark.parametrize("seed", [1, 3, 27])
+@pytest.mark.parametrize("seed", [1, 3, 14])  # each hits the first POST, which may be the only one
 async def test_several_of_them_together(seed: int, proxy: FaultProxy, unbroken: str) -> None:
     proxy.faults = by_chance(seed, 0.4, tuple(FAULTS.values()), posts=6)
     found = await results(INPUTS, proxy.url)
@@ -64,10 +64,10 @@ def check_counts(proxy: FaultProxy, found: Sequence[RunResult]) -> None:
 
 
 async def test_a_server_that_hangs_for_a_while_changes_no_value(proxy: FaultProxy, unbroken: str) -> None:
-    """It takes requests and answers nothing, not even how it is; then it does again."""
+    """It takes the first requests and answers nothing, not even how it is; then it does again."""
 
     def hang(number: int, _body: bytes) -> None:
-        proxy.hung = proxy.hung or number == 2
+        proxy.hung = proxy.hung or number == 1
 
     proxy.faults = hang
     engine = await SGLangEngine.connect(proxy.url, silence_s=1.0)
