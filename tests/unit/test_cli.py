@@ -178,11 +178,12 @@ def test_externs_come_from_a_file_that_is_named(scripted: Any, output: Captured,
 def test_ctrl_c_aborts_on_the_engine(file: str) -> None:
     """In a process of its own: the scripted engine tells at the end what is left running."""
     script = f"""
-        import sys
+        import signal
         from ttsc.backends.scripted import ScriptedEngine
         from ttsc.backends.sglang.client import SGLangEngine
         from ttsc.cli import run
 
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
         engine = ScriptedEngine({{"slow": ["a b c d e f g h"]}}, step_s=0.5)
 
         async def connect(*_, **__):

@@ -265,5 +265,5 @@ def test_the_command_says_what_was_spent_and_ends_with_code_4(capsys: pytest.Cap
     said = capsys.readouterr().err
     assert ended == 4
     assert "prices    by roofline of Qwen3-8B on H100 SXM, $2.5 an hour, shared by 32" in said
-    assert "cut       cost <= $4e-05; the answer is the best so far" in said
+    assert "cut       cost <= $0.00004; the answer is the best so far" in said
     assert "spent     $" in said

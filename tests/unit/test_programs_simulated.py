@@ -119,7 +119,7 @@ def accuracies(found: list[RunResult]) -> list[float]:
 def test_a_majority_is_right_as_often_as_the_closed_form_says(n: int, tmp_path: Path) -> None:
     program = ttsc.compile(MAJORITY, program="majority")
     found = ran(program, [{"question": f"question {number}"} for number in range(N)], SPREAD, tmp_path, n=n)
-    votes = Votes(Answers(SPREAD, 0).wrong, n)
+    votes = Votes(Answers(SPREAD, 0).wrong(1.0), n)
     for found_, accuracy in zip(accuracies(found), HARD, strict=True):
         expected = votes.accuracy(accuracy, n)
         assert n > 1 or expected == pytest.approx(accuracy)

@@ -290,7 +290,7 @@ def test_after_budget_forcing_the_answer_is_the_candidates_own() -> None:
 def test_outcomes_are_the_same_in_every_process() -> None:
     program = (
         "import sys; sys.path.insert(0, 'tests/unit')\n"
-        "from asked import SOLVE, generate, outcomes\n"
+        "from asked_of_simulated import SOLVE, generate, outcomes\n"
         "print([outcomes(7).decode(generate(SOLVE, s, 'branch', stop=('\\n',))).ids for s in range(5)])"
     )
     said = {

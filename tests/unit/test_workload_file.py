@@ -198,6 +198,6 @@ def test_workloads_of_the_repository_can_be_read(path: Path) -> None:
 
 def test_examples_of_the_documentation_can_be_read() -> None:
     blocks = re.findall(r"```toml\n(.*?)```", (ROOT / "docs" / "workloads.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     found = [parse_workload(block) for block in blocks]
-    assert [len(each.questions) for each in found] == [4, 32, 2]
+    assert [len(each.questions) for each in found] == [4, 32, 2, 1]
