@@ -120,11 +120,11 @@ async def test_externs_are_not_called_again(fails: bool, tmp_path: Path) -> None
         return 2
 
     results = await run(CALLING, tmp_path, externs={"note": note, "act": act})
-    before = list(made)
-    assert len(before) == 6
+    # A run that has failed waits for no thread: its `note` may come later, or never.
+    assert made.count("act") == 3 and (fails or made.count("note") == 3)
     assert all((result.error is not None) is fails for result in results)
     assert ttsc.replay(tmp_path / "run.jsonl") == results
-    assert made == before
+    assert made.count("act") == 3 and made.count("note") <= 3
 
 
 async def test_the_program_comes_from_the_trace(tmp_path: Path) -> None:
