@@ -29,6 +29,10 @@ CASES: dict[str, dict[str, object]] = {
     "budget_forcing": {"extensions": 1},
 }
 """Settings small enough for a CPU."""
+ORDERED = ("self_consistency", "budget_forcing")
+"""Programs whose prompts are there in one order. In the others some begin alike and come at nearly the same time:
+which of them the server computes first decides whether another finds a token of it.
+"""
 
 
 class Steps:
@@ -78,5 +82,7 @@ async def test_as_many_tokens_are_computed_and_cached(name: str, engine: SGLangE
     assert predicted.decoded_tokens == measured.decoded_tokens
     prompts = measured.cached_tokens + measured.prefill_tokens
     assert predicted.cached_tokens + predicted.prefill_tokens == prompts
-    # Equal, if the server takes as long as it should: which of two requests it computes first decides who finds what.
-    assert predicted.cached_tokens == pytest.approx(measured.cached_tokens, rel=0.03)
+    if name in ORDERED:
+        assert predicted.cached_tokens == measured.cached_tokens
+    else:
+        assert predicted.cached_tokens == pytest.approx(measured.cached_tokens, rel=0.03)
