@@ -22,10 +22,10 @@ from ttsc.compiler.values.types import Allowed, Interval, ListOf, OptionalOf, Pa
 from ttsc.runtime.blocks import Job
 from ttsc.runtime.events import ExternCalled, RunFailure
 from ttsc.runtime.failures import EXTERN_MISSING, EXTERN_RAISED, EXTERN_TIMED_OUT, EXTERN_WRONG_VALUE, RunFailed
+from ttsc.runtime.outside import outside
 from ttsc.runtime.records import NotRecordable, Site, to_json
 from ttsc.runtime.threads import in_thread
 from ttsc.runtime.values import CandidateValue, frozen, plain
-from ttsc.runtime.virtual_time import outside
 
 MAX_MESSAGE = 500
 

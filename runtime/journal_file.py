@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ttsc.runtime.virtual_time import outside
+from ttsc.runtime.outside import outside
 
 APPLICATION = 0x74747363
 """`ttsc`, in the database's header."""

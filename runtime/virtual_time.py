@@ -4,8 +4,8 @@ Time passes only when nothing is ready, so whatever an event sets off has happen
 that waits for hours runs in the time that its own work takes.
 
 Work outside of the loop (a host function in a thread, a file's writer) takes none of its time: who waits for it says so
-(`outside`), and the clock stands still until it is there. What waits for anything else out there waits in vain: without
-a timer to jump to, the loop raises `Stalled`.
+(`outside.py`), and the clock stands still until it is there. What waits for anything else out there waits in vain:
+without a timer to jump to, the loop raises `Stalled`.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
 
     @contextmanager
     def outside(self, *, calls: bool) -> Iterator[None]:
-        """See the function of this name."""
+        """See `ttsc.runtime.outside`."""
         self._jumping.outside += not calls
         self._jumping.calls += calls
         try:
@@ -97,20 +97,6 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     async def sleep_until(self, time_s: float) -> None:
         """Until nothing is ready any more, and it is so late."""
         await asyncio.sleep(max(_MOMENT_S, time_s - self._now_s))
-
-
-@contextmanager
-def outside(*, calls: bool = False) -> Iterator[None]:
-    """Around a wait for something that no timer of the running loop brings about: a virtual clock stands still
-    meanwhile. With `calls` for a coroutine of somebody else, which may wait for files, then at their own pace, or for
-    timers, then at the clock's. On any other loop it does nothing.
-    """
-    loop = asyncio.get_running_loop()
-    if not isinstance(loop, VirtualTimeLoop):
-        yield
-        return
-    with loop.outside(calls=calls):
-        yield
 
 
 def run_in_virtual_time(work: Coroutine[Any, Any, T]) -> T:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ttsc.backends.protocol import Engine, EngineInfo
 from ttsc.errors import Problem, UsageError, did_you_mean
-from ttsc.runtime.virtual_time import outside
+from ttsc.runtime.outside import outside
 
 if TYPE_CHECKING:
     from ttsc.backends.sglang.process import EngineProcess

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ttsc.runtime.virtual_time import Stalled, VirtualTimeLoop, outside, run_in_virtual_time
+from ttsc.runtime.outside import outside
+from ttsc.runtime.virtual_time import Stalled, VirtualTimeLoop, run_in_virtual_time
 
 
 def virtual() -> VirtualTimeLoop:
