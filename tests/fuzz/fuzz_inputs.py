@@ -62,7 +62,7 @@ _SAMPLES = ("name", "x", "xs", "q", "16", "0.5", "30s", '"text"', '"{{ q }}"', '
 
 def seeds() -> list[str]:
     """Programs to change: those of the repository, its wrong ones, and what was found worth keeping."""
-    files = [*ROOT.glob("programs/**/*.tts"), *ROOT.glob("stdlib/*.tts"), *ROOT.glob("tests/errors/*.tts")]
+    files = [*ROOT.glob("programs/**/*.tts"), *ROOT.glob("stdlib/*/*.tts"), *ROOT.glob("tests/errors/*.tts")]
     texts = [path.read_text(encoding="utf-8") for path in sorted(files)]
     texts += [path.read_text(encoding="utf-8", errors="surrogateescape") for path in sorted(CORPUS.glob("*"))]
     return [chunk for text in texts for chunk in text.split("\n---\n") if chunk.strip()]

@@ -239,7 +239,7 @@ async def test_definition_leads_into_other_files(session: Session, uri: str, tmp
     field = await defined(position(TEXT, "points"))
     assert field.uri == uri_of(tmp_path / "lib" / "grades.tts") and sliced(LIBRARY, field.range) == "points"
     library = await defined(position(TEXT, "boxed)\n}"))
-    assert library.uri.endswith("/stdlib/answers.tts")
+    assert library.uri.endswith("/stdlib/tools/answers.tts")
     text = Path(library.uri.removeprefix("file://")).read_text(encoding="utf-8")
     assert sliced(text, library.range) == "boxed"
     file = await defined(position(TEXT, "lib.grades"))

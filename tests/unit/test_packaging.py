@@ -34,7 +34,7 @@ def test_the_wheel_holds_every_file_of_the_rooms(wheel: Path) -> None:
         for file in (ROOT / room).rglob(pattern)
     }
     assert not sorted(wanted - names)
-    assert {"ttsc/py.typed", "ttsc/grammar/tts.lark", "ttsc/cli/app.py", "ttsc/stdlib/answers.tts"} <= names
+    assert {"ttsc/py.typed", "ttsc/grammar/tts.lark", "ttsc/cli/app.py", "ttsc/stdlib/tools/answers.tts"} <= names
     assert "ttsc/explanations/syntax.toml" in names
     assert not [name for name in names if name.startswith(("tests/", "programs/", "compiler/", "grammar/"))]
 

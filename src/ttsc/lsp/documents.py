@@ -105,7 +105,7 @@ class Documents:
     def uri(self, source: Source) -> str:
         """Where an editor finds a source: an open document, a file, a file of the standard library."""
         if source.path.startswith(PREFIX):
-            file = Path(stdlib.__file__).parent / f"{source.path.removeprefix(PREFIX)}.tts"
+            file = stdlib.path(source.path.removeprefix(PREFIX))
             return from_fs_path(str(file)) or source.path
         if source.path in self._open:
             return source.path
