@@ -1,7 +1,7 @@
 """The standard library: one published strategy or tool per `.tts` file, a folder for each family, and this loader.
 
-It knows nothing of the compiler: it hands out texts, and the driver makes sources of them. A file's name is unique among
-all families, so `std:beam_search` needs no folder.
+It knows nothing of the compiler: it hands out texts, and the driver makes sources of them. A file's name is unique
+among all families, so `std:beam_search` needs no folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _files() -> dict[str, Path]:
 
 
 def names(family: str | None = None) -> tuple[str, ...]:
-    """Names of the library's files, or of one family's, sorted: `answers` stands for `std.answers` and `std:answers`."""
+    """Names of the library's files, or of one family's, sorted: `answers` is `std.answers` and `std:answers`."""
     return tuple(sorted(name for name, file in _files().items() if family in (None, file.parent.name)))
 
 
