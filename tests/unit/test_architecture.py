@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("grammar", "compiler", "backends", "runtime", "stdlib", "src/ttsc")
-HEAVY = ("torch", "sglang", "transformers", "lark", "pydantic", "httpx", "rich", "jinja2", "asyncio", "numpy")
+HEAVY = ("torch", "sglang", "transformers", "lark", "pydantic", "httpx", "rich", "jinja2", "asyncio", "numpy", "scipy")
 MAX_LINES = 400
 
 
