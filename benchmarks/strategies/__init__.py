@@ -1,0 +1,1 @@
+"""The standard library's strategies on the test bed: what each gets right, and what it costs."""

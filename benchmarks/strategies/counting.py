@@ -1,0 +1,75 @@
+"""What each run of a batch asked for, by role, and whether it stayed within the program's static bounds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import ttsc
+from ttsc.compiler.bounds import ConcreteBounds, worst_case
+
+
+@dataclass(slots=True)
+class Asked:
+    """One run. Keys are a quantity and a role; `live`: most generations at one time."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    running: set[str] = field(default_factory=set)
+    live: int = 0
+
+
+class Counting:
+    """Give it to `on_event` of a batch."""
+
+    def __init__(self) -> None:
+        self.runs: dict[int, Asked] = defaultdict(Asked)
+        self._roles: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, event: ttsc.Event) -> None:
+        match event:
+            case ttsc.RequestStarted():
+                run = self.runs[event.input]
+                self._roles[event.request_id] = event.role, event.kind
+                run.counts[_REQUESTS[event.kind], event.role] += 1
+                if event.kind == "generate":
+                    run.running.add(event.request_id)
+                    run.live = max(run.live, len(run.running))
+            case ttsc.RequestEnded():
+                run = self.runs[event.input]
+                run.running.discard(event.request_id)
+                role, kind = self._roles.get(event.request_id, ("", event.kind))
+                run.counts["prefill" if kind == "generate" else "scored", role] += event.prompt_tokens
+                run.counts["decode", role] += event.completion_tokens
+            case ttsc.ExternCalled():
+                self.runs[event.input].counts["externs", event.name] += 1
+            case _:
+                pass
+
+
+_REQUESTS = {"generate": "generations", "score": "scores", "reward": "rewards", "embed": "embeddings"}
+
+
+class StaticBounds:
+    """Of one program: what no run of it may exceed. Computed once for each size of the arguments."""
+
+    def __init__(self, program: ttsc.CompiledProgram) -> None:
+        self._program = program
+        self._bounds = worst_case(program.ir)
+        self._known: dict[tuple[tuple[str, object], ...], ConcreteBounds] = {}
+
+    def exceeded(self, given: Mapping[str, Any], run: Asked) -> str:
+        """What `run` has more of than its bound, or "". Texts of one length have one bound (docs/bounds.md)."""
+        sizes = tuple((name, len(v.encode()) if isinstance(v, str) else repr(v)) for name, v in given.items())
+        if sizes not in self._known:
+            self._known[sizes] = self._bounds.at(self._program.check_input(dict(given)))
+        most = self._known[sizes]
+        over = [
+            f"{quantity} {role}: {count} > {getattr(most, quantity).get(role, 0)}"
+            for (quantity, role), count in sorted(run.counts.items())
+            if count > getattr(most, quantity).get(role, 0)
+        ]
+        if run.live > most.live:
+            over.append(f"in flight: {run.live} > {most.live}")
+        return "; ".join(over)
