@@ -82,6 +82,12 @@ def _items(args: Args, size: Callable[[Expr], Expr]) -> Abstract | None:
     return Items(size(source.length), source.item, source.unknown) if isinstance(source, Items) else None
 
 
+def _averages(args: Args, type_: Type, attr: str) -> Abstract | None:
+    """No more of them than there are numbers."""
+    source = args[0]
+    return Items(source.length, numbers.average(args), source.unknown) if isinstance(source, Items) else None
+
+
 def _same(args: Args, type_: Type, attr: str) -> Abstract | None:
     return args[0] if isinstance(args[0], Items) else None
 
@@ -352,7 +358,8 @@ RULES: dict[str, Rule] = {
     "distinct": _same, "unique": _same, "zip": _zip, "cross": _cross, "enumerate": _enumerate,
     "pairs": _pairs_of(lambda n: ceil_div(n, constant(2)), always=False),
     "combinations": _pairs_of(pairs, always=True), "flatten": _flatten,
-    "cluster_by": _groups, "cluster_same": _groups, "cluster_near": _groups, "copies": _copies, "count": _count,
+    "cluster_by": _groups, "cluster_same": _groups, "cluster_near": _groups, "prune": _same,
+    "copies": _copies, "count": _count,
     "length": _count, "split": _split, "join": _join,
     "strip": _part, "find": _part, "find_last": _part, "last_boxed": _part, "last_number": _canonical,
     "lower": _recased, "upper": _recased, "replace": _replaced, "to_str": _to_str, "or_else": _or_else,
@@ -369,7 +376,9 @@ RULES: dict[str, Rule] = {
     "abs": _numeric(numbers.absolute), "round": _numeric(numbers.rounded), "clamp": _numeric(numbers.clamp),
     "to_int": _numeric(numbers.converted), "to_float": _numeric(numbers.converted),
     "minimum": _taken, "maximum": _taken, "mean": _numeric(numbers.average),
-    "median": _numeric(numbers.average), "sum": _numeric(numbers.total),
+    "median": _numeric(numbers.average), "quantile": _numeric(numbers.average), "windows": _averages,
+    "lowest": _same, "sum": _numeric(numbers.total),
+    "weibull_upper": lambda args, type_, attr: Items(length(args[0]), numbers.share(())),
     "sigmoid": _numeric(numbers.share), "percentile": _numeric(numbers.share), "conformal_p": _numeric(numbers.share),
 }  # fmt: skip
 """By operation."""

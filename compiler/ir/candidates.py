@@ -8,7 +8,7 @@ from ttsc.compiler.ir.rewrite import walk
 _SAME = frozenset(
     "list add item one last or_else known head take drop reverse flatten copies sort maximal distinct pair zip cross"
     " enumerate pairs combinations with_score with_scores with_answer cluster_by cluster_same cluster_near"
-    " nearest_words nearest_vectors".split()
+    " prune nearest_words nearest_vectors".split()
 )
 _PARTS = frozenset({"first", "second"})
 """Fields of pairs."""

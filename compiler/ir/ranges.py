@@ -195,6 +195,9 @@ class _Ranges:
                 self._set((node.result,), [self._selected(node)])
             case Draw(op="shuffle", args=args):
                 self._set((node.result,), [Items(element(self.of(args[0])))])
+            case Draw(op="random", args=args):
+                top = self.of(args[0])
+                self._set((node.result,), [Range(0.0, top.high) if isinstance(top, Range) else _SOME])
             case Draw(op="resample", args=args):
                 parts = [element(self.of(args[0])), *map(self.of, args[4:])]
                 self._set((node.result,), [Items(_hulled(parts))])
@@ -367,6 +370,8 @@ _OPERATIONS: dict[str, Callable[[list[Known]], Known]] = {
     "percentile": lambda _: _UNIT,
     "conformal_p": lambda _: _UNIT,
     "variance": lambda _: _SOME,
+    "entropy": lambda _: _SOME,
+    "weibull_upper": lambda _: Items(_UNIT),
     "clamp": lambda a: Range(a[1].low, a[2].high) if isinstance(a[1], Range) and isinstance(a[2], Range) else UNKNOWN,
     "exp": _exponential,
     "sqrt": lambda _: _SOME,
@@ -378,9 +383,7 @@ _OPERATIONS: dict[str, Callable[[list[Known]], Known]] = {
     "with_score": lambda a: Scored(a[1]),
     "with_scores": lambda a: Scored(a[2]),
     "with_answer": lambda a: a[0],
-    "minimum": lambda a: element(a[0]),
-    "maximum": lambda a: element(a[0]),
-    "median": lambda a: element(a[0]),
+    **dict.fromkeys(("minimum", "maximum", "median", "quantile"), lambda a: element(a[0])),
     "mean": lambda a: hull(_mean(element(a[0])), _ZERO),
     "sum": lambda a: _summed(element(a[0])),
     "product": lambda a: _product(element(a[0])),
@@ -395,5 +398,8 @@ _OPERATIONS: dict[str, Callable[[list[Known]], Known]] = {
     "cross": lambda a: Items(Both(element(a[0]), element(a[1]))),
     "enumerate": lambda a: Items(Both(_SOME, element(a[0]))),
     "combinations": lambda a: Items(Both(element(a[0]), element(a[0]))),
-    **dict.fromkeys(("take", "drop", "reverse", "sort", "maximal", "distinct"), lambda a: Items(element(a[0]))),
+    **dict.fromkeys(
+        ("take", "drop", "reverse", "sort", "maximal", "distinct", "lowest", "windows"),
+        lambda a: Items(element(a[0])),
+    ),
 }

@@ -52,6 +52,9 @@ def misused(spec: Spec, arguments: Mapping[str, Argument], given: Collection[str
         case "resample":
             if "reference" in given and arguments["method"] != "conditional":
                 yield "reference", "for method=conditional only"
+        case "prune":
+            if "diverse" in given and "clusters" not in given:
+                yield "diverse", "for clusters=… only"
         case "vote":
             stop = arguments["stop"]
             if "confidence" in given and stop not in ("adaptive", "beta", "sprt"):
@@ -61,7 +64,10 @@ def misused(spec: Spec, arguments: Mapping[str, Argument], given: Collection[str
             if "share" in given and stop != "sprt":
                 yield "share", "for stop=sprt only"
         case "select":
-            if "exploration" in given and arguments["policy"] != "uct":
-                yield "exploration", "for policy=uct only"
+            if "exploration" in given and arguments["policy"] not in ("uct", "ucb1"):
+                yield "exploration", "for policy=uct or ucb1 only"
+            for name in ("prune", "prune_from"):
+                if name in given and arguments["policy"] != "mixed":
+                    yield name, "for policy=mixed only"
             if "prior" in given and arguments["policy"] not in ("thompson", "adaptive"):
                 yield "prior", "for policy=thompson or adaptive only"

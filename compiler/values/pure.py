@@ -20,26 +20,32 @@ from ttsc.compiler.values.evaluation import EvaluationFailed as EvaluationFailed
 from ttsc.compiler.values.evaluation import Operation, bounded, kinds_of
 from ttsc.compiler.values.lists import LISTS
 from ttsc.compiler.values.mathematics import MATHEMATICS
+from ttsc.compiler.values.mixtures import MIXTURES
 from ttsc.compiler.values.pattern import PatternFailed
 from ttsc.compiler.values.pattern import valid_pattern as valid_pattern
+from ttsc.compiler.values.pruning import PRUNING
 from ttsc.compiler.values.rounds import ROUNDS
 from ttsc.compiler.values.schema import SCHEMAS
 from ttsc.compiler.values.similarity import SIMILARITY
 from ttsc.compiler.values.texts import TEXTS
 from ttsc.compiler.values.texts import text_of as text_of
 from ttsc.compiler.values.trees import TREES
+from ttsc.compiler.values.windows import WINDOWS
 
 OPERATIONS: dict[str, Operation] = {
     operation.name: operation
     for theme in (
         ARITHMETIC,
         MATHEMATICS,
+        WINDOWS,
+        MIXTURES,
         TEXTS,
         LISTS,
         ROUNDS,
         CANDIDATES,
         SCHEMAS,
         CLUSTERS,
+        PRUNING,
         SIMILARITY,
         DEPENDENCIES,
         TREES,

@@ -52,7 +52,7 @@ def resample(
 ) -> list[object]:
     """`count` candidates of the pool; fewer only if there is none to copy. See the head of this file."""
     items_fit(count)
-    _check(pool, weights, temperature)
+    checked_weights(pool, weights, temperature, "resample")
     if method == "conditional" and reference is None:
         raise EvaluationFailed("`resample` with method=conditional takes a reference")
     pairs = list(zip(pool, weights, strict=True))
@@ -63,18 +63,19 @@ def resample(
         pairs = [(candidate, weight) for candidate, weight in pairs if not candidate.finished]
     kept = [reference] if method == "conditional" and count else []
     slots = max(0, count - len(kept) - len(frozen))
-    probabilities = _probabilities([weight for _, weight in pairs], normalise, temperature)
-    drawn = [pairs[i][0] for i in _ancestors(probabilities, slots, method, rng)]
+    relative = probabilities([weight for _, weight in pairs], normalise, temperature, "resample")
+    drawn = [pairs[i][0] for i in _ancestors(relative, slots, method, rng)]
     return _placed(kept, frozen, drawn)
 
 
-def _check(pool: Sequence[object], weights: Sequence[float], temperature: float) -> None:
+def checked_weights(pool: Sequence[object], weights: Sequence[float], temperature: float, op: str) -> None:
+    """Fails if the weights are not those of a pool; `op` is who asks."""
     if len(weights) != len(pool):
-        raise EvaluationFailed(f"`resample` has {len(weights)} weights for {len(pool)} candidates")
+        raise EvaluationFailed(f"`{op}` has {len(weights)} weights for {len(pool)} candidates")
     if not all(map(math.isfinite, weights)):
-        raise EvaluationFailed("`resample`: a weight is not a finite number")
+        raise EvaluationFailed(f"`{op}`: a weight is not a finite number")
     if not temperature > 0:
-        raise EvaluationFailed("`resample`: the temperature must be greater than 0")
+        raise EvaluationFailed(f"`{op}`: the temperature must be greater than 0")
 
 
 def _placed(kept: Sequence[object], frozen: dict[int, object], drawn: Sequence[object]) -> list[object]:
@@ -85,15 +86,15 @@ def _placed(kept: Sequence[object], frozen: dict[int, object], drawn: Sequence[o
     return [own[slot] if slot in own else next(others) for slot in range(total)]
 
 
-def _probabilities(weights: Sequence[float], normalise: str, temperature: float) -> list[float]:
-    """Relative to the greatest, which is 1."""
+def probabilities(weights: Sequence[float], normalise: str, temperature: float, op: str) -> list[float]:
+    """Relative to the greatest, which is 1. `op` is who asks."""
     if not weights:
         return []
     top = max(weights)
     if normalise == "softmax":
         return [math.exp((weight - top) / temperature) for weight in weights]
     if min(weights) < 0:
-        raise EvaluationFailed("`resample`: a weight is negative; normalise=softmax takes any numbers")
+        raise EvaluationFailed(f"`{op}`: a weight is negative; normalise=softmax takes any numbers")
     return [(weight / top) ** (1 / temperature) for weight in weights] if top else [1.0] * len(weights)
 
 
@@ -104,7 +105,7 @@ def _ancestors(probabilities: Sequence[float], slots: int, method: str, rng: Ran
         case "systematic":
             return _systematic(probabilities, slots, rng)
         case "ceiling":
-            return _ceiling(probabilities, slots)
+            return ceiling_copies(probabilities, slots)
         case _:
             return _categorical(probabilities, slots, rng)
 
@@ -130,7 +131,8 @@ def _categorical(probabilities: Sequence[float], slots: int, rng: Random) -> lis
     return [min(last, bisect_right(ends, rng.random() * ends[-1])) for _ in range(slots)]
 
 
-def _ceiling(probabilities: Sequence[float], slots: int) -> list[int]:
+def ceiling_copies(probabilities: Sequence[float], slots: int) -> list[int]:
+    """Of each copy the place of what it is a copy of, in order. See "ceiling" at the head of this file."""
     order = sorted(range(len(probabilities)), key=lambda i: (-probabilities[i], i))
     left = list(accumulate(probabilities[i] for i in reversed(order)))
     copies = [0] * len(probabilities)

@@ -155,6 +155,12 @@ def nodes(body: str, returns: str) -> str:
             id="cluster-near",
         ),
         pytest.param(
+            f"{POOL} |> prune(weights=score, n=4, clusters={POOL} |> cluster(by=step), diverse=1.5)",
+            "list[Candidate]",
+            ["cluster_by(%sample, %map)", "prune[sum](%sample, %map, %c, %c, %c, %c, %p)"],
+            id="prune",
+        ),
+        pytest.param(
             f"{POOL} |> tournament(by=(a, b) => compare(a.text, b.text), model=judge)",
             "Candidate",
             [
@@ -216,9 +222,16 @@ def nodes(body: str, returns: str) -> str:
         pytest.param(
             "tree(f(q)) |> select(n=2, policy=uct, exploration=2.0)",
             "list[Node]",
-            ['draw select["uct gaussian"](%p, %c, %c) : list[Node]'],
+            ['draw select["uct gaussian drop"](%p, %c, %c) : list[Node]'],
             id="select",
         ),
+        pytest.param(
+            "tree(f(q)) |> select(policy=mixed, finished=keep, prune=0.5)",
+            "list[Node]",
+            ['draw select["mixed gaussian keep"](%p, %c, %c, %c, %c) : list[Node]'],
+            id="select mixed",
+        ),
+        pytest.param("n |> random", "int", ["draw random(%n) : int"], id="random"),
         pytest.param(
             "tree(f(q)) |> backpropagate(discount=0.5) |> leaves",
             "list[Candidate]",

@@ -21,7 +21,7 @@ from ttsc.compiler.semantics.operators.spec import (
     lists,
     pools,
 )
-from ttsc.compiler.values.types import BOOL, CANDIDATE, CONTEXT, FLOAT, INT, STR, ListOf, OptionalOf
+from ttsc.compiler.values.types import BOOL, CANDIDATE, CONTEXT, FLOAT, INT, POOL, STR, ListOf, OptionalOf
 
 KEY = ParameterSpec(
     "by",
@@ -280,6 +280,52 @@ SELECTION = (
             ParameterSpec("reference", OptionalOf(CANDIDATE), default=None, doc="keeps the first place (conditional)"),
         ),
         "candidates drawn in proportion to their weights",
+        pools,
+    ),
+    Spec(
+        "prune",
+        "selection",
+        "a list of candidates",
+        (
+            ParameterSpec("weights", ElementFunction("a number", NUMBER), required=True, doc="a candidate's weight"),
+            ParameterSpec(
+                "n",
+                INT,
+                doc="a candidate is worth its share of n copies, rounded up in order; else of the weights",
+                limits=N.limits,
+            ),
+            ParameterSpec(
+                "shared",
+                FLOAT,
+                default=1.0,
+                doc="what it costs to keep all nodes of the tree that the candidates are leaves of",
+                limits=Limits(0, 1e9, "0 or more"),
+            ),
+            ParameterSpec(
+                "clusters", ListOf(POOL), doc="the pool in groups of like candidates, as `cluster` makes them"
+            ),
+            ParameterSpec(
+                "diverse",
+                FLOAT,
+                default=1.0,
+                doc="what it is worth to keep one of each cluster",
+                limits=Limits(0, 1e9, "0 or more"),
+            ),
+            ParameterSpec(
+                "normalise",
+                Choice(("sum", "softmax")),
+                default="sum",
+                doc="weights to the power 1/temperature are shares, or weights are logits that it divides",
+            ),
+            ParameterSpec(
+                "temperature",
+                FLOAT,
+                default=1.0,
+                doc="above 1 levels the weights, below 1 sharpens them",
+                limits=Limits(1e-9, 1e9, "above 0"),
+            ),
+        ),
+        "the candidates that are worth the prefixes that they keep",
         pools,
     ),
 )

@@ -59,7 +59,7 @@ _STRUCTURAL = frozenset(
     "length item list one last flatten take drop reverse copies pair zip cross enumerate record field or_else".split()
 )
 """Operations that look at places and not into elements, so that unknown elements don't matter."""
-_ORDERING = frozenset({"distinct", "sort", "maximal"})
+_ORDERING = frozenset({"distinct", "sort", "maximal", "prune"})
 """Operations that order or thin out a list by keys: with unknown keys it stays as it is."""
 
 

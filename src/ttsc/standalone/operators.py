@@ -21,7 +21,10 @@ from ttsc.compiler.values.types import (
 )
 from ttsc.standalone.modules import Symbol, module_named, origin
 
-_THEMES = "arithmetic mathematics texts lists rounds candidates schema clusters similarity dependencies trees".split()
+_THEMES = (
+    "arithmetic mathematics windows texts lists rounds candidates schema clusters pruning similarity dependencies"
+    " trees".split()
+)
 _ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _EQUALITY = {"eq": "==", "ne": "!="}
 _NUMBERS = (INT, FLOAT)

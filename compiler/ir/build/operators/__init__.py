@@ -68,6 +68,8 @@ class OperatorBuilder(Selection):
                 return self.tournament(e, source, a, env)
             case "resample":
                 return self.resample(source, a, env, e.span)
+            case "prune":
+                return self.prune(e, source, a, env)
         return self._over_lists(e, source, a, env)
 
     def _over_lists(self, e: typed.Operator, source: ir.Value, a: Arguments, env: Env) -> ir.Value:
@@ -91,6 +93,8 @@ class OperatorBuilder(Selection):
                 return self._sort(e, source, a, env)
             case "shuffle":
                 return self.draw("shuffle", (source,), e.type, "", e.span)
+            case "random":
+                return self.draw("random", (source,), e.type, "", e.span)
             case "dag":
                 return self._dag(e, source, a, env)
             case "nearest":
@@ -100,8 +104,10 @@ class OperatorBuilder(Selection):
     def _over_trees(self, e: typed.Operator, source: ir.Value, a: Arguments, env: Env) -> ir.Value:
         match e.name:
             case "select":
-                args = (source, self.value(a["n"], env), self.value(a["exploration"], env))
-                return self.draw("select", args, ListOf(NODE), f"{a['policy']} {a['prior']}", e.span)
+                names = ("n", "exploration", *(("prune", "prune_from") if a["policy"] == "mixed" else ()))
+                args = (source, *(self.value(a[name], env) for name in names))
+                words = f"{a['policy']} {a['prior']} {a['finished']}"
+                return self.draw("select", args, ListOf(NODE), words, e.span)
             case "expand":
                 return self.pure(
                     "expand", (source, self.value(a["at"], env), self.value(a["with"], env)), TREE, span=e.span

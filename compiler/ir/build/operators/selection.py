@@ -12,7 +12,7 @@ from ttsc.compiler.ir.build.operators.judgement import Judgement
 from ttsc.compiler.ir.build.operators.maps import Arguments, constant_int, function, number
 from ttsc.compiler.semantics import typed
 from ttsc.compiler.values.pure import MAX_ITEMS
-from ttsc.compiler.values.types import BOOL, FLOAT, INT, POOL, STR, ListOf, OptionalOf, PairOf, Type
+from ttsc.compiler.values.types import BOOL, FLOAT, INT, NONE, POOL, STR, ListOf, OptionalOf, PairOf, Type
 from ttsc.grammar.source import Span
 
 Ties = Literal["first", "last", "random"]
@@ -180,6 +180,13 @@ class Selection(Judgement):
         assert isinstance(pair.type, PairOf)
         return self.field(pair, "first", pair.type.first, span), self.field(pair, "second", pair.type.second, span)
 
+    def prune(self, e: typed.Operator, source: ir.Value, a: Arguments, env: Env) -> ir.Value:
+        weights = function(a["weights"])
+        over, found = self.keyed(source, lambda x: self.applied(weights, env, x), e.span)
+        factors = [self.value(a[name], env) for name in ("shared", "diverse", "temperature")]
+        rest = [self.const(None, NONE) if a[name] is None else self.value(a[name], env) for name in ("n", "clusters")]
+        return self.pure("prune", (over, found, *factors, *rest), e.type, str(a["normalise"]), e.span)
+
     # --- draws ------------------------------------------------------------------------------------------------------
 
     def resample(self, source: ir.Value, a: Arguments, env: Env, span: Span) -> ir.Value:
@@ -193,7 +200,7 @@ class Selection(Judgement):
 
     def draw(
         self,
-        op: Literal["resample", "select", "shuffle"],
+        op: Literal["resample", "select", "shuffle", "random"],
         args: tuple[ir.Value, ...],
         type_: Type,
         attr: str,
