@@ -239,6 +239,8 @@ class Interpreter:
             return Items(minimum(high(args[1]), nodes), tree_node(nodes, candidate))
         if node.op == "resample":
             return self._resampled(node.attr.split()[1], args)
+        if node.op == "random":
+            return Number(high(source), ZERO, why(source))
         return source
 
     def _resampled(self, finished: str, args: list[Abstract]) -> Abstract:

@@ -183,7 +183,7 @@ class NodeReader(TokenReader):
         return self._single(lambda result: Score(result, kind, source, given, model))
 
     def _draw(self) -> _Build:
-        op = self.word("resample", "select", "shuffle")
+        op = self.word("resample", "select", "shuffle", "random")
         attr = self._attr()
         args = self._args()
         return self._single(lambda result: Draw(result, op, args, attr))

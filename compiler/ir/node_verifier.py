@@ -92,7 +92,13 @@ _DRAWN: dict[str, tuple[tuple[str, Type], ...]] = {
         ("the temperature", FLOAT),
         ("the reference", OptionalOf(CANDIDATE)),
     ),
-    "select": (("the tree", TREE), ("the count", INT), ("the exploration", FLOAT)),
+    "select": (
+        ("the tree", TREE),
+        ("the count", INT),
+        ("the exploration", FLOAT),
+        ("the share to prune at", FLOAT),
+        ("the scores to prune from", INT),
+    ),
 }
 """Arguments of draws, in order."""
 
@@ -258,7 +264,10 @@ class NodeVerifier:
         for value, (what, wanted) in zip(node.args, _DRAWN.get(node.op, ()), strict=False):
             self._fits(value.type, wanted, what)
         drawn = ListOf(NODE) if node.op == "select" else node.args[0].type
-        self._need(isinstance(drawn, ListOf), f"%{node.args[0].id} is {drawn}, not a list")
+        if node.op == "random":
+            self._need(drawn in (INT, FLOAT), f"%{node.args[0].id} is {drawn}, not a number")
+        else:
+            self._need(isinstance(drawn, ListOf), f"%{node.args[0].id} is {drawn}, not a list")
         self._fits(drawn, node.result.type, "the result")
 
     def _extern(self, node: Extern) -> None:

@@ -150,11 +150,11 @@ class Score:
 class Draw:
     """A seeded random operation on values (`values/draws.py`, where `attr` and `args` of each are listed): like `Pure`,
     with random numbers that depend on the run's seed, the node and its rounds alone. resample: a pool by weights.
-    select: nodes of a tree. shuffle: a list.
+    select: nodes of a tree. shuffle: a list. random: a number from 0 to below another.
     """
 
     result: Value
-    op: Literal["resample", "select", "shuffle"]
+    op: Literal["resample", "select", "shuffle", "random"]
     args: tuple[Value, ...]
     attr: str = ""
     span: Span = _span()

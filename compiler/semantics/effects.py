@@ -8,7 +8,7 @@ from ttsc.compiler.semantics import typed
 from ttsc.compiler.semantics.state import ENVIRONMENT
 from ttsc.compiler.values.types import RecordType
 
-_RANDOM = frozenset({"resample", "shuffle", "select"})
+_RANDOM = frozenset({"resample", "shuffle", "select", "random"})
 """Operators that draw random numbers of their own; what a model samples is the model's."""
 
 

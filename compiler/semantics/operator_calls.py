@@ -34,7 +34,7 @@ from ttsc.grammar import ast
 from ttsc.grammar.source import Span
 from ttsc.grammar.spelling import did_you_mean
 
-RANDOM = ("resample", "shuffle", "select")
+RANDOM = ("resample", "shuffle", "select", "random")
 """Operators that draw random numbers of their own."""
 
 

@@ -4,8 +4,9 @@ The generator's seed depends on the run's seed, the node and its rounds alone, a
 in a fixed order: one seed, one result. `attr` holds the settings that a program states as words.
 
     resample  "METHOD FINISHED NORMALISE"  (pool, weights, count, temperature=1.0, reference=none) -> pool
-    select    "POLICY PRIOR"               (tree, count=1, exploration=sqrt(2)) -> list[Node]
+    select    "POLICY PRIOR FINISHED"      (tree, count=1, exploration=sqrt(2), prune=0.75, prune_from=4) -> list[Node]
     shuffle   ""                           (list) -> list
+    random    ""                           (below) -> a number from 0, whole if `below` is
 """
 
 from __future__ import annotations
@@ -13,16 +14,34 @@ from __future__ import annotations
 from collections.abc import Sequence
 from random import Random
 
-from ttsc.compiler.values.evaluation import EvaluationFailed, bounded, items, kinds_of, length_of, number, numbers
+from ttsc.compiler.values.evaluation import (
+    EvaluationFailed,
+    bounded,
+    integer,
+    items,
+    kinds_of,
+    length_of,
+    number,
+    numbers,
+)
 from ttsc.compiler.values.resampling import FINISHED, METHODS, NORMALISATIONS, resample
-from ttsc.compiler.values.tree_search import EXPLORATION, POLICIES, PRIORS, select
+from ttsc.compiler.values.tree_search import (
+    EXPLORATION,
+    FINISHED_NODES,
+    POLICIES,
+    PRIORS,
+    PRUNE,
+    PRUNE_FROM,
+    select,
+)
 
 _WORDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "resample": (METHODS, FINISHED, NORMALISATIONS),
-    "select": (POLICIES, PRIORS),
+    "select": (POLICIES, PRIORS, FINISHED_NODES),
     "shuffle": (),
+    "random": (),
 }
-_ARITY = {"resample": (3, 5), "select": (1, 3), "shuffle": (1, 1)}
+_ARITY = {"resample": (3, 5), "select": (1, 5), "shuffle": (1, 1), "random": (1, 1)}
 
 
 def problem(op: str, attr: str, count: int) -> str | None:
@@ -56,6 +75,8 @@ def _drawn(op: str, words: Sequence[str], args: Sequence[object], rng: Random) -
         return _resampled(words, *args, rng=rng)
     if op == "select":
         return _selected(words, *args, rng=rng)
+    if op == "random":
+        return _random(args[0], rng)
     shuffled = list(items(args[0]))
     rng.shuffle(shuffled)
     return shuffled
@@ -86,8 +107,32 @@ def _resampled(
 
 
 def _selected(
-    words: Sequence[str], tree: object, count: object = 1, exploration: object = EXPLORATION, *, rng: Random
+    words: Sequence[str],
+    tree: object,
+    count: object = 1,
+    exploration: object = EXPLORATION,
+    prune: object = PRUNE,
+    prune_from: object = PRUNE_FROM,
+    *,
+    rng: Random,
 ) -> list[object]:
-    policy, prior = words
-    wanted = length_of(count, "select")
-    return list(select(tree, wanted, policy=policy, prior=prior, exploration=float(number(exploration)), rng=rng))
+    policy, prior, finished = words
+    nodes = select(
+        tree,
+        length_of(count, "select"),
+        policy=policy,
+        prior=prior,
+        finished=finished,
+        exploration=float(number(exploration)),
+        prune=float(number(prune)),
+        prune_from=integer(prune_from),
+        rng=rng,
+    )
+    return list(nodes)
+
+
+def _random(below: object, rng: Random) -> int | float:
+    """From 0 to below `below`: a whole number if it is one."""
+    if not number(below) > 0:
+        raise EvaluationFailed("`random` takes a number above 0")
+    return rng.randrange(below) if isinstance(below, int) else rng.random() * float(number(below))

@@ -188,7 +188,7 @@ class Builder:
             return []
         if over.type == TREE:
             two = ir.Const(self.fresh(INT, "c"), 2)
-            policy = self._draw(st.sampled_from(["best beta", "thompson gaussian", "adaptive beta"]))
+            policy = self._draw(st.sampled_from(["best beta drop", "thompson gaussian drop", "adaptive beta keep"]))
             return [two, ir.Draw(self.fresh(ListOf(NODE), "draw"), "select", (over, two.result), policy)]
         if over.type == TEXTS or self._draw(st.booleans()):
             return self._twice(ir.Draw(self.fresh(over.type, "draw"), "shuffle", (over,)))

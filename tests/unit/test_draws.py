@@ -156,7 +156,7 @@ def test_failures(attr: str, args: tuple[object, ...], words: str) -> None:
 
 def test_settings_are_checked_without_drawing() -> None:
     assert problem("resample", "ceiling drop softmax", 4) is None
-    assert problem("select", "uct beta", 3) is None and problem("shuffle", "", 1) is None
+    assert problem("select", "uct beta drop", 3) is None and problem("shuffle", "", 1) is None
     assert problem("shuffle", "", 2) == "`shuffle` takes 1 argument"
     assert problem("shuffle", "fast", 1) == "`shuffle` does not know the settings `fast`"
     assert problem("roll", "", 1) == "there is no draw `roll`"

@@ -44,7 +44,9 @@ def grown(*expansions: tuple[str, str, tuple[float, ...]], discount: float = 1.0
 
 
 def selected(of: Tree, attr: str, *args: object, seed: int = 0) -> str:
-    found = draw("select", attr, (of, *args), Random(seed))
+    """`attr`: policy and prior, and whether finished nodes are kept; without the last, dropped."""
+    words = attr if len(attr.split()) == 3 else f"{attr} drop"
+    found = draw("select", words, (of, *args), Random(seed))
     assert isinstance(found, tuple)
     return "".join(node.candidate.text for node in found)
 
@@ -131,11 +133,11 @@ def test_best_breadth_depth() -> None:
     assert selected(made, "best beta") == "a" and selected(made, "depth beta", 0) == ""
 
 
-@pytest.mark.parametrize("policy", ["best", "breadth", "depth", "uct", "thompson", "adaptive"])
+@pytest.mark.parametrize("policy", ["best", "breadth", "depth", "uct", "ucb1", "thompson", "adaptive", "mixed"])
 def test_the_root_first_and_nothing_when_all_is_finished(policy: str) -> None:
     assert selected(tree(Candidate("r")), f"{policy} gaussian") == "r"
     assert selected(tree(Candidate("R", True)), f"{policy} gaussian", 3) == ""
-    if policy != "adaptive":  # there, the root may have another child
+    if policy not in ("adaptive", "mixed"):  # there, the root may have another child
         assert selected(grown(("r", "AB", (1.0, 0.0))), f"{policy} gaussian", 3) == ""
 
 
@@ -266,7 +268,7 @@ def test_a_selection_depends_on_its_seed_alone() -> None:
 
 def test_only_trees_are_searched() -> None:
     with pytest.raises(EvaluationFailed, match="`select` has no result for list"):
-        draw("select", "best beta", ((),), Random(0))
+        draw("select", "best beta drop", ((),), Random(0))
 
 
 @pytest.mark.timeout(120)

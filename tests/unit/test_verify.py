@@ -164,7 +164,7 @@ program w(oracle %gold: str, %n: int = 4, %xs: list[str], %step: Step) -> str?, 
   %d1 = draw resample["systematic resample sum"](%cut1, %ones, %n) : list[Candidate]
   %d2 = draw shuffle(%xs) : list[str]
   %tree1 = tree(%one1) : Tree
-  %d3 = draw select["best beta"](%tree1, %n) : list[Node]
+  %d3 = draw select["best beta drop"](%tree1, %n) : list[Node]
   %node1 = one(%d3) : Node
   %visits = field[visits](%node1) : int
   %zip1 = zip(%xs, %ids) : list[(str, int)]
@@ -217,7 +217,7 @@ def test_a_valid_program_of_the_whole_language() -> None:
         ("(%cut1, %ones, %n)", "(%cut1, %ones, %half)", "%d1: the count is float, not int"),
         ("draw shuffle(%xs)", "draw shuffle(%gold)", "%d2: %gold is str, not a list"),
         ("draw shuffle(%xs) : list[str]", "draw shuffle(%xs) : list[int]", "%d2: the result is list[str], not"),
-        ('select["best beta"](%tree1', 'select["best beta"](%xs', "%d3: the tree is list[str], not Tree"),
+        ('select["best beta drop"](%tree1', 'select["best beta drop"](%xs', "%d3: the tree is list[str], not Tree"),
         ("list[Node]", "list[Candidate]", "%d3: the result is list[Node], not list[Candidate]"),
         ("field[visits]", "field[text]", "%visits: Node has no field `text`"),
         ("field[second]", "field[third]", "%second1: (str, int) has no field `third`"),

@@ -11,6 +11,7 @@ from ttsc.compiler.semantics.operators.spec import (
     ModelRoleParameter,
     ParameterSpec,
     Spec,
+    figures,
     lists,
     pools,
 )
@@ -65,6 +66,14 @@ CONTROL = (
         lists,
     ),
     Spec("shuffle", "control", "a list", (), "the elements in a random order that the run's seed decides", lists),
+    Spec(
+        "random",
+        "control",
+        "a number",
+        (),
+        "a number from 0 to below it, drawn from the run's seed: whole for an int",
+        figures,
+    ),
     Spec(
         "dag",
         "control",

@@ -211,6 +211,11 @@ def prefixes(type_: Type) -> Type | None:
     return type_ if assignable(type_, CANDIDATE) else None
 
 
+def figures(type_: Type) -> Type | None:
+    """A number."""
+    return type_ if type_ in (INT, FLOAT) else None
+
+
 def trees(type_: Type) -> Type | None:
     """A Tree."""
     return CANDIDATE if type_ == TREE else None

@@ -60,7 +60,8 @@ def _pure(writer: Writer, node: Pure) -> str:
 
 def _draw(writer: Writer, node: Draw) -> str:
     function = writer.needed.support(
-        "draws", {"resample": "resample", "select": "select_nodes", "shuffle": "shuffle"}[node.op]
+        "draws",
+        {"resample": "resample", "select": "select_nodes", "shuffle": "shuffle", "random": "random_number"}[node.op],
     )
     values = [writer.whole(value) for value in node.args]
     settings = [quoted(node.attr)] if node.attr else []

@@ -29,7 +29,7 @@ _SETTINGS = ("url", "seed", "tokenizer", "concurrency", "externs", "stores", "ar
 _OWN = ("run", "job", "at", *_SETTINGS)
 _CALLED = (
     "whole arrived vote best keep stop_first leading quantified logprobs choices rewards vector consult act offline"
-    " resample select_nodes shuffle shown jinja plain result_of frozen perform"
+    " resample select_nodes shuffle random_number shown jinja plain result_of frozen perform"
 ).split()
 """Functions that the program part calls: no variable may have such a name."""
 _RULE = "# " + "-" * 118

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from ttsc.compiler.values.draws import _resampled, _selected
+from ttsc.compiler.values.draws import _random, _resampled, _selected
 from ttsc.compiler.values.evaluation import items
 from ttsc.standalone.support.operations import operation
 
@@ -18,7 +18,7 @@ def resample(seed: int, settings: str, *args: object) -> Any:
 
 
 def select_nodes(seed: int, settings: str, *args: object) -> Any:
-    """Nodes of a tree: tree, count, exploration."""
+    """Nodes of a tree: tree, count, exploration, and from which share and number of equal values on it is pruned."""
     run: Callable[..., Any] = _selected
     return operation("select", lambda *given: run(settings.split(), *given, rng=Random(seed)))(*args)
 
@@ -32,3 +32,8 @@ def shuffle(seed: int, values: object) -> Any:
         return shuffled
 
     return operation("shuffle", run)(values)
+
+
+def random_number(seed: int, below: object) -> Any:
+    """A number from 0 to below another."""
+    return operation("random", lambda given: _random(given, Random(seed)))(below)
