@@ -65,6 +65,12 @@ def _to_str(types: Sequence[Type]) -> Type | None:
     return STR if types[0] in (STR, INT, FLOAT, BOOL) else None
 
 
+def _entropy(types: Sequence[Type]) -> Type | None:
+    item = _element(types)
+    value = item.item if isinstance(item, OptionalOf) else item
+    return FLOAT if value in (STR, INT, FLOAT, BOOL, NONE, NEVER) else None
+
+
 def _same_number(types: Sequence[Type]) -> Type | None:
     return join(types[0], join(types[1], types[2]) or NONE) if all(assignable(t, FLOAT) for t in types) else None
 
@@ -162,7 +168,18 @@ FUNCTIONS: dict[str, Signature] = {
     "product": Signature((None,), _number, expects="a list of numbers", doc="product of a list; 1 if it is empty"),
     "median": Signature((ListOf(FLOAT),), FLOAT, doc="the middle number, or the mean of the middle two"),
     "variance": Signature((ListOf(FLOAT),), FLOAT, doc="mean squared distance from the mean; 0 if it is empty"),
+    "entropy": Signature(
+        (None,), _entropy, expects="a list of str, numbers or bool", doc="in bits, of the shares of a list's values"
+    ),
+    "weibull_upper": Signature(
+        (ListOf(FLOAT),), ListOf(FLOAT), doc="how probably each is of the upper of two Weibull distributions fitted"
+    ),
     "percentile": Signature((FLOAT, ListOf(FLOAT)), FLOAT, doc="the share of the list that is below the first"),
+    "quantile": Signature(
+        (ListOf(FLOAT), FLOAT), FLOAT, doc="the number below which this share of the list is (linear)"
+    ),
+    "windows": Signature((ListOf(FLOAT), INT), ListOf(FLOAT), doc="the mean of each window of n numbers, or of all"),
+    "lowest": Signature((ListOf(FLOAT), FLOAT), ListOf(FLOAT), doc="the lowest share of a list, at least one number"),
     "conformal_p": Signature(
         (FLOAT, ListOf(FLOAT)), FLOAT, doc="(1 + how many of the list are at least the first) / (1 + its length)"
     ),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from ttsc.compiler.values.arithmetic import identity
 from ttsc.compiler.values.evaluation import (
     MAX_INTEGER,
     EvaluationFailed,
     Operation,
     filled,
     is_number,
+    items,
     number,
     numbers,
 )
@@ -137,6 +140,13 @@ def _conformal_p(x: object, values: object) -> float:
     return (1 + sum(value >= mark for value in found)) / (1 + len(found))
 
 
+def _entropy(values: object) -> float:
+    """-sum p log2 p over the shares p of the distinct values; 0 for an empty list."""
+    found = items(values)
+    shares = [count / len(found) for count in Counter(identity(each) for each in found).values()]
+    return math.fsum(share * -math.log2(share) for share in shares)
+
+
 def _softmax(values: object, temperature: object = 1.0) -> list[float]:
     return softmax(numbers(values), number(temperature))
 
@@ -155,6 +165,7 @@ MATHEMATICS = (
     Operation("mean", mean, 1, 1, FLOAT),
     Operation("median", _median, 1, 1, FLOAT),
     Operation("variance", _variance, 1, 1, FLOAT),
+    Operation("entropy", _entropy, 1, 1, FLOAT, total=True),
     Operation("minimum", _extreme("minimum", min), 1, 1, None),
     Operation("maximum", _extreme("maximum", max), 1, 1, None),
     Operation("percentile", _percentile, 2, 2, FLOAT),

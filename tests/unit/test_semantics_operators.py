@@ -54,6 +54,8 @@ POOL = "(f(q) |> sample(4))"
         ("abs(-1)", "int"),
         ("exp(1)", "float"),
         ("softmax([1, 2])", "list[float]"),
+        ('entropy(["4", none])', "float"),
+        ("weibull_upper([0.5])", "list[float]"),
         ("tree(f(q)) |> select", "list[Node]"),
         ("tree(f(q)) |> select |> each(depth)", "list[int]"),
         ("tree(f(q)) |> backpropagate |> candidates", "list[Candidate]"),
