@@ -21,8 +21,7 @@ from ttsc.compiler.cost.search.space import Axis, Space
 from ttsc.compiler.cost.workload import Question, Verdicts, Workload, Writing
 from ttsc.compiler.ir.nodes import Limit
 from ttsc.errors import UsageError
-from ttsc.planning.advice import advice, retrieval_advice
-from ttsc.planning.evaluators import pattern_of
+from ttsc.planning.advice import advice
 from ttsc.planning.plan_file import ByDifficulty, Plan, Row, plan_text, program_hash, read_plan, write_plan
 from ttsc.planning.planner import Asked, planned
 from ttsc.planning.running import check_engines, check_files, check_program, check_unchanged, run_by_difficulty
@@ -64,46 +63,7 @@ def codes_of(error: UsageError) -> list[str]:
     return [problem.code for problem in error.problems]
 
 
-# --- patterns -------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("name", "choice"),
-    [
-        ("self_consistency", "vote"),
-        ("adaptive_consistency", "vote"),
-        ("window_consistency", "vote"),
-        ("first_finish", "race"),
-        ("best_of_n", "best"),
-        ("verified_vote", "verified"),
-        ("weighted_best_of_n", None),
-        ("verify_and_refine", None),
-        ("budget_forcing", None),
-        ("tree_search", None),
-    ],
-)
-def test_patterns_of_programs(name: str, choice: str | None) -> None:
-    found = pattern_of(ttsc.compile(PROGRAMS / f"{name}.tts"))
-    assert (None if found is None else found.choice) == choice
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        'let c = pose(q) |> sample(n) |> one return number(c.text) + ""',
-        "let a = pose(q) |> sample(n) return (a |> vote(by=number)) + (a |> vote(by=number))",
-        "let a = pose(q) |> sample(n) let b = pose(q) |> sample(n) return (a + b) |> vote(by=number)",
-        "return pose(q) |> sample(n) |> keep(2, by=c => length(c.text)) |> vote(by=number)",
-    ],
-)
-def test_what_only_looks_like_a_pattern_has_none(body: str) -> None:
-    body = body.replace('number(c.text) + ""', 'or_else(number(c.text), "")')
-    text = VOTE + f"program p(q: str, n: int = 4 in 1..8) -> str {{ {body} }}"
-    try:
-        program = ttsc.compile(text, "p")
-    except Exception as error:  # the snippet has to compile for this to say anything
-        pytest.fail(str(error))
-    assert pattern_of(program) is None
+# --- closed forms ---------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "n"), [("self_consistency", 9), ("first_finish", 6), ("verified_vote", 5)])
@@ -386,9 +346,6 @@ def test_the_command_line_plans_and_runs(tmp_path: Path) -> None:
     assert invoke("run", str(program), "--force", "--set", "q=x").exit_code == 2
 
 
-# --- advice ---------------------------------------------------------------------------------------------------------
-
-
 def test_allocation_models_say_what_they_can() -> None:
     told = replace(
         workload(),
@@ -405,30 +362,6 @@ def test_allocation_models_say_what_they_can() -> None:
         assert name in said
     assert "no sample at all" in said
     assert "8 at 0.3" in said, "the lower temperature is better for every input"
-
-
-def test_retrieval_is_fitted_from_observations(tmp_path: Path) -> None:
-    rows = []
-    for documents in (0, 2, 10):
-        for shots in (0, 4):
-            for rounds in (1, 3):
-                for gain in (0.1, 0.3):
-                    accuracy = 0.2 + 0.02 * documents * gain + 0.01 * shots + 0.02 * rounds
-                    row = {"documents": documents, "shots": shots, "rounds": rounds, "accuracy": accuracy}
-                    rows.append(json.dumps({**row, "document_gain": gain, "shot_gain": gain / 2}))
-    path = tmp_path / "runs.jsonl"
-    path.write_text("\n".join(rows))
-    assert "10 documents, 4 shots, 3 rounds" in retrieval_advice(path, None, {})[-1]
-    assert "2 documents, 4 shots, 3 rounds" in retrieval_advice(path, 900, {"document": 300, "shot": 50})[-1]
-    assert "no setting fits" in retrieval_advice(path, -1, {})[-1]
-    path.write_text("\n".join(rows[:3]))
-    with pytest.raises(UsageError) as error:
-        retrieval_advice(path, None, {})
-    assert codes(error) == ["E0581"]
-    path.write_text('{"documents": 1}')
-    with pytest.raises(UsageError) as error:
-        retrieval_advice(path, None, {})
-    assert codes(error) == ["E0581"] and ":1" in str(error.value)
 
 
 def test_a_workload_of_another_answer_format_is_noticed() -> None:
