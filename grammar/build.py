@@ -92,7 +92,10 @@ class Builder:
         return [*v[0], v[2].text]
 
     def use(self, v: Values, span: Span) -> ast.Use:
-        return ast.Use(tuple(v[1]), tuple(v[3]), span)
+        return ast.Use(tuple(v[1]), tuple(v[3]), None, span)
+
+    def use_for(self, v: Values, span: Span) -> ast.Use:
+        return ast.Use(tuple(v[1]), tuple(v[3]), tuple(v[6]), span)
 
     def role(self, v: Values, span: Span) -> ast.Model:
         return ast.Model(self._name(v[0]), None, span)

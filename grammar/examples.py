@@ -64,7 +64,7 @@ EXAMPLES = (
     Example(
         "E0139", "type in brackets", "extern f(x: dict[str], y: [str]) -> list<str>\nextern g(x: str | none) -> str\n"
     ),
-    Example("E0140", "use without names", "use std.answers\nuse std.search (beam)\n"),
+    Example("E0140", "use without names", "use std.answers\nuse std.search (beam) for 3\nuse std.search (dvts)\n"),
     Example("E0141", "malformed range", "program p(n: int = 4 in 1-8, m: int = 2) -> str {\n    return n\n}\n"),
     Example("E0142", "missing expression", _body("let x =", "return f(q, )", "return")),
     Example("E0143", "missing comma", _body("return f(q n=3)")),

@@ -54,8 +54,9 @@ def declaration(part: Part) -> Doc:
 def _declaration(part: Node) -> Doc:
     p = part.parts
     match part.action:
-        case "use":
-            return concat([leaf(p[0]), SPACE, _path(p[1]), SPACE, bracketed(p[2], name_parts(p[3]), p[4], leaf)])
+        case "use" | "use_for":
+            what = [leaf(p[0]), SPACE, _path(p[1]), SPACE, bracketed(p[2], name_parts(p[3]), p[4], leaf)]
+            return concat([*what, SPACE, leaf(p[5]), SPACE, _path(p[6])] if part.action == "use_for" else what)
         case "models":
             return concat([leaf(p[0]), SPACE, commas(_parts(p[1], "roles"), _role)])
         case "prompt":

@@ -36,7 +36,16 @@ def article(word: str) -> str:
 
 
 def use(s: Scene) -> Diagnostic | None:
-    if s.doing != "use" or s.wants_declaration:
+    if s.doing != "use":
+        return None
+    if s.token.kind == "/" and s.before.kind == "NAME":
+        return s.error("E0140", "parts of a module's name are divided by '.', not '/'", "", f"write {FORMS['use']}")
+    if s.before.kind == "for":
+        hint = "write use std.beam_search (beam_search) for lib.task"
+        if s.token.kind in {"STRING", "MODULE_DOC"}:
+            hint = f"a file is named without quotes and '.tts': {hint.removeprefix('write ')}"
+        return s.gap("E0140", f"after 'for' stands the file of a task, found {s.found()}", "expected a name", hint)
+    if s.wants_declaration:
         return None
     hint = f"write {FORMS['use']}"
     if s.expected == {"NAME"} and s.before.kind != "(":
@@ -44,8 +53,6 @@ def use(s: Scene) -> Diagnostic | None:
             hint = f"a file beside this one is named without quotes and '.tts': {FORMS['use']}"
         return s.gap("E0140", f"a 'use' names a module, found {s.found()}", "expected a name", hint)
     if s.expected == {".", "("}:
-        if s.token.kind == "/":
-            hint = f"parts of the name are divided by '.': {FORMS['use']}"
         return s.gap("E0140", "a 'use' lists the names that it brings in", "expected '(' and names", hint)
     if s.token.kind == "NAME" and s.token.text == "as" and s.before.kind == "NAME":
         return s.error("E0140", "names keep their names", "", f"remove 'as': {FORMS['use']}")

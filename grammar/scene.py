@@ -38,7 +38,8 @@ class Scene:
         self.expected = frozenset(stack.acceptable())
         open_tokens = [value for value in stack.values if isinstance(value, Token)]
         self.opener = _innermost(open_tokens)
-        self.doing = next((token.kind for token in reversed(open_tokens) if token.kind in _CONSTRUCTS), "")
+        words = [token.kind for token in open_tokens if token.kind in _CONSTRUCTS]
+        self.doing = "use" if words[-2:] == ["use", "for"] else words[-1] if words else ""
         """The innermost construct that is open, by the word it begins with."""
         self.within_test = any(token.kind == "test" for token in open_tokens)
         self._lexer = lexer

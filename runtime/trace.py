@@ -65,10 +65,10 @@ _EVENTS: dict[str, type] = {
 class TraceHeader:
     """What was run, on what. `program_hash` tells whether a program is still the one that was traced.
 
-    For a replay: `source`, its `path` and `text`, and the `modules` that it uses, by the file that uses them and the
-    dotted name; `known`: parameters that it was specialised for; `plan`: the plan's digest; `budget`: its resources
-    and amounts. Of each engine besides its facts the numbers of the `lane` and of the `tokenizer` that roles share, and
-    the ids that end a turn.
+    For a replay: `source`, its `path` and `text`; `task`, of what stood in for `std.task`, if something did; the
+    `modules` that they use, by the file that uses them and the dotted name; `known`: parameters that it was specialised
+    for; `plan`: the plan's digest; `budget`: its resources and amounts. Of each engine besides its facts the numbers of
+    the `lane` and of the `tokenizer` that roles share, and the ids that end a turn.
     """
 
     program: str
@@ -79,6 +79,7 @@ class TraceHeader:
     engines: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     format: int = FORMAT
     source: Mapping[str, str] = field(default_factory=dict)
+    task: Mapping[str, str] = field(default_factory=dict)
     modules: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
     disabled: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
@@ -272,7 +273,7 @@ def _event(kind: str, data: dict[str, Any], number: int) -> Event:
         result["appended"] = {name: tuple(items) for name, items in result.get("appended", {}).items()}
         data["result"] = _built(RunResult, result, number)
     if kind in ("RequestEnded", "AnswerTaken"):
-        for name in ("output_ids", "logprobs", "values"):
+        for name in ("output_ids", "logprobs", "values", "confidences"):
             if data.get(name) is not None:
                 data[name] = tuple(data[name])
     if kind == "RequestGivenUp":

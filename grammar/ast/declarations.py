@@ -19,10 +19,14 @@ from ttsc.grammar.source import Span
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """`use std.answers (boxed, number)`"""
+    """`use std.answers (boxed, number)`, `use std.beam_search (beam_search) for lib.task`
+
+    `task`: the file that stands in for `std.task` in the used file.
+    """
 
     path: tuple[str, ...]
     names: tuple[Name, ...]
+    task: tuple[str, ...] | None
     span: Span = span_field()
 
 

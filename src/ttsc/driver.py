@@ -31,7 +31,8 @@ AfterPass = Callable[[str, ir.Program], None]
 class Compiled:
     """A program at every stage. `built` is the IR as the source says it; `plan.program` the IR after the passes.
 
-    `disabled`, `enabled`: passes that were left out, and those asked for by name.
+    `library`: where its `use` looked, and what stood in for `std.task`. `disabled`, `enabled`: passes that were left
+    out, and those asked for by name.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Compiled:
     name: str
     built: ir.Program
     plan: Plan
+    library: Library
     disabled: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
 
@@ -61,11 +63,13 @@ def compile_file(
     level: Level = 2,
     disabled: tuple[str, ...] = (),
     enabled: tuple[str, ...] = (),
+    *,
+    task: str | Path | None = None,
 ) -> Compiled:
-    """Compile one program of a file or of `std:name`. Raises as `compile_source`, and `UsageError` (E0509) without a
-    file.
+    """Compile one program of a file or of `std:name`, with a `task` (as `ttsc.library.read_task` takes it) in place of
+    `std.task`. Raises as `compile_source`, and `UsageError` (E0509) without a file.
     """
-    source, library = open_source(file)
+    source, library = open_source(file, task)
     return compile_source(source, program, level, disabled, enabled, library=library)
 
 
@@ -89,13 +93,14 @@ def compile_source(
     from ttsc.compiler.ir.verify import verify
 
     _known_passes((*disabled, *enabled))
-    checked = check(source, library or FileLibrary())
+    library = library or FileLibrary()
+    checked = check(source, library)
     name = choose(checked, program)
     built = next(each for each in check_bounds(checked) if each.name == name)
     sound: Sound = {}
     verify(built, "the builder", sound)
     plan = _plan(built, {}, level, disabled, enabled, after, sound)
-    return Compiled(source, checked, name, built, plan, disabled, enabled)
+    return Compiled(source, checked, name, built, plan, library, disabled, enabled)
 
 
 def specialize(compiled: Compiled, values: Mapping[str, ir.Constant], after: AfterPass | None = None) -> Compiled:

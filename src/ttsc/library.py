@@ -1,7 +1,7 @@
 """Where `use` finds files: the standard library, and the folder of the program that is compiled.
 
-`use std.answers (boxed)` is `stdlib/answers.tts`. `use lib.scoring (grade)` is `lib/scoring.tts` below the folder of
-the file that says so, and nothing outside of it: no absolute path, no `..`, no symbolic link that leads out.
+`use std.answers (boxed)` is `stdlib/tools/answers.tts`. `use lib.scoring (grade)` is `lib/scoring.tts` below the folder
+of the file that says so, and nothing outside of it: no absolute path, no `..`, no symbolic link that leads out.
 """
 
 from __future__ import annotations
@@ -16,14 +16,25 @@ from ttsc.grammar.source import Source
 PREFIX = stdlib.ROOT + ":"
 """`std:name` names a file of the standard library wherever a file is expected."""
 
+TASK = "task"
+"""The name of what a task stands in for: `std.task`."""
+
 
 class FileLibrary:
     """Resolves `use` for one program. `root` is its folder; without one (a text, the library itself) only `std` is
-    known.
+    known. `task` stands in for `std.task`; it may be a file from elsewhere, and use files below its own folder.
     """
 
-    def __init__(self, root: Path | None = None) -> None:
+    def __init__(self, root: Path | None = None, task: Source | None = None) -> None:
         self._root = None if root is None else root.resolve()
+        self._task = task
+        own = task is not None and not task.path.startswith((PREFIX, "<"))
+        self._task_root = Path(task.path).parent.resolve() if own and task is not None else None
+
+    @property
+    def task(self) -> Source | None:
+        """What stands in for `std.task`, or None."""
+        return self._task
 
     def find(self, path: tuple[str, ...], user: Source) -> Source | None:
         """The source that a `use` path names in the file `user`, or None."""
@@ -31,12 +42,13 @@ class FileLibrary:
             return None
         if path[0] == stdlib.ROOT:
             return _std(path[1]) if len(path) == 2 else None
-        if self._root is None or user.path.startswith(PREFIX):
+        roots = [root for root in (self._root, self._task_root) if root is not None]
+        if not roots or user.path.startswith((PREFIX, "<")):
             return None
         folder = Path(user.path).parent
         file = folder.joinpath(*path[:-1], path[-1] + ".tts")
         real = file.resolve()
-        inside = real.is_relative_to(folder.resolve()) and real.is_relative_to(self._root)
+        inside = real.is_relative_to(folder.resolve()) and any(real.is_relative_to(root) for root in roots)
         if not inside or not real.is_file():
             return None
         found = _read(file)
@@ -48,17 +60,38 @@ class FileLibrary:
         return (*(f"{stdlib.ROOT}.{name}" for name in stdlib.names()), *near)
 
 
-def open_source(file: str | Path) -> tuple[Source, FileLibrary]:
-    """A file (or `std:name`) as a source, and the library for what it uses. Raises `UsageError` (E0509)."""
+def open_source(file: str | Path, task: str | Path | None = None) -> tuple[Source, FileLibrary]:
+    """A file (or `std:name`) as a source, and the library for what it uses, with `task` as `read_task` takes it.
+
+    Raises `UsageError` (E0509).
+    """
+    given = read_task(task)
     if isinstance(file, str) and file.startswith(PREFIX):
-        name = file.removeprefix(PREFIX)
-        source = _std(name)
-        if source is None:
-            hint = did_you_mean(name, stdlib.names(), "see `ttsc list`")
-            raise UsageError(Problem("E0509", f"the standard library has no '{name}'", hint))
-        return source, FileLibrary()
+        return _named(file), FileLibrary(None, given)
     path = Path(file)
-    return _read(path), FileLibrary(path.parent)
+    return _read(path), FileLibrary(path.parent, given)
+
+
+def read_task(task: str | Path | None) -> Source | None:
+    """What stands in for `std.task`: a file, `std:name`, or a text; None for `std.task` itself. Raises `UsageError`
+    (E0509).
+    """
+    if task is None or task == f"{PREFIX}{TASK}":
+        return None
+    if isinstance(task, str) and task.startswith(PREFIX):
+        return _named(task)
+    if isinstance(task, str) and is_text(task):
+        return Source("<task>", task)
+    return _read(Path(task))
+
+
+def _named(file: str) -> Source:
+    name = file.removeprefix(PREFIX)
+    source = _std(name)
+    if source is None:
+        hint = did_you_mean(name, stdlib.names(), "see `ttsc list`")
+        raise UsageError(Problem("E0509", f"the standard library has no '{name}'", hint))
+    return source
 
 
 def is_text(path_or_source: str) -> bool:
@@ -71,7 +104,7 @@ def _std(name: str) -> Source | None:
     return None if text is None else _source(PREFIX + name, text)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=128)
 def _source(path: str, text: str) -> Source:
     """One `Source` for one text of a library, so that what is known of it is found again."""
     return Source(path, text)

@@ -94,8 +94,9 @@ def load_plan(path: str | Path, *, force: bool = False) -> LoadedPlan:
     if not force:
         check_files(found, path.absolute().parent)
     file = found.file if found.file.startswith(PREFIX) else path.parent / found.file
+    task = found.task if found.task is None or found.task.startswith(PREFIX) else path.parent / found.task
     passes = {"disabled": found.disabled, "enabled": found.enabled}
-    program = compile_program(file, found.program, found.level, **passes)  # type: ignore[arg-type]  # 0, 1 or 2
+    program = compile_program(file, found.program, found.level, task=task, **passes)  # type: ignore[arg-type]  # 0, 1 or 2
     check_program(found, program)
     if not force:
         check_unchanged(found, program)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, cast
@@ -100,10 +100,11 @@ def _header(trace: Trace, path: str | Path) -> TraceHeader:
 class _Recorded:
     """The library of a trace."""
 
-    def __init__(self, modules: Mapping[str, Mapping[str, Mapping[str, str]]]) -> None:
+    def __init__(self, header: TraceHeader) -> None:
+        self.task = Source(header.task["path"], header.task["text"]) if header.task else None
         self._sources = {
             (user, name): Source(found["path"], found["text"])
-            for user, names in modules.items()
+            for user, names in header.modules.items()
             for name, found in names.items()
         }
 
@@ -117,7 +118,7 @@ class _Recorded:
 def _plan(header: TraceHeader, path: str | Path) -> Plan:
     source = Source(header.source["path"], header.source["text"])
     level: Level = 0 if header.level == 0 else 1 if header.level == 1 else 2
-    library = _Recorded(header.modules)
+    library = _Recorded(header)
     try:
         compiled = compile_source(source, header.program, level, header.disabled, header.enabled, library=library)
         known: dict[str, Any] = {name: frozen(from_json(value)) for name, value in header.known.items()}

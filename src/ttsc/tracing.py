@@ -9,10 +9,10 @@ from typing import Any, cast
 from ttsc.backends.protocol import Engine
 from ttsc.compiler.ir.nodes import Limit
 from ttsc.compiler.semantics.check import check
+from ttsc.compiler.semantics.modules import Library
 from ttsc.driver import Compiled
 from ttsc.grammar.source import Source
 from ttsc.journals import plan_digest
-from ttsc.library import PREFIX, FileLibrary
 from ttsc.runtime.events import AnswerTaken, Event, RequestEnded, RunEnded, TokensArrived
 from ttsc.runtime.records import recordable
 from ttsc.runtime.tokenizer_memo import RecordedEngine, RecordedTokenizer, ids_digest
@@ -103,8 +103,9 @@ class Tracing:
             passes=plan.passes,
             seed=seed,
             engines=self._facts,
-            source={"path": compiled.source.path, "text": compiled.source.text},
-            modules=_modules(compiled.source),
+            source=_recorded_source(compiled.source),
+            modules=_modules(compiled),
+            task=_recorded_source(compiled.library.task),
             disabled=compiled.disabled,
             enabled=compiled.enabled,
             known=recordable(known),
@@ -116,24 +117,30 @@ class Tracing:
 class _Noting:
     """A library that notes what is found."""
 
-    def __init__(self, library: FileLibrary) -> None:
+    def __init__(self, library: Library) -> None:
         self._library = library
         self.found: dict[str, dict[str, dict[str, str]]] = {}
+
+    @property
+    def task(self) -> Source | None:
+        return self._library.task
 
     def find(self, path: tuple[str, ...], user: Source) -> Source | None:
         source = self._library.find(path, user)
         if source is not None:
-            text = {"path": source.path, "text": source.text}
-            self.found.setdefault(user.path, {})[".".join(path)] = text
+            self.found.setdefault(user.path, {})[".".join(path)] = _recorded_source(source)
         return source
 
     def names(self) -> tuple[str, ...]:
         return self._library.names()
 
 
-def _modules(source: Source) -> dict[str, dict[str, dict[str, str]]]:
+def _recorded_source(source: Source | None) -> dict[str, str]:
+    return {} if source is None else {"path": source.path, "text": source.text}
+
+
+def _modules(compiled: Compiled) -> dict[str, dict[str, dict[str, str]]]:
     """The files that a program uses, by the file that uses them and the dotted name there."""
-    apart = source.path.startswith((PREFIX, "<"))
-    library = _Noting(FileLibrary() if apart else FileLibrary(Path(source.path).parent))
-    check(source, library)
+    library = _Noting(compiled.library)
+    check(compiled.source, library)
     return library.found

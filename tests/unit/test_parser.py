@@ -190,7 +190,7 @@ def test_declarations() -> None:
         "extern f(x: str, y: list[R]) -> R\nfunction g(t: str,) -> str? = t\n"
     )
     use, policy, prm, record, extern, function = tree.declarations
-    assert use == ast.Use(("std", "answers"), (name("boxed"), name("number")), S)
+    assert use == ast.Use(("std", "answers"), (name("boxed"), name("number")), None, S)
     assert (policy, prm) == (ast.Model(name("policy"), None, S), ast.Model(name("prm"), "small", S))
     strings = ast.OptionalType(ast.ListType(ast.NamedType("str", S), S), S)
     fields = (ast.Field(name("a"), ast.NamedType("int", S), S), ast.Field(name("b"), strings, S))

@@ -13,6 +13,8 @@ from ttsc.cli.options import (
     level_option,
     program_option,
     settings_option,
+    task_option,
+    task_path,
 )
 
 
@@ -27,6 +29,7 @@ from ttsc.cli.options import (
 )
 @click.option("-o", "--out", metavar="OUT.py", help="Where to write it (default: standard output).")
 @program_option
+@task_option
 @settings_option(
     "Compile this value of a parameter in; the file has no such parameter then. May be given several times."
 )
@@ -40,6 +43,7 @@ def build(
     target: str,
     out: str | None,
     program: str | None,
+    task: str | None,
     settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
@@ -58,7 +62,7 @@ def build(
     """
     from ttsc.errors import Problem, UsageError
 
-    text = _text(file, program, settings, level, disabled, enabled, budget, evaluation)
+    text = _text(file, program, task, settings, level, disabled, enabled, budget, evaluation)
     if out is None:
         click.echo(text, nl=False)
         return
@@ -73,6 +77,7 @@ def build(
 def _text(
     file: str,
     program: str | None,
+    task: str | None,
     settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
@@ -89,11 +94,11 @@ def _text(
     from ttsc.standalone.file import standalone
 
     path = file if file.startswith(PREFIX) else Path(file)
-    compiled = compile_program(path, program, as_level(level), disabled=disabled, enabled=enabled)
+    compiled = compile_program(path, program, as_level(level), disabled=disabled, enabled=enabled, task=task_path(task))
     compiled.check_evaluation(evaluation)
     if settings:
         compiled = compiled.specialize(settings_given(compiled.parameters, settings))
     limits = budget_for(compiled.ir.budget, None if budget is None else read_budget(budget))
     refuse_priced(limits, "a file of `ttsc build` has no cost model")
     plan = replace(compiled.plan, program=replace(compiled.ir, budget=limits))
-    return standalone(plan, file, compiled.source_hash)
+    return standalone(plan, file if task is None else f"{file} with the task {task}", compiled.source_hash)

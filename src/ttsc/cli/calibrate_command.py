@@ -12,7 +12,7 @@ import click
 
 from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.exit_codes import say
-from ttsc.cli.options import externs_option, program_option, settings_option, tokenizer_option
+from ttsc.cli.options import externs_option, program_option, settings_option, task_option, task_path, tokenizer_option
 
 if TYPE_CHECKING:
     from ttsc.runtime.events import RunResult
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Measure what models do on your inputs.")
 @click.argument("file", metavar="FILE")
 @program_option
+@task_option
 @click.option(
     "--inputs",
     "inputs_file",
@@ -75,6 +76,7 @@ if TYPE_CHECKING:
 def calibrate(
     file: str,
     program: str | None,
+    task: str | None,
     inputs_file: str,
     gold: str | None,
     samples: int,
@@ -112,7 +114,7 @@ def calibrate(
     from ttsc.externs import load_externs
     from ttsc.library import PREFIX
 
-    compiled = compile_program(file if file.startswith(PREFIX) else Path(file), program)
+    compiled = compile_program(file if file.startswith(PREFIX) else Path(file), program, task=task_path(task))
     base = settings_given(compiled.parameters, settings)
     rows = [{**base, **row} for row in _rows(inputs_file)]
     for path, option in ((out, "--out"), (journal, "--journal")):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ttsc.cli.exit_codes import DONE, PROGRAM_HAS_ERRORS, USAGE, report, say
+from ttsc.cli.options import task_option, task_path
 
 if TYPE_CHECKING:
     from ttsc.compiler.bounds import Bounds
@@ -34,6 +35,7 @@ class Found:
 
 @click.command(short_help="Find errors in programs, and what they cost at most.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@task_option
 @click.option("--bounds", "show_bounds", is_flag=True, help="The worst case of every program, in its parameters.")
 @click.option(
     "--set",
@@ -43,7 +45,7 @@ class Found:
     help="With --bounds: a parameter's value; the bounds are shown in numbers, too. May be given several times.",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
-def check(files: tuple[str, ...], show_bounds: bool, settings: tuple[str, ...], as_json: bool) -> int:
+def check(files: tuple[str, ...], task: str | None, show_bounds: bool, settings: tuple[str, ...], as_json: bool) -> int:
     """Check FILEs (or std:NAME) without running anything: syntax, names, types, bounds.
 
     Exit codes: 0 no errors (there may be warnings), 2 a file can't be read, 3 errors.
@@ -53,7 +55,7 @@ def check(files: tuple[str, ...], show_bounds: bool, settings: tuple[str, ...], 
     worst = DONE
     said: list[Diagnostic] = []
     for file in files:
-        found = _check(file, settings if show_bounds else None)
+        found = _check(file, task, settings if show_bounds else None)
         said += found.diagnostics
         worst = USAGE if found.unreadable or worst == USAGE else PROGRAM_HAS_ERRORS if found.failed else worst
         if as_json:
@@ -65,7 +67,7 @@ def check(files: tuple[str, ...], show_bounds: bool, settings: tuple[str, ...], 
     return worst
 
 
-def _check(file: str, settings: Sequence[str] | None) -> Found:
+def _check(file: str, task: str | None, settings: Sequence[str] | None) -> Found:
     """Everything that can be said of a file. `settings` None: no bounds are wanted."""
     from ttsc.compiler.bounds import worst_case
     from ttsc.compiler.bounds.check import check_bounds, check_money
@@ -75,7 +77,7 @@ def _check(file: str, settings: Sequence[str] | None) -> Found:
     from ttsc.library import open_source
 
     try:
-        source, library = open_source(file)
+        source, library = open_source(file, task_path(task))
         checked = check_source(source, library)
         built = check_bounds(checked)
         warnings = (*checked.warnings, *check_money(checked, built))

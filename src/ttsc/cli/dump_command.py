@@ -13,6 +13,8 @@ from ttsc.cli.options import (
     level_option,
     program_option,
     settings_option,
+    task_option,
+    task_path,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _STAGES = ("ast", "typed", "ir", "ir-opt", "plan")
 @click.option("--after", metavar="PASS", help="The IR as it is after this pass.")
 @click.option("--spans", is_flag=True, help="With --stage ast: say where each node was written.")
 @program_option
+@task_option
 @settings_option("The program for this value of a parameter (not with ast, typed). May be given several times.")
 @level_option
 @disable_option
@@ -39,6 +42,7 @@ def dump(
     after: str | None,
     spans: bool,
     program: str | None,
+    task: str | None,
     settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
@@ -49,7 +53,7 @@ def dump(
     ast: the syntax tree; typed: names resolved, types known; ir: the graph as written; ir-opt: after the passes;
     plan: the requests an engine will get and the prefixes they share.
     """
-    click.echo(_text(file, stage, after, spans, program, settings, level, disabled, enabled).rstrip("\n"))
+    click.echo(_text(file, stage, after, spans, program, task, settings, level, disabled, enabled).rstrip("\n"))
 
 
 def _text(
@@ -58,6 +62,7 @@ def _text(
     after: str | None,
     spans: bool,
     program: str | None,
+    task: str | None,
     settings: tuple[str, ...],
     level: int,
     disabled: tuple[str, ...],
@@ -70,7 +75,7 @@ def _text(
     stage = stage or ("ir-opt" if after else "plan")
     if settings and stage in ("ast", "typed"):
         raise click.UsageError(f"--set compiles a value in; it can't go with --stage {stage}")
-    source, library = open_source(file)
+    source, library = open_source(file, task_path(task))
     if stage == "ast":
         from ttsc.grammar.dump import dump as dump_tree
         from ttsc.grammar.parser import parse

@@ -20,6 +20,8 @@ from ttsc.cli.options import (
     level_option,
     program_option,
     settings_option,
+    task_option,
+    task_path,
     tokenizer_option,
     with_options,
 )
@@ -35,6 +37,7 @@ class Asked:
 
     file: str
     program: str | None
+    task: str | None
     settings: tuple[str, ...]
     input_json: str | None
     inputs_file: str | None
@@ -62,6 +65,7 @@ class Asked:
 _with_options = with_options(
     click.argument("file", metavar="FILE"),
     program_option,
+    task_option,
     settings_option("A parameter. May be given several times."),
     input_option,
     click.option("--inputs", "inputs_file", metavar="FILE.jsonl", help="Many inputs, one JSON object per line."),
@@ -170,7 +174,7 @@ def _request(asked: Asked) -> Request:
 
     path = asked.file if asked.file.startswith(PREFIX) else Path(asked.file)
     passes = {"disabled": asked.disabled, "enabled": asked.enabled}
-    program = compile_program(path, asked.program, as_level(asked.level), **passes)
+    program = compile_program(path, asked.program, as_level(asked.level), task=task_path(asked.task), **passes)
     settings: Mapping[str, Any] = settings_given(program.parameters, asked.settings)
     values: list[dict[str, Any]] = []
     if asked.inputs_file is not None:

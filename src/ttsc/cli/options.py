@@ -19,6 +19,19 @@ def program_option(function: Decorated) -> Decorated:
     return click.option("-p", "--program", metavar="PROGRAM", help=text)(function)
 
 
+def task_option(function: Decorated) -> Decorated:
+    """`--task FILE`"""
+    text = "The task (or std:NAME) in place of std.task, which the library's strategies work on."
+    return click.option("--task", "task", metavar="FILE", help=text)(function)
+
+
+def task_path(task: str | None) -> str | Path | None:
+    """What `--task` names; never the text of a task."""
+    from ttsc.library import PREFIX
+
+    return task if task is None or task.startswith(PREFIX) else Path(task)
+
+
 def level_option(function: Decorated) -> Decorated:
     """`-O0`, `-O1`, `-O2`"""
     text = (

@@ -16,6 +16,8 @@ from ttsc.cli.options import (
     externs_option,
     level_option,
     settings_option,
+    task_option,
+    task_path,
     with_options,
 )
 
@@ -31,6 +33,7 @@ class Line:
 
     file: str
     programs: tuple[str, ...]
+    task: str | None
     objective: str
     budget: str | None
     at_least: float | None
@@ -66,6 +69,7 @@ _with_options = with_options(
         metavar="PROGRAM",
         help="Which program of the file; several to choose among them.",
     ),
+    task_option,
     click.option(
         "--objective",
         type=click.Choice(("accuracy", "latency", "cost")),
@@ -260,7 +264,7 @@ def _programs(line: Line) -> list[CompiledProgram]:
     path = line.file if line.file.startswith(PREFIX) else Path(line.file)
     passes = {"disabled": line.disabled, "enabled": line.enabled}
     names: tuple[str | None, ...] = line.programs or (None,)
-    return [compile_program(path, name, as_level(line.level), **passes) for name in names]
+    return [compile_program(path, name, as_level(line.level), task=task_path(line.task), **passes) for name in names]
 
 
 def _names(text: str) -> tuple[str, ...]:

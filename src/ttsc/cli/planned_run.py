@@ -29,6 +29,8 @@ def plan_asked(asked: Asked) -> Plan | None:
 
     if asked.program is not None:
         raise click.UsageError("a plan names its program: --program can't go with it")
+    if asked.task is not None:
+        raise click.UsageError("a plan names its task: --task can't go with it")
     path = Path(asked.file)
     plan = read_plan(path)
     if plan.by_difficulty is not None:
@@ -49,6 +51,9 @@ def applied(asked: Asked, plan: Plan) -> Asked:
     from ttsc.library import PREFIX
 
     file = plan.file if plan.file.startswith(PREFIX) else str(Path(asked.file).parent / plan.file)
+    task = plan.task
+    if task is not None and not task.startswith(PREFIX):
+        task = str(Path(asked.file).parent / task)
     table = plan.by_difficulty
     varied = set() if table is None else {*table.probe, *(name for row in table.rows for name in row.setting)}
     common = {name: value for name, value in plan.setting.items() if name not in varied}
@@ -60,6 +65,7 @@ def applied(asked: Asked, plan: Plan) -> Asked:
         asked,
         file=file,
         program=plan.program,
+        task=task,
         level=plan.level,
         disabled=(*plan.disabled, *asked.disabled),
         enabled=(*plan.enabled, *asked.enabled),

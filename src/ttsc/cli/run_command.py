@@ -19,7 +19,7 @@ import click
 from ttsc.cli.engine_options import engines_given, models_given
 from ttsc.cli.event_loop import run_on_fastest
 from ttsc.cli.exit_codes import TERMINATED, complain, say
-from ttsc.cli.options import as_level
+from ttsc.cli.options import as_level, task_path
 from ttsc.cli.planned_run import applied, plan_asked
 from ttsc.cli.run_inputs import inputs_given, specialized, stores_given
 from ttsc.cli.run_options import Asked, run_options
@@ -88,7 +88,8 @@ def run(**given: Any) -> int:
         raise click.UsageError("--input and --inputs can't go together")
     path = asked.file if asked.file.startswith(PREFIX) else Path(asked.file)  # never the text of a program
     passes = {"disabled": asked.disabled, "enabled": asked.enabled}
-    compiled = compile_program(path, asked.program, as_level(asked.level), **passes)
+    task = task_path(asked.task)
+    compiled = compile_program(path, asked.program, as_level(asked.level), task=task, **passes)
     if plan is not None:
         check_program(plan, compiled)
         if not asked.force:

@@ -15,6 +15,7 @@ from ttsc.cli.options import (
     level_option,
     program_option,
     settings_option,
+    task_option,
     tokenizer_option,
     with_options,
 )
@@ -26,6 +27,7 @@ class Asked:
 
     file: str
     program: str | None
+    task: str | None
     settings: tuple[str, ...]
     input_json: str | None
     inputs_file: str | None
@@ -59,6 +61,7 @@ class Asked:
 run_options = with_options(
     click.argument("file", metavar="FILE"),
     program_option,
+    task_option,
     settings_option("A parameter. May be given several times."),
     input_option,
     click.option(

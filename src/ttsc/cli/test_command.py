@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ttsc.cli.exit_codes import DONE, FAILED, PROGRAM_HAS_ERRORS, USAGE, report, say
-from ttsc.cli.options import as_level, level_option
+from ttsc.cli.options import as_level, level_option, task_option, task_path
 
 if TYPE_CHECKING:
     from ttsc.backends.protocol import Engine
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Run the test blocks of programs.")
 @click.argument("files", nargs=-1, required=True, metavar="FILE…")
+@task_option
 @click.option("-k", "pattern", metavar="TEXT", default="", help="Only tests whose title holds TEXT.")
 @click.option("--live", is_flag=True, help="On real models: scripted replies are left out, stubs of externs stay.")
 @click.option("--engine", "engines", multiple=True, metavar="URL", help="With --live: a running SGLang; ROLE=URL.")
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Write JUnit XML.")
 def test(
     files: tuple[str, ...],
+    task: str | None,
     pattern: str,
     live: bool,
     engines: tuple[str, ...],
@@ -53,7 +55,7 @@ def test(
 
     if (engines or models) and not live:
         raise click.UsageError("--engine and --model go with --live")
-    found, broken = _read(files, pattern)
+    found, broken = _read(files, task, pattern)
     for file, error in broken.items():
         report(error)
         if as_json:
@@ -95,7 +97,9 @@ def _make(file: Path) -> None:
         raise UsageError(Problem("E0510", f"--junit {file}: {error.strerror or error}", hint)) from None
 
 
-def _read(files: tuple[str, ...], pattern: str) -> tuple[list[tuple[str, typed.Test]], dict[str, CompileError]]:
+def _read(
+    files: tuple[str, ...], task: str | None, pattern: str
+) -> tuple[list[tuple[str, typed.Test]], dict[str, CompileError]]:
     """The tests of the files, and what is wrong with files that can't be compiled. Raises `UsageError` (E0509)."""
     from ttsc.compiler.bounds.check import check_bounds
     from ttsc.compiler.semantics.check import check
@@ -104,7 +108,7 @@ def _read(files: tuple[str, ...], pattern: str) -> tuple[list[tuple[str, typed.T
 
     found: list[tuple[str, typed.Test]] = []
     broken: dict[str, CompileError] = {}
-    for file, (source, library) in [(file, open_source(file)) for file in dict.fromkeys(files)]:
+    for file, (source, library) in [(file, open_source(file, task_path(task))) for file in dict.fromkeys(files)]:
         try:
             checked = check(source, library)
             check_bounds(checked)

@@ -120,6 +120,11 @@ class OpenLibrary:
         self._documents = documents
         self._files = FileLibrary(root)
 
+    @property
+    def task(self) -> Source | None:
+        """What stands in for `std.task`: nothing, in an editor."""
+        return None
+
     def find(self, path: tuple[str, ...], user: Source) -> Source | None:
         """The source that a `use` path names in the file `user`, or None, also if the file can't be read."""
         try:

@@ -35,7 +35,9 @@ _KINDS: dict[type, DefinitionKind] = {
     ast.Program: "program",
     ast.Store: "store",
 }
-_USED = re.compile(r"use\s+(\w+(?:\s*\.\s*\w+)*)")
+_PATH = r"\s+(\w+(?:\s*\.\s*\w+)*)"
+_USED = re.compile(rf"use{_PATH}")
+_TASK = re.compile(rf"\bfor{_PATH}\s*\Z")
 
 
 def resolve(tree: ast.Module, index: Index, library: Library, tokens: list[Token]) -> Names:
@@ -125,11 +127,12 @@ class _Resolver:
                 pass
 
     def _use(self, use: ast.Use) -> None:
-        source = self._library.find(use.path, use.span.source)
-        path = _USED.match(use.span.text)
-        if source is not None and path is not None:
-            start = use.span.start + path.start(1)
-            self._add(Span(use.span.source, start, use.span.start + path.end(1)), File(source))
+        for named, written in ((use.path, _USED), (use.task, _TASK)):
+            source = None if named is None else self._library.find(named, use.span.source)
+            path = written.search(use.span.text)
+            if source is not None and path is not None:
+                start = use.span.start + path.start(1)
+                self._add(Span(use.span.source, start, use.span.start + path.end(1)), File(source))
         for name in use.names:
             declaration = self._scope.get(name.id)
             if declaration is not None and declaration.span.source is not use.span.source:

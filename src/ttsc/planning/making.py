@@ -21,6 +21,9 @@ def plan_of(planned: Planned, out: Path, advice: Sequence[str] = ()) -> Plan:
     if not file.startswith(PREFIX) and not Path(file).is_file():
         hint = "compile it from a file, so that the plan can name it"
         raise UsageError(Problem("E0579", f"the program '{variant.program.name}' is from no file", hint))
+    task = variant.program.compiled.library.task
+    if task is not None and not task.path.startswith(PREFIX) and not Path(task.path).is_file():
+        raise UsageError(Problem("E0579", "the program's task is from no file", "keep it in a file, and give its name"))
     folder = out.absolute().parent
     table = planned.table
     by_difficulty = None
@@ -33,7 +36,8 @@ def plan_of(planned: Planned, out: Path, advice: Sequence[str] = ()) -> Plan:
         hashed[""] = asked.workloads[""].hash if "" in asked.workloads else ""
     program = variant.program
     return Plan(
-        file=file if file.startswith(PREFIX) else _from(Path(file), folder),
+        file=_named(file, folder),
+        task=None if task is None else _named(task.path, folder),
         program=program.name,
         level=program.plan.level,
         setting={**asked.settings, **planned.best.setting},
@@ -47,6 +51,11 @@ def plan_of(planned: Planned, out: Path, advice: Sequence[str] = ()) -> Plan:
         by_difficulty=by_difficulty,
         report=report_of(planned, advice),
     )
+
+
+def _named(file: str, folder: Path) -> str:
+    """A file as the plan names it: `std:NAME` as it is."""
+    return file if file.startswith(PREFIX) else _from(Path(file), folder)
 
 
 def _from(path: Path, folder: Path) -> str:

@@ -59,6 +59,8 @@ class Plan:
     by_difficulty: ByDifficulty | None = None
     disabled: tuple[str, ...] = ()
     enabled: tuple[str, ...] = ()
+    task: str | None = None
+    """What stands in for `std.task`, as it is reached from the plan's folder."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """What was expected, for people: nothing of it is read."""
 
@@ -95,6 +97,8 @@ def plan_text(plan: Plan) -> str:
         },
         "report": plan.report,
     }
+    if plan.task is not None:
+        data["task"] = plan.task
     if table is not None:
         data["by_difficulty"] = {
             "probe": dict(table.probe),
@@ -143,6 +147,7 @@ def read_plan(path: Path) -> Plan:
             by_difficulty=None if table is None else _table(table),
             disabled=_names(data, "disabled"),
             enabled=_names(data, "enabled"),
+            task=_text(data, "task") if "task" in data else None,
             report=data.get("report", {}),
         )
     except _Wrong as wrong:
