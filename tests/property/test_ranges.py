@@ -31,7 +31,7 @@ def expressions(draw: st.DrawFn) -> tuple[list[Node], list[Value], dict[str, Any
     for i in range(draw(st.integers(1, 3))):
         value = Value(f"%q{i}", FLOAT)
         parameters.append(value)
-        low, high = sorted((draw(NUMBERS), draw(NUMBERS)))
+        low, high = sorted((draw(NUMBERS) + 0.0, draw(NUMBERS) + 0.0))  # of 0.0 and -0.0 neither is the lesser
         given_values[value.id] = (draw(st.floats(low, high)), low, high)
 
     def emit(node: Any) -> None:
