@@ -19,7 +19,7 @@ TASK = ROOT / "programs" / "testbed" / "task.tts"
 CLAIMS = "claims"
 """The family of the entries that are there for a claim: settings of strategies that other families have, and probes."""
 
-_KEYS = {"name", "label", "file", "program", "set", "roles", "externs", "oracle", "promise", "skip"}
+_KEYS = {"name", "label", "file", "program", "set", "roles", "externs", "oracle", "level", "promise", "skip"}
 
 
 class BadEntry(Exception):
@@ -31,7 +31,7 @@ class Entry:
     """One strategy with its setting. `label` names its row and its data. `source`: `std:NAME`, or a file.
 
     `roles`: model role to a folder of the test bed's models. `oracle`: the parameter that is given the right
-    answer. `skip`: why it is not run, or "".
+    answer. `level`: of optimisation. `skip`: why it is not run, or "".
     """
 
     label: str
@@ -43,6 +43,7 @@ class Entry:
     roles: dict[str, str] = field(default_factory=dict)
     externs: str | None = None
     oracle: str | None = None
+    level: ttsc.Level = 2
     promise: str = ""
     skip: str = ""
 
@@ -55,10 +56,10 @@ class Entry:
         assert found is not None, "seen when the entry was read"
         return ROOT / "stdlib" / found.parent.name / found.name
 
-    def compiled(self, level: ttsc.Level = 2) -> ttsc.CompiledProgram:
+    def compiled(self) -> ttsc.CompiledProgram:
         """The program on the test bed's task."""
         file = self.source if self.source.startswith("std:") else str(self.path)
-        return ttsc.compile(file, self.program, level, task=TASK)
+        return ttsc.compile(file, self.program, self.level, task=TASK)
 
     def docstring(self) -> str:
         """The file's."""
@@ -110,6 +111,7 @@ def _entry(family: str, table: dict[str, Any]) -> Entry:
         roles=dict(table.get("roles", {})),
         externs=table.get("externs"),
         oracle=table.get("oracle"),
+        level=table.get("level", 2),
         promise=table.get("promise", ""),
         skip=table.get("skip", ""),
     )

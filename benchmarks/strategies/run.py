@@ -98,12 +98,11 @@ async def measure(
     bed: Bed,
     concurrency: int = CONCURRENCY,
     facts: dict[str, Any] | None = None,
-    level: ttsc.Level = 2,
 ) -> Measured:
     """One strategy on all problems. Raises what compiling it or opening its engines raises; a run that fails counts as
     wrong.
     """
-    program = entry.compiled(level)
+    program = entry.compiled()
     bounds = StaticBounds(program)
     engines = {role: handle for role, handle in bed.engines(entry.roles).items() if role in program.models}
     await bed.empty_caches({role: entry.roles[role] for role in engines})
