@@ -8,11 +8,13 @@ what a tokenizer of the model's own makes of it. Implementations: `backends/sgla
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-FinishKind = Literal["eos", "stop", "length", "abort"]
+FinishKind = Literal["eos", "stop", "length", "abort", "below"]
+"""How a request ended. "below" is said by no engine: the runtime stopped it for want of confidence."""
 Role = Literal["system", "user", "assistant"]
 Ability = Literal["generate", "score", "schema", "reward", "embed", "images"]
 IMAGE = "\N{OBJECT REPLACEMENT CHARACTER}\N{FRAME WITH PICTURE}\N{OBJECT REPLACEMENT CHARACTER}"
@@ -95,6 +97,8 @@ class GenerateRequest:
     stream: bool = False
     logprobs: bool = False
     """Whether the completion reports the log-probability of each output token. Changes no token."""
+    confidences: int = 0
+    """Of how many most probable tokens each output token's confidence is made; 0 if nobody asks. Changes no token."""
     images: tuple[Image, ...] = ()
     """Pictures, in the order of their placeholders in `input_ids`: what the tokenizer makes of `IMAGE`.
 
@@ -182,11 +186,12 @@ class Embedded:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Tokens decoded so far by a streaming request: `tokens` counts them, `new_ids` are those since the last report."""
+    """Tokens decoded so far by a streaming request: `tokens` counts them, `new_ids`, `confidences` are the newest."""
 
     request_id: str
     tokens: int
     new_ids: tuple[int, ...]
+    confidences: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +217,10 @@ class Completion:
     Of the distribution that the token was drawn from: after temperature (at temperature 0, as at 1) and after a
     schema's mask, but before top_p, top_k and min_p leave tokens out. What the model itself says of the tokens,
     whatever they were sampled with, is `Engine.score`'s answer.
+    """
+    confidences: tuple[float, ...] | None = None
+    """The `confidence` of each of `output_ids`, if it was asked for: of what the model itself says, at temperature 1
+    and before filters, whatever the ids were sampled with. An engine that only knows other figures refuses.
     """
 
 
@@ -327,6 +336,13 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Release connections. Does not stop a server that others may use."""
+
+
+def confidence(top: Sequence[float]) -> float:
+    """How sure a model was of a token: minus the mean of the log-probabilities `top` of the k most probable tokens at
+    its place. Greater is surer (DeepConf, Fu et al. 2025: token confidence, k = 20).
+    """
+    return -math.fsum(top) / len(top)
 
 
 class EngineError(Exception):

@@ -15,9 +15,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ttsc.backends.protocol import EngineError, Origin, Progress, RequestFailed, RequestRefused
+from ttsc.backends.protocol import Completion, EngineError, Origin, Progress, RequestFailed, RequestRefused
 from ttsc.compiler.cost.units import NO_TOKENS, TokenUse
 from ttsc.runtime.admission import Rank
+from ttsc.runtime.bars import Watch, stopped
 from ttsc.runtime.events import RequestEnded, RequestStarted, TokensArrived
 from ttsc.runtime.failures import RunFailed
 from ttsc.runtime.ledger import Claim, Reservation
@@ -78,6 +79,7 @@ class Attempt:
         "_state",
         "_task",
         "_ticket",
+        "_watch",
         "aborted",
         "hedge_of",
         "request_id",
@@ -118,11 +120,18 @@ class Attempt:
         self._seen: int | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: EngineError | None = None
+        bar = ticket.work.bar if isinstance(ticket.work, Decoding) else None
+        self._watch = None if bar is None else Watch(bar)
 
     def start(self) -> None:
         ticket = self._ticket
         most = most_use(ticket.work, ticket.ids)
         self._claim = ticket.starting(self._number, ticket.role, most, self._granted, self._denied)
+
+    @property
+    def progress(self) -> int:
+        """Tokens so far that may count."""
+        return self.tokens if self._watch is None or self._watch.place is None else self._watch.place
 
     @property
     def sent(self) -> bool:
@@ -139,8 +148,14 @@ class Attempt:
             self._leave()
             self._owner.withdrawn(self)
             return
+        self._stop()
+
+    def _stop(self) -> None:
+        """Have the engine stop; its answer says when it has."""
         self._seen = self.tokens
         self._lane.aborts.add(self.request_id)
+        if self._deadline is not None:
+            self._deadline.cancel()
         loop, task = asyncio.get_running_loop(), self._task
         assert task is not None
         self._deadline = loop.call_later(self._session.abort_timeout_s, task.cancel)
@@ -236,6 +251,9 @@ class Attempt:
                 self._owner.failed(self, self._refusal, final=True)
                 return
             self._lost("abort", "the engine did not confirm the abort", None)
+            if isinstance(error, asyncio.CancelledError) and self._stopping:
+                self._owner.failed(self, RequestFailed("the engine did not confirm the abort"), final=False)
+                return
             if isinstance(error, asyncio.CancelledError):
                 self._owner.withdrawn(self)
             raise
@@ -248,13 +266,18 @@ class Attempt:
             if self._leader is not None:
                 self._lane.gate.first_token(self._leader)
         self.tokens = report.tokens
+        if self._watch is not None and self._watch.place is None and self._watch.push(report.confidences):
+            self._stop()
         self._owner.progressed()
         text = self._lane.engine.tokenizer.decode(report.new_ids)
         now, ticket = self._session.now_s(), self._ticket
         ticket.emit(TokensArrived(self.request_id, report.tokens, text, now, ticket.input_index))
 
     def _answered(self, answer: Answer) -> None:
-        lane, counts = self._lane, tally(answer)
+        lane, decision = self._lane, ""
+        if isinstance(answer, Completion) and isinstance(self._ticket.work, Decoding):
+            answer, decision = stopped(self._ticket.work.bar, answer)
+        counts = tally(answer)
         if self._reservation is not None:
             self._reservation.settle(counts.use)
         if self._node is not None:
@@ -265,7 +288,7 @@ class Attempt:
         self._leave()
         if self._session.records is not None and counts.finish != "abort":
             self._session.records.answered(self._ticket, answer)
-        self._end(counts.finish, counts, lane.engine.tokenizer.decode(counts.output_ids), "")
+        self._end(counts.finish, counts, lane.engine.tokenizer.decode(counts.output_ids), "", decision)
         if counts.finish == "abort" and not self.aborted:
             error = RequestFailed("the engine aborted the request, although nobody here asked for it")
             self._owner.failed(self, error, final=False)
@@ -295,6 +318,11 @@ class Attempt:
         self._lane.admission.leave(self)
         if self._deadline is not None:
             self._deadline.cancel()
+
+    @property
+    def _stopping(self) -> bool:
+        """Whether it was stopped for want of confidence, and its answer is wanted."""
+        return self._watch is not None and self._watch.place is not None and not self.aborted
 
     @property
     def _priority(self) -> int:
@@ -330,7 +358,7 @@ class Attempt:
             )
         )
 
-    def _end(self, finish: str, counts: Tally | None, text: str, error: str) -> None:
+    def _end(self, finish: str, counts: Tally | None, text: str, error: str, decision: str = "") -> None:
         ticket, now = self._ticket, self._session.now_s()
         counts = counts or Tally(finish, 0, completion_tokens=self.tokens)
         ticket.emit(
@@ -353,5 +381,7 @@ class Attempt:
                 counts.matched,
                 counts.logprobs,
                 counts.values,
+                counts.confidences,
+                decision,
             )
         )

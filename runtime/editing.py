@@ -15,7 +15,7 @@ from ttsc.compiler.ir.nodes import Cut, Force
 from ttsc.runtime.blocks import Job, guarded
 from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, failed
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, slots_of
-from ttsc.runtime.values import CandidateValue, Ids, aligned_logprobs, as_candidate, known, open_ids
+from ttsc.runtime.values import CandidateValue, Ids, aligned, as_candidate, known, open_ids
 
 Edit = Callable[[CandidateValue], CandidateValue]
 
@@ -117,7 +117,8 @@ def _forced(job: Job, candidate: CandidateValue, text: str | Ids) -> CandidateVa
         tokens=candidate.tokens + len(added),
         finish="",
         tokenizer=tokenizer,
-        known_logprobs=known((*aligned_logprobs(candidate)[: len(kept)], *[None] * len(added))),
+        known_logprobs=_edited(candidate.known_logprobs, candidate.ids, len(kept), len(added)),
+        known_confidences=_edited(candidate.known_confidences, candidate.ids, len(kept), len(added)),
     )
 
 
@@ -138,8 +139,14 @@ def _cut(candidate: CandidateValue, at: int | str) -> CandidateValue:
         step=text[max(0, len(candidate.text) - len(candidate.step)) :],
         tokens=len(ids),
         finish="",
-        known_logprobs=known(aligned_logprobs(candidate)[: len(ids)]),
+        known_logprobs=_edited(candidate.known_logprobs, candidate.ids, len(ids), 0),
+        known_confidences=_edited(candidate.known_confidences, candidate.ids, len(ids), 0),
     )
+
+
+def _edited(figures: tuple[float | None, ...], ids: Ids, kept: int, added: int) -> tuple[float | None, ...]:
+    """Those of the first `kept` ids, and none for those that were added."""
+    return known((*aligned(figures, ids)[:kept], *[None] * added))
 
 
 def _tokens_before(ids: Ids, text: str, tokenizer: Tokenizer) -> int:

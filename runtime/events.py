@@ -40,12 +40,12 @@ class TokensArrived:
 
 @dataclass(frozen=True, slots=True)
 class RequestEnded:
-    """A request ended: `finish` is eos, stop, length, abort or error, or done for one that decodes nothing. Tokens are
-    the server's own counts.
+    """A request ended: `finish` is eos, stop, length, abort or error, below for one that was stopped for want of
+    confidence (`decision` says why), or done for one that decodes nothing. Tokens are the server's own counts.
 
     `seen_tokens`: tokens that had reached us when an abort was sent (None if none was sent). `scored_tokens`: those
-    whose log-probabilities came back. The answer itself: `output_ids`, what it `matched`, `logprobs` if asked for;
-    `values` of a score, a reward or an embedding.
+    whose log-probabilities came back. The answer itself: `output_ids`, what it `matched`, `logprobs` and `confidences`
+    if asked for; `values` of a score, a reward or an embedding.
     """
 
     request_id: str
@@ -66,6 +66,8 @@ class RequestEnded:
     matched: str | int | None = None
     logprobs: tuple[float, ...] | None = None
     values: tuple[float, ...] = ()
+    confidences: tuple[float, ...] | None = None
+    decision: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,7 @@ class AnswerTaken:
     logprobs: tuple[float, ...] | None = None
     values: tuple[float, ...] = ()
     site: str = ""
+    confidences: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,8 @@ class Usage:
 
     prefill_tokens: prompt tokens the server computed (SGLang doesn't tell for rewards and embeddings, whose prompts
     count whole); cached_tokens: prompt tokens it had; decoded_tokens: tokens it decoded, of which lost_tokens by
-    requests that were aborted. distinct_tokens: distinct prompt tokens of the prefix tree. scored_tokens: tokens whose
+    requests that were aborted, and beyond the end of those that were stopped for want of confidence, which `aborted`
+    counts, too. distinct_tokens: distinct prompt tokens of the prefix tree. scored_tokens: tokens whose
     log-probabilities were asked for. rewards, embeddings: how many came back.
 
     Of a run that was resumed this is what it cost in all; taken_requests and taken_tokens (prompt tokens computed and

@@ -185,7 +185,7 @@ class Flight:
 
     def progressed(self) -> None:
         """A retried request may fall back; of two that are under way the one that is further counts."""
-        self._ticket.on_tokens(max(attempt.tokens for attempt in self._live))
+        self._ticket.on_tokens(max(attempt.progress for attempt in self._live))
 
     def answered(self, attempt: Attempt, answer: Answer) -> None:
         self._live.remove(attempt)

@@ -20,6 +20,7 @@ from functools import partial
 from ttsc.backends.protocol import Completion, ContextTooLong, Sampling
 from ttsc.compiler.ir.nodes import Generate
 from ttsc.compiler.plan.nodes import Request
+from ttsc.runtime.bars import DEFAULT_TOP, DEFAULT_WINDOW, Bar
 from ttsc.runtime.blocks import Job, as_failure, whole_number
 from ttsc.runtime.failures import INVALID_ARGUMENT, engine_failure, failed
 from ttsc.runtime.flights import Ticket
@@ -29,11 +30,10 @@ from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, slots_of
 from ttsc.runtime.values import (
     CandidateValue,
     Ids,
-    aligned_logprobs,
     as_candidate,
     cut_delimiter,
     generated_ids,
-    known,
+    grown,
     open_ids,
     prompt_ids,
 )
@@ -54,6 +54,7 @@ class Generation:
         self._tokenizer = self._lane.engine.tokenizer
         self._request: Request | None = job.run.requests.get(node.result.id)
         self._options = options
+        self._top = top_of(options.get("top_logprobs")) if node.confidences else 0
         self._grid = any(isinstance(value, list | tuple) for value in options.values())
         self._count = count
         self._slots = slots_of(source if isinstance(source, Stream | list | tuple) else (source,))
@@ -213,6 +214,8 @@ class Generation:
                 stream=node.stream if request is None else request.stream,
                 logprobs=node.logprobs,
                 images=candidate.context.images,
+                confidences=self._top,
+                bar=self._bar(index % self._count if self._grid else 0),
             ),
             share_prefix=node.share_prefix if request is None else request.share_prefix,
             parent=lineage[-1] if lineage else None,
@@ -232,21 +235,21 @@ class Generation:
             known = self._samplings[place] = self._sampling_of(place)
         return _seeded(known, self._run.request_seed(self._node.result.id, self._job.scope.path, index))
 
+    def _bar(self, place: int) -> Bar | None:
+        return bar_of(*(_of_grid(self._options.get(name), place) for name in ("stop_below", "window")))
+
     def _sampling_of(self, place: int) -> Sampling:
         options = {name: each for name, value in self._options.items() if (each := _of_grid(value, place)) is not None}
         max_tokens = options.get("max_tokens", DEFAULT_MAX_TOKENS)
         if not isinstance(max_tokens, int) or isinstance(max_tokens, bool) or max_tokens < 1:
             raise failed(INVALID_ARGUMENT, f"max_tokens must be a positive whole number; it is {max_tokens!r}")
-        until = options.get("until")
-        if until is not None and (not isinstance(until, str) or not until):
-            raise failed(INVALID_ARGUMENT, f"until must be a text that is not empty; it is {until!r}")
         return Sampling(
             max_tokens=max_tokens,
             temperature=_number(options, "temperature", 1.0),
             top_p=_number(options, "top_p", 1.0),
             top_k=int(_number(options, "top_k", -1)),
             min_p=_number(options, "min_p", 0.0),
-            stop=() if until is None else (until,),
+            stop=stops(self._options.get("until"), place),
             schema=self._node.schema or None,
             extra=_engine_options(options.get("engine")),
         )
@@ -256,10 +259,10 @@ class Generation:
     ) -> CandidateValue:
         new_ids, as_decoded = completion.output_ids, len(completion.output_ids)
         if completion.finish == "stop" and self._node.delimiter == "drop":
-            delimiter = completion.matched if isinstance(completion.matched, str) else sampling.stop[0]
+            delimiter = stop_of(completion.matched, sampling.stop)
             new_ids, as_decoded = cut_delimiter(new_ids, delimiter, self._tokenizer)
         ids = (*before, *new_ids) if before else new_ids
-        step = self._tokenizer.decode(new_ids)
+        step, sizes = self._tokenizer.decode(new_ids), (as_decoded, len(ids))
         return CandidateValue(
             context=source.context,
             ids=ids,
@@ -272,22 +275,9 @@ class Generation:
             tokenizer=self._tokenizer,
             temperature=sampling.temperature,
             step=step,
-            known_logprobs=_logprobs(source, before, completion.logprobs or (), as_decoded, len(ids)),
+            known_logprobs=grown(source.known_logprobs, source.ids, before, completion.logprobs or (), *sizes),
+            known_confidences=grown(source.known_confidences, source.ids, before, completion.confidences or (), *sizes),
         )
-
-
-def _logprobs(
-    source: CandidateValue, before: Ids, decoded: tuple[float, ...], as_decoded: int, length: int
-) -> tuple[float | None, ...]:
-    """Log-probabilities of a candidate's `length` ids: those of the source for `before`, which are its own ids or the
-    first of them, then those of `as_decoded` decoded ones. None for ids that no engine decoded.
-    """
-    if not decoded and not source.known_logprobs:
-        return ()
-    old = aligned_logprobs(source)[: len(before)] if source.ids[: len(before)] == before else ()
-    first = (*old, *[None] * (len(before) - len(old)))
-    new = decoded[:as_decoded]
-    return known((*first, *new, *[None] * (length - len(first) - len(new))))
 
 
 def _seeded(sampling: Sampling, seed: int) -> Sampling:
@@ -313,6 +303,41 @@ def _of_grid(value: object, place: int) -> object:
     if not value:
         raise failed(INVALID_ARGUMENT, "an option that is a list needs at least one element")
     return value[place % len(value)]
+
+
+def stops(until: object, place: int) -> tuple[str, ...]:
+    """The texts that end one continuation: one, any of a list of them, or what a list of lists gives it."""
+    if isinstance(until, list | tuple) and any(isinstance(each, list | tuple) for each in until):
+        until = until[place % len(until)]
+    found = tuple(until) if isinstance(until, list | tuple) else () if until is None else (until,)
+    if until is not None and (not found or not all(isinstance(each, str) and each for each in found)):
+        raise failed(INVALID_ARGUMENT, f"until must be a text that is not empty, or a list of these; it is {until!r}")
+    return found
+
+
+def stop_of(matched: object, given: tuple[str, ...]) -> str:
+    """The text that ended a continuation."""
+    return matched if isinstance(matched, str) else given[0]
+
+
+def bar_of(below: object, window: object) -> Bar | None:
+    """The bar of one continuation."""
+    if below is None:
+        return None
+    if not isinstance(below, int | float) or isinstance(below, bool):
+        raise failed(INVALID_ARGUMENT, f"stop_below must be a number; it is {below!r}")
+    size = DEFAULT_WINDOW if window is None else window
+    if not isinstance(size, int) or isinstance(size, bool) or size < 1:
+        raise failed(INVALID_ARGUMENT, f"window must be a positive whole number; it is {size!r}")
+    return Bar(float(below), size)
+
+
+def top_of(given: object) -> int:
+    """Of how many most probable tokens a confidence is made."""
+    most = DEFAULT_TOP if given is None else given
+    if not isinstance(most, int) or isinstance(most, bool) or most < 1:
+        raise failed(INVALID_ARGUMENT, f"top_logprobs must be a positive whole number; it is {most!r}")
+    return most
 
 
 def _number(options: Mapping[str, object], name: str, default: float) -> float:

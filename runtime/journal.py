@@ -349,11 +349,13 @@ def _forget(number: int) -> list[tuple[str, tuple[int]]]:
 def _body(answer: Answer) -> str:
     counts = tally(answer)
     fields = (counts.finish, counts.matched, counts.prompt_tokens, counts.cached_tokens, counts.completion_tokens)
-    return json.dumps([answer.request_id, *fields, counts.output_ids, counts.logprobs, counts.values])
+    figures = (counts.output_ids, counts.logprobs, counts.values, counts.confidences)
+    return json.dumps([answer.request_id, *fields, *figures])
 
 
 def _answer(work: Work, body: str) -> Answer:
-    request_id, finish, matched, prompt, cached, completion, output_ids, logprobs, values = json.loads(body)
+    # Journals of earlier versions end with the values.
+    request_id, finish, matched, prompt, cached, completion, output_ids, logprobs, values, *more = json.loads(body)
     return answer_of(
         work,
         request_id,
@@ -364,6 +366,7 @@ def _answer(work: Work, body: str) -> Answer:
         completion_tokens=completion,
         output_ids=output_ids,
         logprobs=logprobs,
+        confidences=more[0] if more else None,
         values=values,
     )
 

@@ -98,8 +98,9 @@ def prompt_digest(ids: Sequence[int], work: Work) -> str:
     """Of everything that decides an answer: the prompt, and what is asked about it. 32 hexadecimal digits."""
     what: object = kind_of(work)
     match work:
-        case Decoding(sampling, logprobs=logprobs, images=images):
+        case Decoding(sampling, logprobs=logprobs, images=images, confidences=most, bar=bar):
             what = (sampling, logprobs, [blake2b(each.data, digest_size=16).hexdigest() for each in images])
+            what = (*what, most, bar) if most else what
         case Scoring(start):
             what = ("score", start)
         case _:
@@ -126,6 +127,7 @@ def answer_of(
     cached_tokens: int = 0,
     completion_tokens: int = 0,
     logprobs: Sequence[float] | None = None,
+    confidences: Sequence[float] | None = None,
     values: Sequence[float] = (),
 ) -> Answer:
     """An answer from what an event or a journal has of it. Undoes `work.tally`."""
@@ -141,6 +143,7 @@ def answer_of(
                 cached_tokens,
                 completion_tokens,
                 logprobs=None if logprobs is None else tuple(logprobs),
+                confidences=None if confidences is None else tuple(confidences),
             )
         case Scoring():
             return Scored(request_id, numbers, prompt_tokens, cached_tokens)

@@ -260,6 +260,7 @@ class Replay:
                 cached_tokens=line.cached_tokens,
                 completion_tokens=line.completion_tokens,
                 logprobs=line.logprobs,
+                confidences=line.confidences,
                 values=line.values,
             )
         )

@@ -129,7 +129,8 @@ class Selection:
         rule = self._node.rule
         if isinstance(rule, FirstFinished):
             candidate = as_candidate(row[0])
-            return NOTHING if candidate.truncated and rule.truncated == "exclude" else candidate.tokens
+            cut = candidate.stopped or (candidate.truncated and rule.truncated == "exclude")
+            return NOTHING if cut else candidate.tokens
         if self._node.keys is not None:
             return row[1]
         return row[0]

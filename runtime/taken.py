@@ -60,6 +60,7 @@ class TakenFlight:
                 counts.logprobs,
                 counts.values,
                 str(ticket.site),
+                counts.confidences,
             )
         )
         self.outcome.resolve(self._answer)

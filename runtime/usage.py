@@ -70,6 +70,9 @@ class UsageMeter:
             case "abort":
                 counts["lost_tokens"] += event.completion_tokens
                 counts["aborted"] += 1
+            case "below":
+                counts["lost_tokens"] += event.completion_tokens - len(event.output_ids)
+                counts["aborted"] += 1
             case "error":
                 counts["failed"] += 1
             case "done":

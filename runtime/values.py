@@ -46,7 +46,7 @@ class CandidateValue:
     `tokens` counts tokens decoded or forced since the context, those of a delimiter that was cut off included, so it
     never falls while a candidate grows. `requests` is the lineage: the requests whose tokens these are, oldest first.
     `tokenizer` made the ids; None when nothing was generated. `known_logprobs`: one for each of the ids, None where it
-    was forced or nobody asked for it; empty if all are None.
+    was forced or nobody asked for it; empty if all are None. `known_confidences`: likewise.
     """
 
     context: ContextValue
@@ -63,6 +63,7 @@ class CandidateValue:
     answer: str | None = None
     temperature: float = 0.0
     known_logprobs: tuple[float | None, ...] = ()
+    known_confidences: tuple[float | None, ...] = ()
     step: str = ""
     """What its last generation added."""
 
@@ -75,6 +76,16 @@ class CandidateValue:
     def logprob(self) -> float:
         """Their sum; 0 if none is known."""
         return math.fsum(self.logprobs)
+
+    @property
+    def confidences(self) -> tuple[float, ...]:
+        """How sure the model was of each token whose confidence was asked for, oldest first."""
+        return tuple(each for each in self.known_confidences if each is not None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped for want of confidence."""
+        return self.finish == "below"
 
     @property
     def finished(self) -> bool:
@@ -157,14 +168,28 @@ def open_ids(candidate: CandidateValue, tokenizer: Tokenizer) -> Ids:
     return ids[:end]
 
 
-def aligned_logprobs(candidate: CandidateValue) -> tuple[float | None, ...]:
-    """One log-probability, or None, for each of a candidate's own ids."""
-    return candidate.known_logprobs or (None,) * len(candidate.ids)
+def aligned(figures: tuple[float | None, ...], ids: Ids) -> tuple[float | None, ...]:
+    """One figure (a log-probability, a confidence), or None, for each of a candidate's own ids."""
+    return figures or (None,) * len(ids)
 
 
-def known(logprobs: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """What a candidate keeps of them: nothing if none is known."""
-    return logprobs if any(each is not None for each in logprobs) else ()
+def known(figures: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """What a candidate keeps of such figures: nothing if none is known."""
+    return figures if any(each is not None for each in figures) else ()
+
+
+def grown(
+    figures: tuple[float | None, ...], ids: Ids, before: Ids, decoded: tuple[float, ...], as_decoded: int, length: int
+) -> tuple[float | None, ...]:
+    """The figures of a candidate of `length` ids that continues one with `ids` and its `figures`: its own for `before`,
+    which are these ids or the first of them, then those of `as_decoded` decoded ones. None for ids that no engine
+    decoded.
+    """
+    if not decoded and not figures:
+        return ()
+    old = aligned(figures, ids)[: len(before)] if ids[: len(before)] == before else ()
+    new = decoded[:as_decoded]
+    return known((*old, *[None] * (len(before) - len(old)), *new, *[None] * (length - len(before) - len(new))))
 
 
 def cut_delimiter(new_ids: Ids, delimiter: str, tokenizer: Tokenizer) -> tuple[Ids, int]:

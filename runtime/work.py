@@ -25,6 +25,7 @@ from ttsc.backends.protocol import (
     ScoreRequest,
 )
 from ttsc.compiler.cost.units import TokenUse
+from ttsc.runtime.bars import Bar
 
 MOST_IMAGE_TOKENS = 16_384
 """Reserved for each picture of a prompt: only the engine knows how many tokens it becomes."""
@@ -45,6 +46,10 @@ class Decoding:
     stream: bool = False
     logprobs: bool = False
     images: tuple[Image, ...] = ()
+    confidences: int = 0
+    """Of how many most probable tokens each token's confidence is made; 0 if nobody asks."""
+    bar: Bar | None = None
+    """It is stopped when its confidence falls below."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,7 @@ class Tally:
     scored_tokens: int = 0
     matched: str | int | None = None
     logprobs: tuple[float, ...] | None = None
+    confidences: tuple[float, ...] | None = None
     values: tuple[float, ...] = ()
     """What was scored: log-probabilities, rewards, or the vector."""
 
@@ -156,9 +162,19 @@ async def perform(
     """
     match work:
         case Decoding():
-            sampling, seen = work.sampling, work.stream or leads
+            streams = work.stream or work.bar is not None
+            seen = streams or leads
             request = GenerateRequest(
-                request_id, ids, sampling, work.stream, work.logprobs, work.images, priority, leads, origin
+                request_id,
+                ids,
+                work.sampling,
+                streams,
+                work.logprobs,
+                work.confidences,
+                work.images,
+                priority,
+                leads,
+                origin,
             )
             return await engine.generate(request, on_progress if seen else None)
         case Scoring(start):
@@ -182,6 +198,7 @@ def tally(answer: Answer) -> Tally:
                 answer.output_ids,
                 matched=answer.matched,
                 logprobs=answer.logprobs,
+                confidences=answer.confidences,
             )
         case Scored(logprobs=values):
             return Tally("done", answer.prompt_tokens, answer.cached_tokens, scored_tokens=len(values), values=values)

@@ -40,11 +40,14 @@ from ttsc.backends.protocol import (
     Scored,
     ScoreRequest,
 )
+from ttsc.backends.scripted.cache import PrefixCache
 from ttsc.backends.scripted.figures import (
+    Confidences,
     Embed,
     Reward,
     Scores,
     bag_of_words,
+    default_confidence,
     default_logprobs,
     default_reward,
 )
@@ -71,6 +74,7 @@ class _Running:
     answer: Callable[[int], object] | None = None
     planned: list[int] = field(default_factory=list)
     logprobs: tuple[float, ...] | None = None
+    confidences: tuple[float, ...] | None = None
     finish: FinishKind = "length"
     matched: str | int | None = None
     on_progress: Callable[[Progress], None] | None = None
@@ -100,18 +104,12 @@ class Record:
     completion: Any = None
 
 
-@dataclass(slots=True)
-class _CacheNode:
-    children: dict[int, _CacheNode] = field(default_factory=dict)
-
-
 class ScriptedEngine:
     """A stub of `Engine`. `replies`: a function or a table of patterns.
 
-    `scores`, `reward`, `embed`: what it answers to these requests; without them figures that depend on the text only.
-    `jitter`: probability that a running request is passed over in a step, drawn with `jitter_seed`. `settle`: turns
-    of the event loop between steps. `slots`: how many requests run at once. `step_s`: real seconds per step, 0 for
-    none.
+    `scores`, `confidences`, `reward`, `embed`: what it answers, or figures that depend on the text only. `jitter`:
+    probability that a running request is passed over in a step, drawn with `jitter_seed`. `settle`: turns of the event
+    loop between steps. `slots`: how many requests run at once. `step_s`: real seconds per step, 0 for none.
     """
 
     def __init__(
@@ -129,6 +127,7 @@ class ScriptedEngine:
         step_s: float = 0.0,
         device: str = "cpu",
         scores: Scores | None = None,
+        confidences: Confidences | None = None,
         reward: Reward | None = None,
         embed: Embed | None = None,
         abilities: frozenset[Ability] = ALL_ABILITIES,
@@ -137,6 +136,7 @@ class ScriptedEngine:
         self._tokenizer = tokenizer or ScriptedTokenizer()
         self._info = EngineInfo("scripted stub", model, context_tokens, True, 1, device, abilities)
         self._scores = scores
+        self._confidences = confidences
         self._reward: Reward = reward or default_reward
         self._embed: Embed = embed or bag_of_words
         self._jitter = jitter
@@ -146,7 +146,7 @@ class ScriptedEngine:
         self._slots = slots
         self._step_s = step_s
         self._live: dict[str, _Running] = {}
-        self._cache = _CacheNode()
+        self._cache = PrefixCache()
         self._clock: asyncio.Task[None] | None = None
         self._dead = ""
         self.step = 0
@@ -177,7 +177,7 @@ class ScriptedEngine:
         """It answers again; without `cache` as a new process, that has nothing cached."""
         self._dead = ""
         if not cache:
-            self._cache = _CacheNode()
+            self._cache = PrefixCache()
 
     async def generate(
         self, request: GenerateRequest, on_progress: Callable[[Progress], None] | None = None
@@ -194,6 +194,7 @@ class ScriptedEngine:
         live = _Running(record, done, planned=planned, finish=finish, matched=matched)
         live.on_progress = on_progress if request.stream or request.first_token else None
         live.logprobs = self._logprobs(request.input_ids, planned) if request.logprobs else None
+        live.confidences = self._confident(request.input_ids, planned) if request.confidences else None
         return await self._finish(live, done)
 
     async def score(self, request: ScoreRequest) -> Scored:
@@ -313,16 +314,17 @@ class ScriptedEngine:
             live.record.first_step = self.step
             prompt = live.request.input_ids
             most = live.request.start - 1 if live.record.kind == "score" else len(prompt) - 1  # the span is computed
-            live.cached = min(self._shared(prompt), max(0, most))
+            live.cached = min(self._cache.shared(prompt), max(0, most))
 
     def _advance(self, live: _Running) -> None:
         if live.produced < len(live.planned):
             live.produced += 1
             if live.produced == 1:
-                self._remember(live.request.input_ids)
+                self._cache.remember(live.request.input_ids)
             if live.on_progress is not None:
-                new = live.planned[live.produced - 1]
-                live.on_progress(Progress(live.request.request_id, live.produced, (new,)))
+                new, sure = live.planned[live.produced - 1], live.confidences
+                known = () if sure is None else (sure[live.produced - 1],)
+                live.on_progress(Progress(live.request.request_id, live.produced, (new,), known))
         if live.produced == len(live.planned):
             self._end(live, live.finish, live.matched)
         elif live.aborting:
@@ -332,7 +334,7 @@ class ScriptedEngine:
         request = live.request
         output = tuple(live.planned[: live.produced])
         if live.prefilled:
-            self._remember((*request.input_ids, *output))
+            self._cache.remember((*request.input_ids, *output))
         live.record.last_step = self.step
         if live.answer is not None:
             if finish == "abort":
@@ -341,10 +343,17 @@ class ScriptedEngine:
                 live.done.set_result(live.answer(live.cached))
             return
         prompt = len(request.input_ids) if live.prefilled else 0
-        logprobs = None if live.logprobs is None else live.logprobs[: live.produced]
         live.done.set_result(
             Completion(
-                request.request_id, output, finish, matched, prompt, live.cached, live.produced, logprobs=logprobs
+                request.request_id,
+                output,
+                finish,
+                matched,
+                prompt,
+                live.cached,
+                live.produced,
+                logprobs=None if live.logprobs is None else live.logprobs[: live.produced],
+                confidences=None if live.confidences is None else live.confidences[: live.produced],
             )
         )
 
@@ -362,7 +371,7 @@ class ScriptedEngine:
         finish: FinishKind = "eos"
         matched: str | int | None = END
         for stop in sampling.stop:
-            for end in range(1, len(ids) + 1):
+            for end in range(1, len(ids) + (finish == "eos")):  # of two in one token the first that is named
                 if stop in self._tokenizer.decode(ids[:end]):
                     ids, finish, matched = ids[:end], "stop", stop
                     break
@@ -380,18 +389,11 @@ class ScriptedEngine:
             raise ValueError(f"scores= gave {len(found)} numbers for the {len(span)} tokens of {show(span)!r}")
         return found
 
-    # --- the prefix cache ---
-
-    def _shared(self, ids: Sequence[int]) -> int:
-        node, length = self._cache, 0
-        for each in ids:
-            following = node.children.get(each)
-            if following is None:
-                break
-            node, length = following, length + 1
-        return length
-
-    def _remember(self, ids: Sequence[int]) -> None:
-        node = self._cache
-        for each in ids:
-            node = node.children.setdefault(each, _CacheNode())
+    def _confident(self, before: Sequence[int], span: Sequence[int]) -> tuple[float, ...]:
+        show = self._tokenizer.show
+        if self._confidences is None:
+            return tuple(default_confidence(show((each,))) for each in span)
+        found = tuple(self._confidences(show(before), show(span)))
+        if len(found) != len(span):
+            raise ValueError(f"confidences= gave {len(found)} numbers for the {len(span)} tokens of {show(span)!r}")
+        return found

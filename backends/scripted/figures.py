@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 Scores = Callable[[str, str], float | Sequence[float]]
 """`(what is before the span, the span, both as shown) -> the log-probability of each of its tokens`, or one for all."""
+Confidences = Callable[[str, str], Sequence[float]]
+"""`(what is before the output, the output, both as shown) -> the confidence of each of its tokens`."""
 Reward = Callable[[str], float | Sequence[float]]
 """`text as shown -> the reward model's output`, or one per label."""
 Embed = Callable[[str], Sequence[float]]
@@ -30,6 +32,11 @@ def default_logprobs(tokens: Sequence[str], start: int) -> tuple[float, ...]:
         if place >= start:
             found.append(-(1 + state % 3999) / 1000)
     return tuple(found)
+
+
+def default_confidence(token: str) -> float:
+    """It is sure of every token but a question mark: so a script says where the model doubts."""
+    return 1.0 if "?" in token else 8.0
 
 
 def default_reward(text: str) -> float:

@@ -73,8 +73,10 @@ def request_body(request: GenerateRequest, eos_ids: Collection[int]) -> dict[str
         "sampling_params": sampling_parameters(request.sampling, eos_ids),
         "stream": request.stream,
     }
-    if request.logprobs:
+    if request.logprobs or request.confidences:
         body["return_logprob"] = True
+    if request.confidences:
+        body["top_logprobs_num"] = request.confidences
     if request.images:
         body["image_data"] = [
             f"data:{image.media_type};base64,{base64.b64encode(image.data).decode()}" for image in request.images
@@ -133,6 +135,7 @@ def completion(request: GenerateRequest, decoded: Decoded, eos_ids: Collection[i
         completion_tokens=int(meta["completion_tokens"]),
         server_latency_s=float(meta["e2e_latency"]) if "e2e_latency" in meta else None,
         logprobs=_logprobs(decoded) if request.logprobs else None,
+        confidences=_confidences(decoded, request.confidences) if request.confidences else None,
     )
 
 
@@ -142,6 +145,15 @@ def _logprobs(decoded: Decoded) -> tuple[float, ...]:
             f"the server reported {len(decoded.logprobs)} log-probabilities for {len(decoded.ids)} tokens"
         )
     return tuple(decoded.logprobs)
+
+
+def _confidences(decoded: Decoded, most: int) -> tuple[float, ...]:
+    if len(decoded.confidences) != len(decoded.ids) or not decoded.widths <= {most}:
+        raise RequestFailed(
+            f"the server reported the most probable tokens of {len(decoded.confidences)} places for "
+            f"{len(decoded.ids)} tokens, and {sorted(decoded.widths)} at a place where {most} were asked for"
+        )
+    return tuple(decoded.confidences)
 
 
 def aborted_while_compiling(error: EngineError) -> bool:

@@ -31,6 +31,7 @@ from ttsc.backends.protocol import (
 )
 from ttsc.backends.sglang.abilities import require
 from ttsc.backends.sglang.answers import (
+    Asked,
     aborted_while_compiling,
     completion,
     error_text,
@@ -38,6 +39,7 @@ from ttsc.backends.sglang.answers import (
 )
 from ttsc.backends.sglang.batching import Batches
 from ttsc.backends.sglang.cancellation import Aborts, Outstanding
+from ttsc.backends.sglang.confidence import OriginalFigures
 from ttsc.backends.sglang.connection import Connection, Explain
 from ttsc.backends.sglang.decoding import Decodings
 from ttsc.backends.sglang.loads import load_of
@@ -46,6 +48,7 @@ from ttsc.backends.sglang.prefill_answers import PrefillRequest, check_span, emb
 from ttsc.backends.sglang.serverinfo import engine_info
 from ttsc.backends.sglang.silence import DEFAULT_SILENCE_S
 from ttsc.backends.sglang.stream import Decoded
+from ttsc.backends.sglang.wire import json_object
 
 Answer = TypeVar("Answer")
 Prefill = TypeVar("Prefill", bound=PrefillRequest)
@@ -63,6 +66,7 @@ class SGLangEngine:
         """The prompt whose ids were looked at last."""
         self._batches = Batches(connection, tokenizer.eos_ids, info)
         self._decodings = Decodings(connection, tokenizer.eos_ids, info)
+        self._figures = OriginalFigures(connection.url, self._figures_of, getattr(tokenizer, "vocabulary_tokens", None))
 
     @classmethod
     async def connect(
@@ -113,6 +117,8 @@ class SGLangEngine:
     ) -> Completion:
         """Decode one request to its end; see `Engine.generate`. Nothing is retried here."""
         self._check(request)
+        if request.confidences:
+            await self._figures.require(request)
         with self._aborts.begin(request.request_id) as outstanding:
             try:
                 decoded = await self._decode(request, outstanding, on_progress)
@@ -120,8 +126,8 @@ class SGLangEngine:
             except RequestRefused as error:
                 if not (outstanding.aborted and aborted_while_compiling(error)):
                     raise
-                logprobs = () if request.logprobs else None
-                return Completion(request.request_id, (), "abort", None, 0, 0, 0, logprobs=logprobs)
+                logprobs, sure = () if request.logprobs else None, () if request.confidences else None
+                return Completion(request.request_id, (), "abort", None, 0, 0, 0, logprobs=logprobs, confidences=sure)
 
     async def score(self, request: ScoreRequest) -> Scored:
         """Log-probabilities of given tokens; see `Engine.score`. The prefix cache holds the sequence afterwards."""
@@ -208,6 +214,9 @@ class SGLangEngine:
                     "a schema ends what is decoded, and ignore_eos forbids it to end", "leave out one of them"
                 )
 
+    async def _figures_of(self, body: dict[str, Any]) -> dict[str, Any]:
+        return json_object(await self._connection.compute("/generate", body, Asked(1, 1)))
+
     async def _prefill(self, request: Prefill, read: Callable[[Prefill, dict[str, Any]], Answer]) -> Answer:
         self._check_ids(request.input_ids)
         with self._aborts.begin(request.request_id) as outstanding:
@@ -231,7 +240,8 @@ class SGLangEngine:
             if fresh:
                 outstanding.seen = True
                 if on_progress is not None and (request.stream or request.first_token):
-                    on_progress(Progress(request.request_id, len(decoded.ids), fresh))
+                    known = tuple(decoded.confidences[-len(fresh) :])
+                    on_progress(Progress(request.request_id, len(decoded.ids), fresh, known))
 
         await self._decodings.ask(request, outstanding, arrived)
         if not decoded.finished:

@@ -90,10 +90,11 @@ class Decodings:
 
     def _send_all(self) -> None:
         waiting, self._waiting = self._waiting, []
-        alike: dict[tuple[bool, int], list[_Entry]] = {}
+        alike: dict[tuple[bool, int, int], list[_Entry]] = {}
         for entry in waiting:
             if not entry.answer.done():
-                alike.setdefault((entry.request.logprobs, entry.request.priority), []).append(entry)
+                asked = entry.request
+                alike.setdefault((asked.logprobs, asked.confidences, asked.priority), []).append(entry)
         for entries in alike.values():
             for begin in range(0, len(entries), _MOST):
                 self._spawn(entries[begin : begin + _MOST])

@@ -1,4 +1,4 @@
-"""Reading a server's event stream: bytes to events, and events to the ids (and their log-probabilities) that are new.
+"""Reading a server's event stream: bytes to events, and events to the ids (and what is reported of them) that are new.
 
 SGLang 0.5.23 sends, in each event, either every output id so far (the default) or only those since the last event
 (`--incremental-streaming-output`). `meta_info.completion_tokens` counts all of them either way, which tells the two
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
+
+from ttsc.backends.protocol import confidence
 
 T = TypeVar("T")
 
@@ -38,11 +40,15 @@ class EventParser:
 
 
 class Decoded:
-    """What one request has produced so far: its ids, their log-probabilities if reported, and the last `meta_info`."""
+    """What one request has produced so far: its ids, their log-probabilities and confidences if reported, and the last
+    `meta_info`. `widths`: of how many most probable tokens the confidences are made.
+    """
 
-    __slots__ = ("finished", "ids", "logprobs", "meta")
+    __slots__ = ("confidences", "finished", "ids", "logprobs", "meta", "widths")
 
     def __init__(self) -> None:
+        self.confidences: list[float] = []
+        self.widths: set[int] = set()
         self.ids: list[int] = []
         self.logprobs: list[float] = []
         self.meta: dict[str, Any] = {}
@@ -60,6 +66,10 @@ class Decoded:
         entries = meta.get("output_token_logprobs")
         if entries:
             self.logprobs.extend(float(entry[0]) for entry in self._new(entries, len(self.logprobs), len(self.ids)))
+        tops = meta.get("output_top_logprobs")
+        for top in self._new(tops, len(self.confidences), len(self.ids)) if tops else ():
+            self.widths.add(len(top))
+            self.confidences.append(confidence([float(entry[0]) for entry in top]))
         # An abort in the waiting queue reports fewer facts than the events before it: keep what was known.
         self.meta.update(meta)
         self.finished = meta.get("finish_reason") is not None

@@ -20,7 +20,7 @@ import math
 import random
 import re
 
-from ttsc.backends.protocol import EmbedRequest, GenerateRequest, Origin, RewardRequest, ScoreRequest
+from ttsc.backends.protocol import EmbedRequest, GenerateRequest, Origin, RewardRequest, ScoreRequest, confidence
 from ttsc.backends.simulator.case import WORDS, Case, skilled
 from ttsc.backends.simulator.latents import Answers, Latent, sight
 from ttsc.backends.simulator.outcomes import Decoded
@@ -57,11 +57,12 @@ class WorkloadOutcomes:
     def decode(self, request: GenerateRequest) -> Decoded:
         case = self._case(request)
         said = _said(case)
-        if not request.logprobs:
+        if not (request.logprobs or request.confidences):
             return said
         marks = sight((ASSISTANT, *said.ids)).marks or case.seen.marks
         logprobs = self._logprobs(marks[-1] if marks else None, case.origin, len(said.ids), case.chance)
-        return Decoded(said.ids, said.finish, said.matched, logprobs)
+        sure = tuple(_confidence(each, request.confidences) for each in logprobs) if request.confidences else None
+        return Decoded(said.ids, said.finish, said.matched, logprobs if request.logprobs else None, sure)
 
     def _case(self, request: GenerateRequest) -> Case:
         origin, sampling = request.origin or _NOWHERE, request.sampling
@@ -151,6 +152,14 @@ def _said(case: Case) -> Decoded:
     stop = sampling.stop[0]
     closing = spelled(stop if stop[0].isspace() else " " + stop)
     return settled([*solution(case, len(closing)), *closing], sampling, False)
+
+
+def _confidence(logprob: float, most: int) -> float:
+    """Of a token of this log-probability that is the most probable one, where the others of the `most` most probable
+    ones share what is left.
+    """
+    rest = max(1e-9, 1 - math.exp(logprob)) / max(1, most - 1)
+    return confidence([logprob, *[math.log(rest)] * (most - 1)])
 
 
 def _latest(ids: tuple[int, ...]) -> Latent | None:

@@ -149,15 +149,17 @@ class SimulatedEngine:
                 job.cached,
                 job.produced,
                 logprobs=None if said.logprobs is None else said.logprobs[: job.produced],
+                confidences=None if said.confidences is None else said.confidences[: job.produced],
             )
 
         heard = 0
 
         def progressed(tokens: int) -> None:
             nonlocal heard
-            new, heard = said.ids[heard:tokens], tokens
+            new, sure = said.ids[heard:tokens], (said.confidences or ())[heard:tokens]
+            heard = tokens
             assert on_progress is not None
-            on_progress(Progress(request.request_id, tokens, new))
+            on_progress(Progress(request.request_id, tokens, new, sure))
 
         listens = on_progress is not None and (request.stream or request.first_token)
         job = self._job(

@@ -23,13 +23,14 @@ class Decoded:
     """What one request decodes if nobody aborts it: `finish` is never "abort".
 
     `ids` include the token that ends a turn or those of the stop string, at most `max_tokens` of them. `matched` is
-    the stop string, or the id of the end token. `logprobs`: as many as ids, if the request asks for them.
+    the stop string, or the id of the end token. `logprobs`, `confidences`: as many as ids, if they are asked for.
     """
 
     ids: tuple[int, ...]
     finish: FinishKind
     matched: str | int | None
     logprobs: tuple[float, ...] | None = None
+    confidences: tuple[float, ...] | None = None
 
 
 class Outcomes(Protocol):

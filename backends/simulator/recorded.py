@@ -25,13 +25,16 @@ Place = tuple[int, str]
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What one request gave. `finish` is "abort" for a generation that was given up: then `ids` are those it had."""
+    """What one request gave. `finish` is "abort" for a generation that was given up, "below" for one that was
+    stopped: then `ids` are those it had.
+    """
 
     node: str
     ids: tuple[int, ...] = ()
     finish: FinishKind = "eos"
     matched: str | int | None = None
     logprobs: tuple[float, ...] | None = None
+    confidences: tuple[float, ...] | None = None
     values: tuple[float, ...] = ()
 
 
@@ -39,9 +42,9 @@ class Recorded:
 class RecordedOutcomes:
     """The `Outcomes` of a recorded run.
 
-    A generation that was given up there goes on here, by its last token again and again, up to max_tokens: it ends no
-    earlier than it did. A request that was not made there (an abort came a moment later, a hedge) says what another of
-    its node said. Raises `RequestRefused` if there is none.
+    A generation that was given up or stopped there goes on here, by its last token again and again, up to max_tokens:
+    it ends no earlier than it did. A request that was not made there (an abort came a moment later, a hedge) says what
+    another of its node said. Raises `RequestRefused` if there is none.
     """
 
     places: Mapping[Place, Recorded]
@@ -53,16 +56,15 @@ class RecordedOutcomes:
 
     def decode(self, request: GenerateRequest) -> Decoded:
         found = self._at(request.origin)
-        most, logprobs = request.sampling.max_tokens, found.logprobs
-        if found.finish == "abort":
+        most, of_ids = request.sampling.max_tokens, (found.logprobs, found.confidences)
+        if found.finish in ("abort", "below"):
             missing = most - len(found.ids)
             ids = (*found.ids, *(found.ids[-1:] or request.input_ids[-1:]) * missing)[:most]
-            if logprobs is not None:
-                logprobs = (*logprobs, *(logprobs[-1:] or (0.0,)) * missing)[:most]
-            return Decoded(ids, "length", None, logprobs)
+            return Decoded(ids, "length", None, *(_extended(each, most) for each in of_ids))
         if len(found.ids) > most:
-            return Decoded(found.ids[:most], "length", None, None if logprobs is None else logprobs[:most])
-        return Decoded(found.ids, found.finish, found.matched, logprobs)
+            ids = found.ids[:most]
+            return Decoded(ids, "length", None, *(None if each is None else each[:most] for each in of_ids))
+        return Decoded(found.ids, found.finish, found.matched, *of_ids)
 
     def scores(self, request: ScoreRequest) -> tuple[float, ...]:
         values, count = self._at(request.origin).values, len(request.input_ids) - request.start
@@ -86,3 +88,10 @@ class RecordedOutcomes:
                 f"nothing was recorded of %{origin.node}", "record a run of this program, at this level"
             )
         return others[origin.index % len(others)]
+
+
+def _extended(figures: tuple[float, ...] | None, length: int) -> tuple[float, ...] | None:
+    """By the last one, again and again."""
+    if figures is None:
+        return None
+    return (*figures, *(figures[-1:] or (0.0,)) * (length - len(figures)))[:length]

@@ -53,7 +53,7 @@ def _json(value: Abstract, *, chars: bool) -> Expr:
 
 
 def fields_of(value: Conversation) -> Fields:
-    """A candidate as a prompt's template sees it. Vectors of log-probabilities are as long as what was generated."""
+    """A candidate as a prompt's template sees it. Lists of figures are as long as what was generated."""
     short = Text(SHORT, SHORT)
     number = Number(INFINITE)
     return Fields(
@@ -64,11 +64,13 @@ def fields_of(value: Conversation) -> Fields:
             ("finish", short),
             ("finished", Plain()),
             ("truncated", Plain()),
+            ("stopped", Plain()),
             ("score", number),
             ("scores", Items(value.scores, number)),
             ("answer", value.answer),
             ("logprob", number),
             ("logprobs", Items(value.generated, number)),
+            ("confidences", Items(value.generated, number)),
             ("temperature", number),
             ("index", number),
             ("model", short),

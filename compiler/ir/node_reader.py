@@ -147,11 +147,25 @@ class NodeReader(TokenReader):
         if self.take("schema"):
             self.need("=")
             schema = self.string()
-        logprobs, stream, share = self.take("logprobs"), self.take("stream"), self.take("share_prefix")
+        logprobs, sure = self.take("logprobs"), self.take("confidences")
+        stream, share = self.take("stream"), self.take("share_prefix")
         waves: Any = self._setting("waves", "", ("gated", "ranked"))
         return self._single(
             lambda result: Generate(
-                result, op, source, count, options, model, delimiter, finished, schema, logprobs, stream, share, waves
+                result,
+                op,
+                source,
+                count,
+                options,
+                model,
+                delimiter,
+                finished,
+                schema,
+                logprobs,
+                sure,
+                stream,
+                share,
+                waves,
             )
         )
 

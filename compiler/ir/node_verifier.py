@@ -69,6 +69,9 @@ OPTIONS: dict[str, Type] = {
     "min_p": FLOAT,
     "max_tokens": INT,
     "until": STR,
+    "top_logprobs": INT,
+    "stop_below": FLOAT,
+    "window": INT,
 }
 """Generation options by name; `engine`, which is a record of any kind, stands beside them."""
 _RULES: dict[str, type | tuple[type, ...]] = {
@@ -237,11 +240,13 @@ class NodeVerifier:
         self._need(node.model in self._roles, f"there is no model role `{node.model}`")
         names = [name for name, _ in node.options]
         self._need(len(set(names)) == len(names), "an option is given twice")
+        self._need(node.confidences or "stop_below" not in names, "`stop_below` without `confidences`")
         for name, value in node.options:
             each = value.type.item if isinstance(value.type, ListOf) else value.type  # a list is a grid
             if name == "engine":
                 self._need(isinstance(each, RecordType), f"the option `engine` is {value.type}, not a record")
             elif name in OPTIONS:
+                each = each.item if name == "until" and isinstance(each, ListOf) else each  # a grid of lists of texts
                 self._fits(each, OPTIONS[name], f"the option `{name}`")
             else:
                 self._need(False, f"there is no option `{name}`")

@@ -74,10 +74,12 @@ class Generate:
     """`count` continuations of `source` (a Context or Candidate, or a list of them: count each, in order):
     list[Candidate].
 
-    `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str: generation stops at it), each a value, and
-    `engine` (a record: the engine's own options by name). An option that is a list is a grid: continuation i of each
-    source takes element i modulo its length. `schema`: the JSON schema (its text, or "") that constrains the output.
-    `logprobs`: the candidates know the log-probability of each of their tokens.
+    `options`: temperature, top_p, top_k, min_p, max_tokens, until (a str, or any of a list of them: generation stops
+    there), `stop_below` (a float) and `window`: it is stopped where its confidence falls below; `top_logprobs`; each a
+    value, and `engine` (a record: the engine's own options by name). An option that is a list is a grid: continuation i
+    of each source takes element i modulo its length; of `until`, a list of lists. `schema`: the JSON schema (its text,
+    or "") that constrains the output. `logprobs`, `confidences`: the candidates know the log-probability, the
+    confidence (of `top_logprobs` most probable tokens) of each of their tokens.
     `delimiter`: whether the `until` text stays in the candidate ("keep") or is cut off ("drop").
     `finished`: what happens to a source candidate that already ended by itself: passed through once ("freeze"), left
     out ("drop"), or continued like any other ("continue"). `op` is the operation in the source: sample, branch,
@@ -97,6 +99,7 @@ class Generate:
     finished: Literal["freeze", "drop", "continue"] = "continue"
     schema: str = ""
     logprobs: bool = False
+    confidences: bool = False
     stream: bool = False
     share_prefix: bool = False
     waves: Literal["", "gated", "ranked"] = ""

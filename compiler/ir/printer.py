@@ -179,7 +179,7 @@ def _generate(node: Generate) -> str:
         parts.append(f"finished={node.finished}")
     if node.schema:
         parts.append(f"schema={json.dumps(node.schema, ensure_ascii=False)}")
-    parts.extend(flag for flag in ("logprobs", "stream", "share_prefix") if getattr(node, flag))
+    parts.extend(flag for flag in ("logprobs", "confidences", "stream", "share_prefix") if getattr(node, flag))
     if node.waves:
         parts.append(f"waves={node.waves}")
     return " ".join(parts)

@@ -78,7 +78,7 @@ class _Numbering:
         options = {name: self._final(value) for name, value in node.options}
         if options.get("temperature") not in self._zeros or "engine" in options:
             return None
-        asked = (node.op, node.model, node.delimiter, node.finished, node.schema, node.logprobs)
+        asked = (node.op, node.model, node.delimiter, node.finished, node.schema, node.logprobs, node.confidences)
         return ("generate", *asked, self._finals(node.source, node.count), frozenset(options.items()))
 
     def _finals(self, *values: Value) -> tuple[str, ...]:

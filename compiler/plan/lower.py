@@ -86,7 +86,7 @@ def _request(node: Generate | Score, constants: dict[str, Constant], prefix: int
         fixed=tuple((name, constants[value.id]) for name, value in node.options if value.id in constants),
         dynamic=tuple((name, value.id) for name, value in node.options if value.id not in constants),
         prefix=prefix,
-        stream=node.stream,
+        stream=node.stream or any(name == "stop_below" for name, _ in node.options),
         share_prefix=node.share_prefix,
         abortable=abortable,
     )

@@ -43,6 +43,9 @@ def misused(spec: Spec, arguments: Mapping[str, Argument], given: Collection[str
             elif name == "normalise" and measure != "logprob" and spec.name == "score":
                 yield name, "for log-probabilities only"
     match spec.name:
+        case "sample" | "branch":
+            if "window" in given and "stop_below" not in given:
+                yield "window", "for stop_below=… only"
         case "cluster":
             for name in ("distance", "linkage"):
                 if name in given and "near" not in given:

@@ -109,20 +109,23 @@ CANDIDATE_FIELDS: dict[str, Type] = {
     "finish": STR,
     "finished": BOOL,
     "truncated": BOOL,
+    "stopped": BOOL,
     "score": FLOAT,
     "scores": ListOf(FLOAT),
     "answer": OptionalOf(STR),
     "logprob": FLOAT,
     "logprobs": ListOf(FLOAT),
+    "confidences": ListOf(FLOAT),
     "temperature": FLOAT,
     "index": INT,
     "model": STR,
 }
 """Fields of a candidate: generated text; the part of it that its last generation added; tokens generated since its
-context; how its last generation ended (`eos`, `stop`, `length`); whether it ended by itself; whether it was cut by
-`max_tokens`; its score (0 until scored) and the step rewards it came from; its extracted answer; the sum of its tokens'
-log-probabilities (natural logarithm, forced tokens left out) and each of them; the temperature it was last sampled at;
-its place among the candidates it was generated with; the model role.
+context; how its last generation ended (`eos`, `stop`, `length`, `below`); whether it ended by itself; whether it was
+cut by `max_tokens`; whether it was stopped for want of confidence; its score (0 until scored) and the step rewards it
+came from; its extracted answer; the sum of its tokens' log-probabilities (natural logarithm, forced tokens left out)
+and each of them; how sure the model was of each; the temperature it was last sampled at; its place among the candidates
+it was generated with; the model role.
 """
 
 NODE_FIELDS: dict[str, Type] = {

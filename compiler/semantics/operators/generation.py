@@ -18,11 +18,29 @@ from ttsc.compiler.semantics.operators.spec import (
     generation,
     texts,
 )
-from ttsc.compiler.values.types import INT, STR, ListOf, OptionalOf
+from ttsc.compiler.values.types import FLOAT, INT, STR, ListOf, OptionalOf
 
 UNTIL = (
-    ParameterSpec("until", Grid(OptionalOf(STR)), default=None, doc="stop at this text"),
+    ParameterSpec(
+        "until",
+        Either((OptionalOf(STR), ListOf(STR), ListOf(ListOf(STR)))),
+        default=None,
+        doc="stop at this text, or at the first of a list of texts",
+    ),
     ParameterSpec("delimiter", Choice(("keep", "drop")), default="keep", doc="whether the `until` text stays"),
+)
+CONFIDENCE = (
+    ParameterSpec(
+        "top_logprobs",
+        INT,
+        default=20,
+        doc="of how many most probable tokens the confidence of a token is made",
+        limits=Limits(1, 10_000, "1 to 10,000"),
+    ),
+    ParameterSpec("stop_below", Grid(FLOAT), doc="stop where the mean confidence of a window is below"),
+    ParameterSpec(
+        "window", Grid(INT), default=2048, doc="tokens of a window", limits=Limits(1, 10_000_000, "at least 1")
+    ),
 )
 RECORD = ParameterSpec("record", RecordParameter(), required=True, doc="the record the text must be, as JSON")
 
@@ -31,7 +49,7 @@ GENERATION = (
         "sample",
         "generation",
         "a Context or a list of them",
-        (N, *generation(1024, 0.7, grid=True), *UNTIL),
+        (N, *generation(1024, 0.7, grid=True), *UNTIL, *CONFIDENCE),
         "n independent continuations of a context",
         contexts,
     ),
@@ -49,6 +67,7 @@ GENERATION = (
                 default="freeze",
                 doc="what happens to a candidate that ended by itself",
             ),
+            *CONFIDENCE,
         ),
         "every candidate continued n ways, up to a delimiter: one step",
         candidates,

@@ -28,6 +28,7 @@ _STYLES = {
     "done": "green",
     "length": "yellow",
     "abort": "dim",
+    "below": "dim",
     "error": "red",
 }
 

@@ -105,7 +105,7 @@ class View:
         self.decoded_tokens += event.completion_tokens
         self.cached_tokens += event.cached_tokens
         self.prefill_tokens += event.prompt_tokens - event.cached_tokens
-        self.aborted += event.finish == "abort"
+        self.aborted += event.finish in ("abort", "below")
         candidate = self.candidates.get(event.request_id)
         index = ""
         if candidate is not None:
@@ -118,9 +118,10 @@ class View:
             "stop": "finished",
             "length": "cut by max_tokens",
             "abort": "aborted",
+            "below": "stopped",
             "error": "failed",
         }
-        reason = f": {event.error}" if event.error else ""
+        reason = f": {event.error or event.decision}" if event.error or event.decision else ""
         how = words.get(event.finish, event.finish)
         if event.finish == "done":
             return f"{event.node}{index} {SCORED[event.kind]}, {event.duration_s:.1f} s"

@@ -149,6 +149,7 @@ def _generate(writer: Writer, node: Generate, source: str) -> str:
         schema = quoted(node.schema)
         arguments.append(f"schema={schema if len(schema) <= _LONG else writer.needed.text('SCHEMA', schema)}")
     arguments += ["logprobs=True"] if node.logprobs else []
+    arguments += ["confidences=True"] if node.confidences else []
     arguments += ["stream=True"] if (node.stream if request is None else request.stream) else []
     arguments += ["warm=True"] if (node.share_prefix if request is None else request.share_prefix) else []
     arguments += ["gated=True"] if node.waves == "gated" and writer.plan.level > 0 else []

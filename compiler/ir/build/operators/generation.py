@@ -12,9 +12,12 @@ from ttsc.compiler.values.schema import schema_text
 from ttsc.compiler.values.types import BOOL, CANDIDATE, NONE, POOL, STR, ListOf, OptionalOf, RecordType
 from ttsc.grammar.source import Span
 
-UNSET: dict[str, object] = {"top_p": 1.0, "top_k": -1, "min_p": 0.0}
+UNSET: dict[str, object] = {"top_p": 1.0, "top_k": -1, "min_p": 0.0, "top_logprobs": 20, "window": 2048}
 """Options left out of the IR at these values: they change nothing."""
-OPTIONS = ("temperature", "top_p", "top_k", "min_p", "max_tokens", "until", "engine")
+OPTIONS = (
+    *("temperature", "top_p", "top_k", "min_p", "max_tokens", "until", "engine"),
+    *("top_logprobs", "stop_below", "window"),
+)
 
 
 class Generation(Maps):

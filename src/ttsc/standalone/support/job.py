@@ -11,10 +11,11 @@ from typing import Any, cast
 
 from ttsc.backends.protocol import IMAGE, Completion, GenerateRequest, Sampling, Turn
 from ttsc.compiler.values.templates import MAX_OUTPUT, TemplateFailed
+from ttsc.runtime.bars import Bar
 from ttsc.runtime.dag import checked_edges
 from ttsc.runtime.editing import _cut, _forced, _token_ids
 from ttsc.runtime.failures import INVALID_ARGUMENT, LIMIT_REACHED, TEMPLATE_FAILED, failed
-from ttsc.runtime.generation import _engine_options, _logprobs, _number, _of_grid
+from ttsc.runtime.generation import _engine_options, _number, _of_grid, bar_of, stop_of, stops, top_of
 from ttsc.runtime.prompts import rendered
 from ttsc.runtime.run import MAX_ROUNDS
 from ttsc.runtime.streams import LEFT_OUT, Absent
@@ -25,6 +26,7 @@ from ttsc.runtime.values import (
     as_candidate,
     cut_delimiter,
     generated_ids,
+    grown,
     open_ids,
     plain,
     prompt_ids,
@@ -101,6 +103,7 @@ class Job(Tasks):
         finished: str = "continue",
         schema: str | None = None,
         logprobs: bool = False,
+        confidences: bool = False,
         stream: bool = False,
         warm: bool = False,
         gated: bool = False,
@@ -117,6 +120,7 @@ class Job(Tasks):
         sources = source if isinstance(source, Coming | list | tuple) else (source,)
         slots = slots_of(sources)
         left = [each] * len(slots)
+        top = top_of(options.get("top_logprobs")) if confidences else 0
 
         async def produce(index: int) -> object:
             parent = await there(slots[index // each])
@@ -131,11 +135,14 @@ class Job(Tasks):
             before = (open_ids if candidate.finished else generated_ids)(candidate, server.tokenizer)
             prompt = (*prompt_ids(candidate.context, server.tokenizer), *before)
             server.room_for(len(prompt), sampling.max_tokens)
+            bar = bar_of(*(_of_grid(options.get(option), index % each) for option in ("stop_below", "window")))
+            streams = stream or bar is not None
             answer = await self.request(
                 server,
-                lambda rid: GenerateRequest(rid, prompt, sampling, stream, logprobs, candidate.context.images),
+                lambda rid: GenerateRequest(rid, prompt, sampling, streams, logprobs, top, candidate.context.images),
                 warm,
                 lambda tokens: coming.advance(index, candidate.tokens + tokens),
+                bar,
             )
             return continued(candidate, before, answer, sampling, server, role, index, delimiter)
 
@@ -166,25 +173,23 @@ class Job(Tasks):
         make: Callable[[str], GenerateRequest],
         warm: bool,
         on_tokens: Callable[[int], None],
+        bar: Bar | None = None,
     ) -> Completion:
         """One sequence, decoded."""
-        return await server.generate(make, warm, on_tokens)
+        return await server.generate(make, warm, on_tokens, bar)
 
     def _sampling(self, options: Mapping[str, object], place: int, schema: str | None, seed: int) -> Sampling:
         chosen = {name: one for name, value in options.items() if (one := _of_grid(value, place)) is not None}
         most = chosen.get("max_tokens", 1024)
         if not isinstance(most, int) or isinstance(most, bool) or most < 1:
             raise failed(INVALID_ARGUMENT, f"max_tokens must be a positive whole number; it is {most!r}")
-        until = chosen.get("until")
-        if until is not None and (not isinstance(until, str) or not until):
-            raise failed(INVALID_ARGUMENT, f"until must be a text that is not empty; it is {until!r}")
         return Sampling(
             max_tokens=most,
             temperature=_number(chosen, "temperature", 1.0),
             top_p=_number(chosen, "top_p", 1.0),
             top_k=int(_number(chosen, "top_k", -1)),
             min_p=_number(chosen, "min_p", 0.0),
-            stop=() if until is None else (until,),
+            stop=stops(options.get("until"), place),
             seed=seed,
             schema=schema,
             extra=_engine_options(chosen.get("engine")),
@@ -332,9 +337,9 @@ def continued(
     """The candidate that an answer makes of its source."""
     new, as_decoded = answer.output_ids, len(answer.output_ids)
     if answer.finish == "stop" and delimiter == "drop":
-        matched = answer.matched if isinstance(answer.matched, str) else sampling.stop[0]
-        new, as_decoded = cut_delimiter(new, matched, server.tokenizer)
+        new, as_decoded = cut_delimiter(new, stop_of(answer.matched, sampling.stop), server.tokenizer)
     ids = (*before, *new)
+    sizes = (as_decoded, len(ids))
     return CandidateValue(
         context=source.context,
         ids=ids,
@@ -346,7 +351,8 @@ def continued(
         tokenizer=server.tokenizer,
         temperature=sampling.temperature,
         step=server.tokenizer.decode(new),
-        known_logprobs=_logprobs(source, before, answer.logprobs or (), as_decoded, len(ids)),
+        known_logprobs=grown(source.known_logprobs, source.ids, before, answer.logprobs or (), *sizes),
+        known_confidences=grown(source.known_confidences, source.ids, before, answer.confidences or (), *sizes),
     )
 
 

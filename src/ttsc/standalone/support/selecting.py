@@ -209,7 +209,8 @@ async def stop_first(rule: FirstFinished, decide: Decide, over: object, count: i
 
     def tokens(row: tuple[object, ...]) -> object:
         candidate = as_candidate(row[0])
-        return NOTHING if candidate.truncated and rule.truncated == "exclude" else candidate.tokens
+        cut = candidate.stopped or (candidate.truncated and rule.truncated == "exclude")
+        return NOTHING if cut else candidate.tokens
 
     settled = await selection.settled(lambda n: decide(rule, n, count, False, 0), tokens, watched=True)
     cause = selection.cause()

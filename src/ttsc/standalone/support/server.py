@@ -24,8 +24,10 @@ from ttsc.backends.protocol import (
     RequestFailed,
 )
 from ttsc.backends.sglang.answers import completion, error_text, refusal, request_body
+from ttsc.backends.sglang.confidence import OriginalFigures
 from ttsc.backends.sglang.stream import Decoded, EventParser
 from ttsc.backends.sglang.tokenizer import ModelTokenizer, load_tokenizer
+from ttsc.runtime.bars import Bar, Watch, stopped
 from ttsc.runtime.failures import engine_failure
 from ttsc.runtime.prefix_trie import shared_length
 
@@ -52,6 +54,7 @@ class Server:
         self._name = uuid.uuid4().hex[:8]
         self._aborts: set[asyncio.Task[None]] = set()
         self._warm = WarmPrefixes(32)
+        self._figures = OriginalFigures(self.url, lambda body: self._post("/generate", body))
 
     async def connect(self) -> None:
         """Ask what is served, and load that model's tokenizer."""
@@ -98,8 +101,10 @@ class Server:
         make: Callable[[str], GenerateRequest],
         warm_first: bool,
         on_tokens: Callable[[int], None],
+        bar: Bar | None = None,
     ) -> Completion:
-        """Decode one sequence. With `warm_first` it waits for another request that warms a prefix they share.
+        """Decode one sequence. With `warm_first` it waits for another request that warms a prefix they share. It is
+        stopped where its confidence falls below the bar.
 
         Cancelling aborts on the server.
         """
@@ -113,10 +118,20 @@ class Server:
 
         async def once(rid: str) -> Completion:
             request = make(rid)
+            if request.confidences:
+                await self._figures.require(request)
             eos_ids = self.tokenizer.eos_ids
             body = {**request_body(request, eos_ids), "stream": request.stream or leads}
-            decoded = await self._decoded(body, first_tokens)
-            return completion(request, decoded, eos_ids, aborted=False)
+            watch = None if bar is None else Watch(bar)
+
+            def arrived(decoded: Decoded) -> None:
+                first_tokens(len(decoded.ids))
+                if watch is not None and watch.place is None and watch.push(decoded.confidences[watch.seen :]):
+                    self._abort(rid)
+
+            decoded = await self._decoded(body, arrived)
+            stops = watch is not None and watch.place is not None
+            return stopped(bar, completion(request, decoded, eos_ids, aborted=stops))[0]
 
         try:
             answer: Completion = await self._tried(once)
@@ -154,7 +169,7 @@ class Server:
                 self._abort(rid)
                 raise
 
-    async def _decoded(self, body: dict[str, Any], on_tokens: Callable[[int], None]) -> Decoded:
+    async def _decoded(self, body: dict[str, Any], arrived: Callable[[Decoded], None]) -> Decoded:
         decoded, parser = Decoded(), EventParser()
         if not body["stream"]:
             decoded.add(await self._post("/generate", body))
@@ -170,7 +185,7 @@ class Server:
                     if "error" in found:
                         raise RequestFailed(f"the server answered {found['error']}")
                     if decoded.add(found):
-                        on_tokens(len(decoded.ids))
+                        arrived(decoded)
         if not decoded.finished:
             raise RequestFailed("the server's stream ended without saying why")
         return decoded
