@@ -68,17 +68,17 @@ class Entry:
 
 
 def read(folder: Path = FOLDER) -> list[Entry]:
-    """All entries, families in the order of the library, each in the order of its file. Raises `BadEntry`."""
+    """All entries: families in the order of the library, a family in the order of its files. Raises `BadEntry`."""
     order = [*stdlib.FAMILIES, CLAIMS]
     found: list[Entry] = []
-    for file in sorted(folder.glob("*.toml"), key=lambda each: order.index(each.stem) if each.stem in order else 99):
+    for file in sorted(folder.glob("*.toml")):
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
         found += [_entry(file.stem, each) for each in tables.get("strategy", ())]
     labels = [each.label for each in found]
     twice = sorted({each for each in labels if labels.count(each) > 1})
     if twice:
         raise BadEntry(f"{', '.join(twice)}: two entries of one label; give one a `label`")
-    return found
+    return sorted(found, key=lambda each: order.index(each.family))
 
 
 def chosen(entries: Sequence[Entry], names: Sequence[str]) -> list[Entry]:
@@ -104,7 +104,7 @@ def _entry(family: str, table: dict[str, Any]) -> Entry:
     return Entry(
         label=label,
         name=name,
-        family=family,
+        family=family if family == CLAIMS else stdlib.family(name) or family,
         source=source,
         program=program,
         settings=dict(table.get("set", {})),

@@ -1,0 +1,23 @@
+"""What of the published claims holds on the test bed, from the measured data: python -m benchmarks.strategies.claims"""
+
+from __future__ import annotations
+
+from benchmarks.strategies.claims import search, stopping, verifiers, voting
+from benchmarks.strategies.claims.claim import Claim, Found
+
+_EXAMINED = (*voting.CLAIMS, *search.CLAIMS[:1], *stopping.CLAIMS, *verifiers.CLAIMS, *search.CLAIMS[1:])
+
+
+def claims(found: Found) -> list[Claim]:
+    """All of them, in the order of the page."""
+    return [each.of(found) for each in _EXAMINED]
+
+
+def claims_section(found: Found) -> str:
+    """The section of the page."""
+    head = (
+        "## What holds\n\nIntervals are of 95 %, over problems (bootstrap of paired differences). A claim that does "
+        "not hold here may hold "
+        "elsewhere: the figures say why.\n"
+    )
+    return "\n".join([head, *(each.text() for each in claims(found))])

@@ -1,0 +1,217 @@
+"""Claims about verifiers: resampling until an imperfect one accepts, and a generative one against voting at equal cost.
+
+Resampling (Inference Scaling fLaws, 2411.17501): a verifier accepts right solutions with rate c and wrong ones with
+rate f; problem i is solved by one sample with probability r_i, so a draw is refused with probability
+b_i = (1 - c) r_i + (1 - f)(1 - r_i). Within K draws it ends with a right answer with probability
+c r_i (1 - b_i^K) / (1 - b_i), with a wrong one with f (1 - r_i) (1 - b_i^K) / (1 - b_i), and abstains otherwise. c, f
+and r_i are measured on pools of other samples.
+
+Generative verification (When To Solve, When To Verify, 2504.01005): S solutions with V checks each cost
+S (1 + lambda V) solutions, lambda being tokens of a check over tokens of a solution, and are compared with a vote of
+equal cost.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy
+
+from benchmarks.strategies.claims.answers import golds, majorities, rates
+from benchmarks.strategies.claims.claim import Examined, Found
+from benchmarks.strategies.data_file import Measured
+from benchmarks.strategies.statistics import mean
+
+DRAWS = (1, 2, 4, 8, 16)
+COST = 1.0
+"""What a wrong answer costs, in right ones; withholding the answer costs nothing."""
+THRESHOLD = 0.5
+"""Score from which a solution is accepted, as in the entries."""
+_VERIFIERS = {"prm": "strong", "prm_weak": "weak", "prm_biased": "biased"}
+_POOL = "pool-one-temperature"
+
+
+def verifier_rates(pool: Measured) -> tuple[float, float]:
+    """How often right and wrong candidates are accepted."""
+    accepted: dict[bool, list[bool]] = {True: [], False: []}
+    for candidates, gold in zip(pool.values, golds(pool), strict=True):
+        for answer, score in candidates:
+            accepted[answer == gold].append(answer is not None and score >= THRESHOLD)
+    return float(numpy.mean(accepted[True])), float(numpy.mean(accepted[False]))
+
+
+def predicted(right: numpy.ndarray, c: float, f: float, draws: int) -> numpy.ndarray:
+    """Expected utility within so many draws, by problem."""
+    refused = (1 - c) * right + (1 - f) * (1 - right)
+    reach = numpy.where(refused < 1 - 1e-12, (1 - refused**draws) / numpy.maximum(1e-12, 1 - refused), draws)
+    return (c * right - COST * f * (1 - right)) * reach
+
+
+def utilities(run: Measured, draws: int) -> numpy.ndarray:
+    """Of a run with many draws, by problem, had it ended after so many: its k-th call of the policy is its k-th "
+    "draw."""
+    calls = run.roles["policy.calls"]
+    shown = zip(run.right, run.figures["answered"], calls, strict=True)
+    return numpy.array([(right - COST * (answered - right)) * (n <= draws) for right, answered, n in shown])
+
+
+def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
+    right = rates(found[_POOL])
+    table: list[tuple[str, ...]] = [
+        ("verifier", "accepts right", "accepts wrong", *(f"K = {k}" for k in DRAWS), "best K, predicted", "best K")
+    ]
+    inside, cells, falls = 0, 0, []
+    for model, name in _VERIFIERS.items():
+        c, f = verifier_rates(found[f"pool-{model}"])
+        run = found[f"resample-{model}"]
+        expected = [float(predicted(right, c, f, k).mean()) for k in DRAWS]
+        seen = [mean(utilities(run, k).tolist()) for k in DRAWS]
+        inside += sum(each.low <= value <= each.high for each, value in zip(seen, expected, strict=True))
+        cells += len(DRAWS)
+        best = DRAWS[int(numpy.argmax(expected))]
+        shown = [f"{each.number()}, predicted {value:.2f}" for each, value in zip(seen, expected, strict=True)]
+        measured_best = DRAWS[int(numpy.argmax([each.value for each in seen]))]
+        table.append((f"`{model}` ({name})", f"{c:.2f}", f"{f:.2f}", *shown, str(best), str(measured_best)))
+        change = mean((utilities(run, DRAWS[-1]) - utilities(run, best)).tolist())
+        if best < DRAWS[-1]:
+            falls.append((model, best, change))
+    fell = [f"`{model}` from K = {k} to {DRAWS[-1]}: {change.number()}" for model, k, change in falls]
+    bent = bool(falls) and all(change.high < 0 for *_, change in falls)
+    said = (
+        f"Utility is the share of right answers less {COST:g} times the share of wrong ones. The formula predicts "
+        f"{inside} of {cells} figures "
+        f"within their intervals. It says that more draws lose for {len(falls)} of {len(_VERIFIERS)} verifiers"
+        + (f": {'; '.join(fell)}." if fell else ": none is bad enough to bend the curve down here.")
+    )
+    return bent and inside >= 0.8 * cells, said, tuple(table)
+
+
+def best_of(pool: Measured, solutions: int, checks: int) -> numpy.ndarray:
+    """Expected accuracy of the best of so many solutions by the share of their first `checks` checks that say yes, ties
+    at random, by problem: a choice among all subsets of the pool (the estimator of the paper's code).
+    """
+    numbers = numpy.random.default_rng(1)
+    found = []
+    for candidates, gold in zip(pool.values, golds(pool), strict=True):
+        total = 0.0
+        for _ in range(50):
+            order = numbers.permutation(len(candidates))
+            scored = sorted(order, key=lambda i: -_score(candidates[i], checks))
+            size = len(scored)
+            for rank, i in enumerate(scored):
+                if candidates[i][0] == gold and size - rank - 1 >= solutions - 1:
+                    total += math.comb(size - rank - 1, solutions - 1) / math.comb(size, solutions)
+        found.append(total / 50)
+    return numpy.array(found)
+
+
+def _score(candidate: list[object], checks: int) -> float:
+    """Of one with an answer the share of yes among its verdicts, 0 without any."""
+    answer, verdicts = candidate
+    assert isinstance(verdicts, list)
+    read = [each for each in verdicts[:checks] if each is not None]
+    return sum(read) / len(read) if read and answer is not None else 0.0
+
+
+def modelled(pool: Measured, right: numpy.ndarray, solutions: int, checks: int) -> float:
+    """The accuracy that follows from the judge's rates alone, were verdicts independent of each other and the same for
+    every problem: each solution is right with r_i and scores a share of `checks` that is binomial with rate c or f.
+    """
+    counts: dict[bool, list[bool]] = {True: [], False: []}
+    for candidates, gold in zip(pool.values, golds(pool), strict=True):
+        for answer, verdicts in candidates:
+            if answer is not None:
+                counts[answer == gold] += [bool(each) for each in verdicts if each is not None]
+    c, f = float(numpy.mean(counts[True])), float(numpy.mean(counts[False]))
+    good = numpy.array([math.comb(checks, k) * c**k * (1 - c) ** (checks - k) for k in range(checks + 1)])
+    bad = numpy.array([math.comb(checks, k) * f**k * (1 - f) ** (checks - k) for k in range(checks + 1)])
+    total = numpy.zeros(len(right))
+    for k in range(checks + 1):
+        hit, miss = right * good[k], (1 - right) * bad[k]
+        at_most = right * good[: k + 1].sum() + (1 - right) * bad[: k + 1].sum()
+        below = at_most - hit - miss
+        chance = at_most**solutions - numpy.maximum(0.0, below) ** solutions  # that k is the greatest
+        total += numpy.where(hit + miss > 0, hit / numpy.maximum(1e-12, hit + miss), 0.0) * chance
+    return float(total.mean())
+
+
+def _crosses(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
+    pool, votes = found["pool-judge"], found[_POOL]
+    right, most = rates(votes), votes.settings["n"]
+    solved = sum(pool.roles["policy.decoded"]) / sum(pool.roles["policy.calls"])
+    checked = sum(pool.roles["judge.decoded"]) / sum(pool.roles["judge.calls"])
+    ratio = checked / solved
+    by_vote = {size: majorities(votes, size) for size in range(1, most + 1)}
+    table: list[tuple[str, ...]] = [
+        (
+            "S",
+            "V",
+            "cost",
+            "best by the judge",
+            "predicted",
+            "a vote of this cost",
+            "difference",
+            "predicted difference",
+        )
+    ]
+    agree, sure, ahead = 0, 0, []
+    for checks in (1, 2):
+        for size in (1, 2, 4, 8, 16):
+            cost = size * (1 + ratio * checks)
+            if size > pool.settings["n"] or cost > most:
+                continue
+            ours, theirs = best_of(pool, size, checks), _between(by_vote, cost)
+            gain = mean((ours - theirs).tolist())
+            model = modelled(pool, right, size, checks)
+            told = model - float(theirs.mean())
+            table.append(
+                (
+                    str(size),
+                    str(checks),
+                    f"{cost:.1f}",
+                    _percent(float(ours.mean())),
+                    _percent(model),
+                    _percent(float(theirs.mean())),
+                    gain.percent(sign=True),
+                    f"{100 * told:+.1f} %",
+                )
+            )
+            if gain.low > 0 or gain.high < 0:
+                sure += 1
+                agree += (gain.value > 0) == (told > 0)
+            if gain.low > 0:
+                ahead.append(cost)
+    said = (
+        f"A check costs {ratio:.2f} of a solution's tokens (lambda), so S solutions with V checks cost S (1 + "
+        f"{ratio:.2f} V). The judge's best "
+        f"is ahead of a vote of equal cost from a cost of {min(ahead):.1f} solutions on. "
+        if ahead
+        else f"A check costs {ratio:.2f} of a solution's tokens (lambda). The judge's best is nowhere "
+        "surely ahead of a vote of equal cost. "
+    ) + (
+        f"Where the difference is sure, its sign is the predicted one in {agree} of {sure} cases. Predicted is what "
+        f"follows "
+        "from the judge's rates of yes and the problems' rates of right solutions alone."
+    )
+    return agree == sure and sure > 0, said, tuple(table)
+
+
+def _between(by_size: dict[int, numpy.ndarray], size: float) -> numpy.ndarray:
+    """Of a size that is no whole number, between its neighbours."""
+    below, above = math.floor(size), math.ceil(size)
+    part = size - below
+    return (1 - part) * by_size[below] + part * by_size[above]
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:.1f} %"
+
+
+CLAIMS = (
+    Examined(
+        "A weaker verifier's curve bends down as the imperfect-verifier formula says",
+        (_POOL, *(f"{kind}-{model}" for model in _VERIFIERS for kind in ("pool", "resample"))),
+        _bends,
+    ),
+    Examined("A generative verifier crosses the vote where cost and rates say", (_POOL, "pool-judge"), _crosses),
+)
