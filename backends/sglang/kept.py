@@ -15,6 +15,7 @@ import psutil
 
 from ttsc.backends.protocol import EngineError, EngineUnavailable
 from ttsc.backends.sglang import death, state
+from ttsc.backends.sglang.groups import group_folder, model_folder, models_in
 from ttsc.backends.sglang.health import answers
 from ttsc.backends.sglang.launcher import START_TIMEOUT_S, launch, resolve, silent
 from ttsc.backends.sglang.process import EngineProcess, explain_end
@@ -44,11 +45,13 @@ def start_daemon(
     on_progress: Callable[[str], None] = silent,
     timeout_s: float = START_TIMEOUT_S,
     extra_args: Sequence[str] = (),
+    on_start: Callable[[EngineProcess], None] | None = None,
 ) -> EngineRecord:
     """Start an engine that stays until it is stopped; if one for this model already runs, return that one.
 
     A model served by `--is-embedding` and the same model generating are two engines.
-    Two starts at once give one engine: the second waits for the first. Raises as `launch` does, and
+    Two starts at once give one engine: the second waits for the first. `on_start` is told of the process as soon as it
+    runs. Raises as `launch` does, and
     `EngineUnavailable` when the running one differs in determinism from what is asked for.
     """
     model_path = resolve(model, on_progress)
@@ -57,13 +60,19 @@ def start_daemon(
         running = _running(name)
         if running is not None:
             return _same_mode(running, deterministic)
+
+        def started(process: EngineProcess) -> None:
+            state.save(_record(name, model, process))
+            if on_start is not None:
+                on_start(process)
+
         try:
             process = launch(
                 model_path,
                 deterministic=deterministic,
                 port=port,
                 on_progress=on_progress,
-                on_start=lambda started: state.save(_record(name, model, started)),
+                on_start=started,
                 timeout_s=timeout_s,
                 extra_args=extra_args,
             )
@@ -83,13 +92,14 @@ def start_daemon(
 def find_running(model: str, *, deterministic: bool | None = None) -> EngineRecord | None:
     """The kept engine that serves `model`, if one is ready and answers.
 
-    `model` is compared as written and as the folder it resolves to. With `deterministic` only an engine in that mode
-    counts. One started with `--is-embedding` is found by its own name only.
+    `model` is compared as written and as the folder it resolves to, `testbed/NAME` too. With `deterministic` only an
+    engine in that mode counts. One started with `--is-embedding` is found by its own name only.
     """
+    folder = str(model_folder(model) or model)
     for record in state.records():
         if record.embeds and model not in (record.name, record.url):
             continue
-        same_folder = os.path.isdir(model) and os.path.realpath(model) == os.path.realpath(record.model_path)
+        same_folder = os.path.isdir(folder) and os.path.realpath(folder) == os.path.realpath(record.model_path)
         if not record.ready or not (same_folder or _called(record, model)):
             continue
         if deterministic is not None and record.deterministic != deterministic:
@@ -99,19 +109,18 @@ def find_running(model: str, *, deterministic: bool | None = None) -> EngineReco
     return None
 
 
-def status() -> list[EngineStatus]:
-    """Every kept engine, and those that died since they were last started or stopped."""
-    return [_status(record) for record in state.records()]
+def status(name: str | None = None) -> list[EngineStatus]:
+    """Every kept engine, and those that died since they were last started or stopped; with a `name` as `stop`."""
+    return [_status(record) for record in _chosen(name)]
 
 
 def stop(name: str | None = None) -> list[EngineRecord]:
-    """Stop the engine called `name` (or serving the model of that name), or all of them; those that were ended.
+    """Stop the engine called `name` (or serving the model of that name), those of a group, or all of them; those that
+    were ended.
 
     Raises `EngineError` when there is none of that name.
     """
-    chosen = [record for record in state.records() if name is None or _called(record, name)]
-    if name is not None and not chosen:
-        raise EngineError(f"no kept engine is called '{name}'", _known_names())
+    chosen = _chosen(name)
     for record in chosen:
         if record.alive:
             _end(record)
@@ -124,10 +133,9 @@ def logs(name: str | None = None, lines: int = 50) -> tuple[Path, str]:
 
     Raises `EngineError` when there is none.
     """
-    chosen = [record for record in state.records() if name is None or _called(record, name)]
+    chosen = _chosen(name)
     if not chosen:
-        missing = "no engine is kept" if name is None else f"no kept engine is called '{name}'"
-        raise EngineError(missing, _known_names())
+        raise EngineError("no engine is kept", _known_names())
     path = Path(chosen[-1].log_path)
     tail = death.read_tail(path, limit_bytes=max(1, lines) * 400)
     return path, "\n".join(tail.splitlines()[-lines:])
@@ -180,6 +188,20 @@ def _record(name: str, model: str, process: EngineProcess) -> EngineRecord:
         started=time.time(),
         ready=False,
     )
+
+
+def _chosen(name: str | None) -> list[EngineRecord]:
+    """The records of a name, a model or a group, or all. Raises `EngineError` when there is none of that name."""
+    if name is None:
+        return state.records()
+    group, model = group_folder(name), model_folder(name)
+    folders = list(models_in(group).values()) if group is not None else [model] if model is not None else []
+    paths = {os.path.realpath(folder) for folder in folders}
+    chosen = [each for each in state.records() if _called(each, name) or os.path.realpath(each.model_path) in paths]
+    if not chosen:
+        message = f"no engine of '{name}' is kept" if paths else f"no kept engine is called '{name}'"
+        raise EngineError(message, f"`ttsc engine start {name}` starts one" if paths else _known_names())
+    return chosen
 
 
 def _called(record: EngineRecord, name: str) -> bool:

@@ -1,7 +1,7 @@
 """From the name a user gives to a model that SGLang can load.
 
-A name is a folder, a Hugging Face id (it contains a slash and is handed to SGLang as it stands), or a built-in
-model, which is fetched and converted on first use.
+A name is a folder, a model of the test bed (`testbed/policy`), a Hugging Face id (it contains a slash and is handed to
+SGLang as it stands), or a built-in model, which is fetched and converted on first use.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import difflib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from ttsc.backends.sglang.groups import model_folder
 
 Progress = Callable[[str], None]
 
@@ -58,14 +60,14 @@ def builtin_names() -> tuple[str, ...]:
 def resolve_model(name: str, *, progress: Progress | None = None) -> ResolvedModel:
     """Turn a name into something SGLang can load; fetches and converts a built-in model that is not cached yet.
 
-    Raises `ModelNotFound` for a name that stands for nothing, `ModelFetchError` or `EngineMissing` if a built-in
-    model cannot be made ready.
+    Raises `ModelNotFound` (the protocol's for a model of the test bed) for a name that stands for nothing,
+    `ModelFetchError` or `EngineMissing` if a built-in model cannot be made ready.
     """
     from ttsc.backends.sglang.builtin_model import BUILTIN_MODELS, ensure_builtin
 
     if name in BUILTIN_MODELS:
         return ResolvedModel(name, str(ensure_builtin(BUILTIN_MODELS[name], progress=progress)))
-    folder = Path(name).expanduser()
+    folder = model_folder(name) or Path(name).expanduser()
     if folder.is_dir():
         return _resolve_folder(folder)
     if "/" in name and not name.startswith((".", "/", "~")):

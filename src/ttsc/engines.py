@@ -133,11 +133,11 @@ class EngineHandle:
 
 
 EngineLike = Engine | EngineHandle | str
-"""An engine, a handle to one, or the URL of one."""
+"""An engine, a handle to one, the URL of one, or a model of the test bed (`testbed/policy`), whose engine is kept."""
 
 Engines = EngineLike | Mapping[str, EngineLike] | None
-"""What `engine=` takes: one for every model role, or one per role, or None: a kept engine if one runs, else one is
-launched.
+"""What `engine=` takes: one for every model role, or one per role, or a group of models (`testbed`): for each role the
+kept engine of the model of its name; or None: a kept engine if one runs, else one is launched.
 """
 
 
@@ -200,6 +200,8 @@ async def engines_for(
     Raises `UsageError` (E0510) for a role that doesn't exist or has no engine, `EngineUnavailable`, `ModelNotFound`.
     """
     models = models or {}
+    if isinstance(engine, str):
+        engine = await _grouped(engine, roles, models)
     _known_roles(roles, {*models, *(engine if isinstance(engine, Mapping) else ())})
     async with AsyncExitStack() as stack:
         found: dict[str, Engine] = {}
@@ -218,7 +220,7 @@ async def engines_for(
                 found[role] = opened[name, embeds]
             elif isinstance(chosen, str):
                 if (chosen, False) not in opened:
-                    opened[chosen, False] = await (await stack.enter_async_context(connect(chosen))).client()
+                    opened[chosen, False] = await (await stack.enter_async_context(await _named(chosen))).client()
                 found[role] = opened[chosen, False]
             else:
                 found[role] = await chosen.client() if isinstance(chosen, EngineHandle) else chosen
@@ -308,6 +310,23 @@ async def _kept_or_launched(model: str, embeds: bool, on_progress: Progress | No
     if on_progress is not None:
         on_progress(f"using the kept engine {record.name} at {record.url}")
     return EngineHandle(record=record)
+
+
+async def _grouped(engine: str, roles: Mapping[str, str | None], models: Mapping[str, str]) -> Engines:
+    """The engines of a group of models, by role; anything else as it is."""
+    from ttsc.engine_groups import group_engines, is_group
+
+    if not is_group(engine):
+        return engine
+    handles = await in_thread(lambda: group_engines(engine, roles, models))
+    return dict(handles)
+
+
+async def _named(engine: str) -> EngineHandle:
+    """The engine at a URL, or the kept one of a model of the test bed."""
+    from ttsc.engine_groups import is_kept_name, kept_engine
+
+    return await in_thread(lambda: kept_engine(engine)) if is_kept_name(engine) else connect(engine)
 
 
 def _known_roles(roles: Mapping[str, str | None], named: set[str]) -> None:

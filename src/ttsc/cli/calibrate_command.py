@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ttsc.cli.engine_options import engines_given, models_given
+from ttsc.cli.engine_options import ENGINE_HELP, engines_given, models_given
 from ttsc.cli.exit_codes import say
 from ttsc.cli.options import externs_option, program_option, settings_option, task_option, task_path, tokenizer_option
 
@@ -44,9 +44,7 @@ if TYPE_CHECKING:
     help="How narrow an interval is wanted: plus and minus so much.",
 )
 @settings_option("A parameter, for all inputs. May be given several times.")
-@click.option(
-    "--engine", "engines", multiple=True, metavar="URL", help="A running SGLang; ROLE=URL for one model role."
-)
+@click.option("--engine", "engines", multiple=True, metavar="URL", help=ENGINE_HELP)
 @tokenizer_option
 @click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one.")
 @externs_option("Run this Python file and take the functions it marks with @ttsc.extern.")
@@ -123,6 +121,7 @@ def calibrate(
     if any(each.rpartition("=")[2] == "simulator" for each in engines):
         hint = "it says what a workload says already; to try that out, `program.calibrate` takes `ttsc.simulate(…)`"
         raise click.UsageError(f"--engine simulator: a simulated engine can't be measured: {hint}")
+    chosen = models_given(compiled.models, models)
     warmths = _numbers(temperatures)
     count = len(rows) * max(1, len(warmths))
     with EngineProgress() as progress:
@@ -144,8 +143,8 @@ def calibrate(
                     samples=samples,
                     temperatures=warmths,
                     precision=precision,
-                    engine=engines_given(engines, tokenizer_path),
-                    models=models_given(compiled.models, models),
+                    engine=engines_given(engines, tokenizer_path, compiled.models, chosen),
+                    models=chosen,
                     externs=load_externs(externs_file) if externs_file is not None else None,
                     stores=stores_given(stores),
                     journal=journal,

@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from ttsc.cli.exit_codes import DONE, ENGINE_UNAVAILABLE, say
+from ttsc.cli.exit_codes import DONE, ENGINE_UNAVAILABLE, report, say
 from ttsc.cli.progress import EngineProgress
+
+if TYPE_CHECKING:
+    from ttsc.backends.sglang.state import EngineRecord
 
 
 @click.group(short_help="Start, look at and stop a kept engine.")
@@ -21,7 +25,7 @@ def engine() -> None:
 
 
 @engine.command()
-@click.argument("model", default="smollm2-135m", metavar="[MODEL]")
+@click.argument("given", nargs=-1, metavar="[MODEL…] [-- SGLANG-OPTION…]")
 @click.option("--port", type=click.IntRange(1, 65535), help="Where to listen on 127.0.0.1 (default: a free port).")
 @click.option(
     "--deterministic/--no-deterministic",
@@ -29,36 +33,93 @@ def engine() -> None:
     help="Honour seeds: equal seeds give equal tokens. Default: on for a CPU, off for a GPU.",
 )
 @click.option("--timeout", "timeout_s", type=float, default=600.0, show_default=True, metavar="SECONDS")
-@click.argument("server_args", nargs=-1, metavar="[-- SGLANG-OPTION…]")
-def start(
-    model: str, port: int | None, deterministic: bool | None, timeout_s: float, server_args: tuple[str, ...]
-) -> None:
-    """Start an engine for MODEL and leave it running. Does nothing if one runs already.
+def start(given: tuple[str, ...], port: int | None, deterministic: bool | None, timeout_s: float) -> int:
+    """Start an engine for each MODEL and leave it running. Does nothing if one runs already.
 
-    MODEL is a Hugging Face folder or id, or the built-in smollm2-135m. Options behind `--` go to SGLang as they are.
+    MODEL is a Hugging Face folder or id, or the built-in smollm2-135m, which is also what is started without one. A
+    folder whose subfolders are models stands for all of them, `testbed` for the models of the test bed, `testbed/NAME`
+    for one. Options behind `--` go to SGLang as they are.
     """
     from ttsc.backends.sglang.kept import start_daemon
+    from ttsc.engines import BUILTIN_MODEL
 
+    named, server_args = _divided(given)
+    models = _members(named or (BUILTIN_MODEL,))
+    if len(models) == 1:
+        with EngineProgress() as progress:
+            record = start_daemon(
+                models[0],
+                deterministic=deterministic,
+                port=port,
+                on_progress=progress.update,
+                timeout_s=timeout_s,
+                extra_args=server_args,
+            )
+        _say_started(record)
+        return DONE
+    if port is not None:
+        raise click.UsageError(f"--port is for one engine, and these are {len(models)}")
+    return _start_several(models, deterministic, timeout_s, server_args)
+
+
+def _divided(given: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The models, and behind them what goes to SGLang: from the first option on."""
+    count = next((number for number, each in enumerate(given) if each.startswith("-")), len(given))
+    return given[:count], given[count:]
+
+
+def _members(named: tuple[str, ...]) -> list[str]:
+    """The models, with those of a group in its place; each once."""
+    from ttsc.backends.sglang.groups import group_folder, models_in
+
+    found: dict[str, None] = {}
+    for name in named:
+        folder = group_folder(name)
+        found |= {name: None} if folder is None else {str(each): None for each in models_in(folder).values()}
+    return list(found)
+
+
+def _start_several(
+    models: list[str], deterministic: bool | None, timeout_s: float, server_args: tuple[str, ...]
+) -> int:
+    from ttsc.backends.protocol import EngineError
+    from ttsc.backends.sglang.start_all import start_all
+
+    failed: list[EngineError] = []
     with EngineProgress() as progress:
-        record = start_daemon(
-            model,
+
+        def ended(model: str, found: EngineRecord | EngineError) -> None:
+            progress.done()
+            if isinstance(found, EngineError):
+                failed.append(found)
+                report(found)
+            else:
+                _say_started(found)
+
+        start_all(
+            models,
             deterministic=deterministic,
-            port=port,
-            on_progress=progress.update,
+            on_progress=lambda model, message: progress.update(f"{Path(model).name}: {message}"),
+            on_end=ended,
             timeout_s=timeout_s,
             extra_args=server_args,
         )
+    return ENGINE_UNAVAILABLE if failed else DONE
+
+
+def _say_started(record: EngineRecord) -> None:
     say(f"{record.name} serves {record.model} on the {record.device}; stop it with `ttsc engine stop {record.name}`")
     click.echo(record.url)
 
 
 @engine.command()
+@click.argument("name", required=False)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per engine on standard output.")
-def status(as_json: bool) -> int:
-    """Show every kept engine. Exit code 5 if none is ready."""
+def status(name: str | None, as_json: bool) -> int:
+    """Show every kept engine, or those of NAME (a name, model, URL or group). Exit code 5 if none is ready."""
     from ttsc.backends.sglang.kept import status as kept_status
 
-    found = kept_status()
+    found = kept_status(name)
     for item in found:
         record = item.record
         if as_json:
@@ -94,7 +155,7 @@ def status(as_json: bool) -> int:
 @engine.command()
 @click.argument("name", required=False)
 def stop(name: str | None) -> None:
-    """Stop the kept engine NAME (a name, model or URL), or all of them."""
+    """Stop the kept engine NAME (a name, model or URL), those of a group as `testbed`, or all of them."""
     from ttsc.backends.sglang.kept import stop as kept_stop
 
     stopped = kept_stop(name)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ttsc.cli.engine_options import engines_given
+from ttsc.cli.engine_options import ENGINE_HELP, engines_given, models_given
 from ttsc.cli.options import (
     as_level,
     disable_option,
@@ -113,7 +113,7 @@ _with_options = with_options(
     enable_option,
     click.option("--savings/--no-savings", default=True, help="Whether to say what each pass saves (simulates more)."),
     click.option("--analyze", is_flag=True, help="Run it, too, and put what it took beside the estimate."),
-    click.option("--engine", "engines", multiple=True, metavar="URL", help="With --analyze: a running SGLang."),
+    click.option("--engine", "engines", multiple=True, metavar="URL", help=f"With --analyze: {ENGINE_HELP}"),
     tokenizer_option,
     click.option("--format", "form", type=click.Choice(("text", "json", "html")), default="text", show_default=True),
     click.option(
@@ -200,7 +200,9 @@ def _request(asked: Asked) -> Request:
         stores=stores_given(asked.stores),
         savings=asked.savings,
         analyze=asked.analyze,
-        engine=engines_given(asked.engines, asked.tokenizer_path),
+        engine=engines_given(
+            asked.engines, asked.tokenizer_path, program.models, models_given(program.models, asked.models)
+        ),
     )
 
 

@@ -104,13 +104,14 @@ def run(**given: Any) -> int:
     stores = stores_given(asked.stores)
     BoundStores(compiled.ir, stores).read()
     inputs = inputs_given(compiled, asked.settings, asked.input_json, asked.inputs_file)
+    roles = (compiled.models, models_given(compiled.models, asked.models))
     simulation = simulated(asked, compiled, externs, inputs) if simulates else None
     job = Job(
         asked=asked,
         program=specialized(compiled, asked.settings, inputs),
         inputs=inputs,
-        engine=simulation.engines if simulation else engines_given(asked.engines, asked.tokenizer_path),
-        models=models_given(compiled.models, asked.models),
+        engine=simulation.engines if simulation else engines_given(asked.engines, asked.tokenizer_path, *roles),
+        models=roles[1],
         externs=simulation.externs if simulation else externs,
         stores=stores,
         budget=limits,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from ttsc.cli.engine_options import ENGINE_HELP
 from ttsc.cli.options import (
     disable_option,
     enable_option,
@@ -72,7 +73,7 @@ run_options = with_options(
         "engines",
         multiple=True,
         metavar="URL",
-        help="A running SGLang; ROLE=URL for one model role. `simulator`: none, in virtual time (docs/simulator.md).",
+        help=f"{ENGINE_HELP} `simulator`: none, in virtual time (docs/simulator.md).",
     ),
     tokenizer_option,
     click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="The model of every role, or of one."),

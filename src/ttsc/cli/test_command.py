@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ttsc.cli.engine_options import ENGINE_HELP, engines_given, models_given
 from ttsc.cli.exit_codes import DONE, FAILED, PROGRAM_HAS_ERRORS, USAGE, report, say
 from ttsc.cli.options import as_level, level_option, task_option, task_path
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 @task_option
 @click.option("-k", "pattern", metavar="TEXT", default="", help="Only tests whose title holds TEXT.")
 @click.option("--live", is_flag=True, help="On real models: scripted replies are left out, stubs of externs stay.")
-@click.option("--engine", "engines", multiple=True, metavar="URL", help="With --live: a running SGLang; ROLE=URL.")
+@click.option("--engine", "engines", multiple=True, metavar="URL", help=f"With --live: {ENGINE_HELP}")
 @click.option("--model", "models", multiple=True, metavar="[ROLE=]NAME", help="With --live: the model of the roles.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Every candidate's seed derives from it.")
 @level_option
@@ -140,13 +141,12 @@ async def _on_models(
     level: Level,
     show: Callable[[str, Outcome], None],
 ) -> None:
-    from ttsc.cli.engine_options import engines_given, models_given
     from ttsc.engines import engines_for
 
     roles = {model.name: model.default for _, each in tests for model in each.models}
     chosen = models_given(roles, models)
     async with AsyncExitStack() as stack:
         bound = await stack.enter_async_context(
-            engines_for(roles, engines_given(engines, None), chosen, lambda text: say(text))
+            engines_for(roles, engines_given(engines, None, roles, chosen), chosen, lambda text: say(text))
         )
         await _run_all(tests, seed, level, bound, show)
