@@ -50,16 +50,18 @@ class Bed:
             await handle.aclose()
 
     def _handle(self, model: str) -> ttsc.EngineHandle:
-        if model not in self._handles:
-            folder = MODELS / model
-            if not (folder / "config.json").is_file():
-                raise BadEntry(f"the test bed has no model '{model}'")
-            record = find_running(str(folder))
-            if record is None:
-                self._say(f"starting {model}")
-                record = start_daemon(str(folder))
-            self._handles[model] = ttsc.connect(record.url, tokenizer_path=str(folder))
-        return self._handles[model]
+        """The same as before while its engine answers; an engine that died is started again."""
+        folder = MODELS / model
+        if not (folder / "config.json").is_file():
+            raise BadEntry(f"the test bed has no model '{model}'")
+        record = find_running(str(folder))
+        if record is None:
+            self._say(f"starting {model}")
+            record = start_daemon(str(folder))
+        known = self._handles.get(model)
+        if known is None or known.url != record.url:
+            known = self._handles[model] = ttsc.connect(record.url, tokenizer_path=str(folder))
+        return known
 
 
 def provenance() -> dict[str, Any]:

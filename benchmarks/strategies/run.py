@@ -83,9 +83,10 @@ async def _all(entries: Sequence[Entry], options: argparse.Namespace) -> int:
             failed += 1
             print(f"{head}: FAILED, {type(error).__name__}: {_first_line(error)}", flush=True)
             continue
-        failed += bool(measured.broken)
+        whole = len(measured.errors) < measured.problems
+        failed += bool(measured.broken) or not whole
         print(f"{head}: {_summary(measured)}", flush=True)
-        if not options.no_write:
+        if whole and not options.no_write:
             data_file.write(measured)
     await bed.close()
     print(f"{time.monotonic() - began:.0f} s; {failed} of {len(entries)} failed or broke a bound")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -13,6 +12,7 @@ from benchmarks.strategies.data_file import Measured
 from benchmarks.testbed.inputs import rows
 
 _SEED = 20261122
+_DRAWS = 200
 
 
 @cache
@@ -41,19 +41,21 @@ def rates(measured: Measured) -> numpy.ndarray:
     return numpy.array([numpy.mean([each == gold for each in answers(pool)]) for pool, gold in found])
 
 
-def majority_of(pool: Sequence[Any], gold: str, size: int, draws: int, numbers: numpy.random.Generator) -> float:
-    """How often the commonest of `size` answers, drawn without replacement, is right; ties go to the first."""
-    hits = 0
-    for _ in range(draws):
-        votes = Counter(
-            each for each in numbers.permutation(numpy.array(pool, dtype=object))[:size] if each is not None
-        )
-        hits += bool(votes) and votes.most_common(1)[0][0] == gold
-    return hits / draws
-
-
-def majorities(measured: Measured, size: int, draws: int = 100) -> numpy.ndarray:
-    """Expected accuracy of a majority of `size`, by problem."""
+def majorities(measured: Measured) -> dict[int, numpy.ndarray]:
+    """Expected accuracy of a majority of each size, by problem: answers drawn without replacement, `_DRAWS` times. The
+    first of equal counts wins, which in a random order is each of them as often.
+    """
     numbers = numpy.random.default_rng(_SEED)
-    pairs = zip(measured.values, golds(measured), strict=True)
-    return numpy.array([majority_of(answers(pool), gold, size, draws, numbers) for pool, gold in pairs])
+    found = []
+    for pool, gold in zip(measured.values, golds(measured), strict=True):
+        given = answers(pool)
+        names = [gold, *sorted({each for each in given if each is not None} - {gold})]
+        votes = numpy.array([[int(each == name) for name in names] for each in given])
+        orders = numpy.argsort(numbers.random((_DRAWS, len(given))), axis=1)
+        counts = votes[orders].cumsum(axis=1)  # draw, size, answer
+        most = counts.max(axis=2, keepdims=True)
+        tied = (counts == most) & (most > 0)
+        won = tied[:, :, 0] / numpy.maximum(1, tied.sum(axis=2))
+        found.append(won.mean(axis=0))
+    by_size = numpy.array(found).T
+    return dict(enumerate(by_size, 1))

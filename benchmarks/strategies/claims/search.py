@@ -69,7 +69,7 @@ def _search(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
             if theirs is None:
                 shown.append("beyond what was sampled")
                 continue
-            gain = mean((numpy.array(run.right) - theirs).tolist())
+            gain = mean(numpy.array(run.right) - theirs)
             shown.append(gain.percent(sign=True))
             if place == 0:
                 gains[label] = gain.low, gain.high

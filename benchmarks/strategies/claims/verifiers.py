@@ -65,14 +65,14 @@ def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
         c, f = verifier_rates(found[f"pool-{model}"])
         run = found[f"resample-{model}"]
         expected = [float(predicted(right, c, f, k).mean()) for k in DRAWS]
-        seen = [mean(utilities(run, k).tolist()) for k in DRAWS]
+        seen = [mean(utilities(run, k)) for k in DRAWS]
         inside += sum(each.low <= value <= each.high for each, value in zip(seen, expected, strict=True))
         cells += len(DRAWS)
         best = DRAWS[int(numpy.argmax(expected))]
         shown = [f"{each.number()}, predicted {value:.2f}" for each, value in zip(seen, expected, strict=True)]
         measured_best = DRAWS[int(numpy.argmax([each.value for each in seen]))]
         table.append((f"`{model}` ({name})", f"{c:.2f}", f"{f:.2f}", *shown, str(best), str(measured_best)))
-        change = mean((utilities(run, DRAWS[-1]) - utilities(run, best)).tolist())
+        change = mean(utilities(run, DRAWS[-1]) - utilities(run, best))
         if best < DRAWS[-1]:
             falls.append((model, best, change))
     fell = [f"`{model}` from K = {k} to {DRAWS[-1]}: {change.number()}" for model, k, change in falls]
@@ -87,21 +87,19 @@ def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
 
 
 def best_of(pool: Measured, solutions: int, checks: int) -> numpy.ndarray:
-    """Expected accuracy of the best of so many solutions by the share of their first `checks` checks that say yes, ties
-    at random, by problem: a choice among all subsets of the pool (the estimator of the paper's code).
+    """Expected accuracy of the best of so many solutions by the share of their first `checks` checks that say yes, by
+    problem, over all subsets of the pool. Of equal ones each wins as often.
     """
-    numbers = numpy.random.default_rng(1)
     found = []
     for candidates, gold in zip(pool.values, golds(pool), strict=True):
-        total = 0.0
-        for _ in range(50):
-            order = numbers.permutation(len(candidates))
-            scored = sorted(order, key=lambda i: -_score(candidates[i], checks))
-            size = len(scored)
-            for rank, i in enumerate(scored):
-                if candidates[i][0] == gold and size - rank - 1 >= solutions - 1:
-                    total += math.comb(size - rank - 1, solutions - 1) / math.comb(size, solutions)
-        found.append(total / 50)
+        scores = [_score(each, checks) for each in candidates]
+        ways, total, below = math.comb(len(candidates), solutions), 0.0, 0
+        for level in sorted(set(scores)):
+            of_level = [each for each, score in zip(candidates, scores, strict=True) if score == level]
+            highest = math.comb(below + len(of_level), solutions) - math.comb(below, solutions)
+            total += highest / ways * sum(each[0] == gold for each in of_level) / len(of_level)
+            below += len(of_level)
+        found.append(total)
     return numpy.array(found)
 
 
@@ -141,7 +139,7 @@ def _crosses(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
     solved = sum(pool.roles["policy.decoded"]) / sum(pool.roles["policy.calls"])
     checked = sum(pool.roles["judge.decoded"]) / sum(pool.roles["judge.calls"])
     ratio = checked / solved
-    by_vote = {size: majorities(votes, size) for size in range(1, most + 1)}
+    by_vote = majorities(votes)
     table: list[tuple[str, ...]] = [
         (
             "S",
@@ -161,7 +159,7 @@ def _crosses(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
             if size > pool.settings["n"] or cost > most:
                 continue
             ours, theirs = best_of(pool, size, checks), _between(by_vote, cost)
-            gain = mean((ours - theirs).tolist())
+            gain = mean(ours - theirs)
             model = modelled(pool, right, size, checks)
             told = model - float(theirs.mean())
             table.append(
