@@ -50,6 +50,20 @@ def test_sampling_finds_the_winner_of_the_exact_formula(lib: Any, spread: float)
     assert torch.equal(kernels.sample(logits, temperatures, seeds, positions).long(), wanted)
 
 
+def test_a_slice_of_a_padded_vocabulary_is_sampled_from_like_any(lib: Any) -> None:
+    from ttsc.backends.sglang.cpu import sampler
+
+    padded = torch.rand(5, 64)
+    probs = padded[:, :32]
+    seeds, positions = torch.arange(5), torch.zeros(5, dtype=torch.int64)
+    assert not probs.is_contiguous()
+    got = sampler._sample(None, probs, seeds, positions)
+    assert torch.equal(got, sampler._sample(None, probs.clone(), seeds, positions))
+    none, ones = torch.full((5,), 64, dtype=torch.int32), torch.ones(5)
+    filtered = sampler._sample_filtered(None, probs, none, ones, torch.zeros(5), False, seeds, positions)
+    assert torch.equal(filtered, got)
+
+
 def test_filters_keep_what_they_name(lib: Any) -> None:
     rows = 60
     logits = (torch.randn(1, VOCABULARY) * 3).repeat(rows, 1)

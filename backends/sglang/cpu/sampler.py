@@ -55,9 +55,8 @@ def _forward(original: Any, sampler: Any, logits_output: Any, sampling_info: Any
 
 
 def _sample(original: Any, probs: torch.Tensor, sampling_seed: Any = None, positions: Any = None) -> Any:
-    if not _is_plain(probs):
-        return original(probs, sampling_seed=sampling_seed, positions=positions)
-    return kernels.sample(probs.log(), _ones(probs), *_seeds(probs, sampling_seed, positions))
+    plain = _plain(probs)
+    return kernels.sample(plain.log(), _ones(plain), *_seeds(plain, sampling_seed, positions))
 
 
 def _sample_filtered(
@@ -71,10 +70,11 @@ def _sample_filtered(
     positions: Any,
     **options: Any,
 ) -> Any:
-    if not _is_plain(probs) or options.get("return_filtered_probs"):
+    if options.get("return_filtered_probs"):
         return original(probs, top_ks, top_ps, min_ps, need_min_p_sampling, sampling_seed, positions, **options)
-    seeds = _seeds(probs, sampling_seed, positions)
-    return kernels.sample(probs.log(), _ones(probs), *seeds, filters=_filters(top_ks, top_ps, min_ps))
+    plain = _plain(probs)
+    seeds = _seeds(plain, sampling_seed, positions)
+    return kernels.sample(plain.log(), _ones(plain), *seeds, filters=_filters(top_ks, top_ps, min_ps))
 
 
 def _filters(
@@ -83,8 +83,11 @@ def _filters(
     return top_ks.to(torch.int32).contiguous(), top_ps.float().contiguous(), min_ps.float().contiguous()
 
 
-def _is_plain(probs: torch.Tensor) -> bool:
-    return bool(probs.dtype == torch.float32 and probs.is_contiguous())
+def _plain(probs: torch.Tensor) -> torch.Tensor:
+    """As the kernels take it. Of a vocabulary that SGLang padded it is a slice, whose rows do not follow each other;
+    SGLang's own sampling with seeds can't take its place, as it runs on a GPU only.
+    """
+    return probs.float().contiguous()
 
 
 def _ones(probs: torch.Tensor) -> torch.Tensor:
