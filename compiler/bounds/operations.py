@@ -195,11 +195,7 @@ def _groups(args: Args, type_: Type, attr: str) -> Abstract | None:
 
 
 def _copies(args: Args, type_: Type, attr: str) -> Abstract | None:
-    source = args[0]
-    count = numbers.high(args[1])
-    if isinstance(source, Items):
-        return Items(source.length * count, source.item, why(*args))
-    return Items(count, source, why(args[1]))
+    return Items(numbers.high(args[1]), args[0], why(args[1]))
 
 
 def _count(args: Args, type_: Type, attr: str) -> Abstract | None:
