@@ -107,7 +107,7 @@ async def measure(
     bounds = StaticBounds(program)
     engines = {role: handle for role, handle in bed.engines(entry.roles).items() if role in program.models}
     await bed.empty_caches({role: entry.roles[role] for role in engines})
-    inputs = [_given(entry, each) for each in problems]
+    inputs = [given(entry, each) for each in problems]
     counting = Counting()
     results: list[ttsc.RunResult] = []
     with tempfile.TemporaryDirectory() as artifacts:
@@ -125,8 +125,8 @@ async def measure(
             results.append(result)
         wall = time.perf_counter() - began
     broken = {}
-    for number, given in enumerate(inputs):
-        if over := bounds.exceeded(given, counting.runs[number]):
+    for number, values in enumerate(inputs):
+        if over := bounds.exceeded(values, counting.runs[number]):
             broken[str(number)] = over
     return Measured(
         label=entry.label,
@@ -144,7 +144,8 @@ async def measure(
     )
 
 
-def _given(entry: Entry, problem: Row) -> dict[str, Any]:
+def given(entry: Entry, problem: Row) -> dict[str, Any]:
+    """The program's arguments for one problem."""
     oracle = {entry.oracle: problem["gold"]} if entry.oracle else {}
     return {"question": problem["question"], **entry.settings, **oracle}
 

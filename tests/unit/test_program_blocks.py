@@ -16,7 +16,9 @@ from ttsc.testing.running import run_test
 ROOT = Path(__file__).parents[2]
 TESTS = [
     pytest.param(test, id=f"{path.stem}: {test.title}")
-    for path in sorted([*ROOT.glob("programs/*.tts"), *ROOT.glob("stdlib/*/*.tts")])
+    for path in sorted(
+        [*ROOT.glob("programs/*.tts"), *ROOT.glob("programs/testbed/*.tts"), *ROOT.glob("stdlib/*/*.tts")]
+    )
     for test in check(*open_source(str(path))).tests
 ]
 
