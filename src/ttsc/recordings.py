@@ -40,4 +40,4 @@ def outcomes_of_events(events: Iterable[Event]) -> RecordedOutcomes:
 
 def _recorded(node: str, event: RequestEnded | AnswerTaken) -> Recorded:
     finish = cast(Any, event.finish if event.kind == "generate" else "eos")
-    return Recorded(node, event.output_ids, finish, event.matched, event.logprobs, event.values)
+    return Recorded(node, event.output_ids, finish, event.matched, event.logprobs, event.confidences, event.values)

@@ -87,7 +87,7 @@ def heard(events: Iterable[Event]) -> dict[int, Heards]:
         match event:
             case RequestStarted():
                 started[event.request_id] = event
-            case RequestEnded(finish=finish) if finish not in ("abort", "error"):
+            case RequestEnded(finish=finish) if finish not in ("abort", "below", "error"):
                 _note(found[event.input], started[event.request_id], event, order)
             case AnswerTaken(finish=finish) if finish not in ("abort", "error"):
                 _note(found[event.input], event, event, order)
