@@ -6,7 +6,6 @@ Both work on one candidate or on each of a list as it comes. Nothing is decoded.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from ttsc.compiler.ir.nodes import Cut, Force
 from ttsc.runtime.blocks import Job, guarded
 from ttsc.runtime.failures import INVALID_ARGUMENT, RunFailed, failed
 from ttsc.runtime.streams import LEFT_OUT, Absent, Stream, cause_of, slots_of
-from ttsc.runtime.values import CandidateValue, Ids, aligned, as_candidate, known, open_ids
+from ttsc.runtime.values import CandidateValue, Ids, aligned, as_candidate, ids_of_beginning, known, open_ids
 
 Edit = Callable[[CandidateValue], CandidateValue]
 
@@ -127,8 +126,7 @@ def _cut(candidate: CandidateValue, at: int | str) -> CandidateValue:
     tokenizer = candidate.tokenizer
     if tokenizer is None:
         return replace(candidate, finish="")
-    ids = open_ids(candidate, tokenizer)
-    ids = ids[: at if isinstance(at, int) else _tokens_before(ids, at, tokenizer)]
+    ids, kept = _before(open_ids(candidate, tokenizer), at, tokenizer)
     if ids == candidate.ids:
         return replace(candidate, finish="")
     text = tokenizer.decode(ids)
@@ -139,8 +137,8 @@ def _cut(candidate: CandidateValue, at: int | str) -> CandidateValue:
         step=text[max(0, len(candidate.text) - len(candidate.step)) :],
         tokens=len(ids),
         finish="",
-        known_logprobs=_edited(candidate.known_logprobs, candidate.ids, len(ids), 0),
-        known_confidences=_edited(candidate.known_confidences, candidate.ids, len(ids), 0),
+        known_logprobs=_edited(candidate.known_logprobs, candidate.ids, kept, len(ids) - kept),
+        known_confidences=_edited(candidate.known_confidences, candidate.ids, kept, len(ids) - kept),
     )
 
 
@@ -149,8 +147,11 @@ def _edited(figures: tuple[float | None, ...], ids: Ids, kept: int, added: int) 
     return known((*aligned(figures, ids)[:kept], *[None] * added))
 
 
-def _tokens_before(ids: Ids, text: str, tokenizer: Tokenizer) -> int:
-    """How many tokens there are before the first one at whose end the decoded text holds `text`; all if none does."""
-    if text not in tokenizer.decode(ids):
-        return len(ids)
-    return bisect_left(range(1, len(ids) + 1), True, key=lambda n: text in tokenizer.decode(ids[:n]))
+def _before(ids: Ids, at: int | str, tokenizer: Tokenizer) -> tuple[Ids, int]:
+    """The first `at` of `ids`, or those of everything before the text `at` (all if there is none); and how many of them
+    are as they were: where the text begins inside a token, what is left of the token is encoded again.
+    """
+    if isinstance(at, int):
+        return ids[:at], min(at, len(ids))
+    place = tokenizer.decode(ids).find(at)
+    return (ids, len(ids)) if place < 0 else ids_of_beginning(ids, place, tokenizer)
