@@ -133,8 +133,8 @@ def serving(model: str, url: str | None, reward_url: str | None) -> Iterator[Ser
     with ExitStack() as stack:
         if url is None and model == "testbed":
             url = stack.enter_context(_started(TESTBED / "policy"))
-            if reward_url is None and (TESTBED / "reward").is_dir():
-                reward_url = stack.enter_context(_started(TESTBED / "reward"))
+            if reward_url is None and (TESTBED / "prm").is_dir():
+                reward_url = stack.enter_context(_started(TESTBED / "prm"))
         elif url is None:
             process = launch(model, deterministic=True, on_progress=_tell)
             url = stack.enter_context(process).url

@@ -7,7 +7,8 @@ Training needs a forward pass without the machinery of a library: this one does 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -32,6 +33,10 @@ class Shape:
     kv_heads: int = 2
     context: int = 1024
     rope_theta: float = 10000.0
+    biased: bool = False
+    """Whether the attention's projections have a constant part."""
+    epsilon: float = 1e-5
+    """What norms add to a mean square."""
 
     @property
     def head(self) -> int:
@@ -43,13 +48,19 @@ def encode(text: str) -> list[int]:
     return [len(SPECIAL) + CHARACTERS.index(character) for character in text]
 
 
+def decode(ids: list[int]) -> str:
+    """The text of ids, without special ones and those that stand for nothing."""
+    return "".join(CHARACTERS[i - len(SPECIAL)] for i in ids if 0 <= i - len(SPECIAL) < len(CHARACTERS))
+
+
 class Norm(nn.Module):
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, epsilon: float) -> None:
         super().__init__()
+        self.epsilon = epsilon
         self.weight = nn.Parameter(torch.ones(width))
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.rms_norm(x, (x.shape[-1],), self.weight, 1e-5)
+        return functional.rms_norm(x, (x.shape[-1],), self.weight, self.epsilon)
 
 
 class Layer(nn.Module):
@@ -57,9 +68,10 @@ class Layer(nn.Module):
         super().__init__()
         self.shape = shape
         width, keys = shape.hidden, shape.kv_heads * shape.head
-        self.input_layernorm, self.post_attention_layernorm = Norm(width), Norm(width)
-        self.q_proj, self.o_proj = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
-        self.k_proj, self.v_proj = nn.Linear(width, keys, bias=False), nn.Linear(width, keys, bias=False)
+        self.input_layernorm, self.post_attention_layernorm = (Norm(width, shape.epsilon) for _ in range(2))
+        bias = shape.biased
+        self.q_proj, self.o_proj = nn.Linear(width, width, bias=bias), nn.Linear(width, width, bias=bias)
+        self.k_proj, self.v_proj = nn.Linear(width, keys, bias=bias), nn.Linear(width, keys, bias=bias)
         self.gate_proj = nn.Linear(width, shape.feed_forward, bias=False)
         self.up_proj = nn.Linear(width, shape.feed_forward, bias=False)
         self.down_proj = nn.Linear(shape.feed_forward, width, bias=False)
@@ -67,8 +79,8 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         batch, length, width = x.shape
         shape, y = self.shape, self.input_layernorm(x)
-        q = _rotated(self.q_proj(y).view(batch, length, shape.heads, shape.head).transpose(1, 2), cos, sin)
-        k = _rotated(self.k_proj(y).view(batch, length, shape.kv_heads, shape.head).transpose(1, 2), cos, sin)
+        q = rotated(self.q_proj(y).view(batch, length, shape.heads, shape.head).transpose(1, 2), cos, sin)
+        k = rotated(self.k_proj(y).view(batch, length, shape.kv_heads, shape.head).transpose(1, 2), cos, sin)
         v = self.v_proj(y).view(batch, length, shape.kv_heads, shape.head).transpose(1, 2)
         groups = shape.heads // shape.kv_heads
         k, v = k.repeat_interleave(groups, 1), v.repeat_interleave(groups, 1)
@@ -87,18 +99,23 @@ class Policy(nn.Module):
         self.embed_tokens = nn.Embedding(VOCABULARY, shape.hidden)
         nn.init.normal_(self.embed_tokens.weight, std=0.02)
         self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.layers))
-        self.norm = Norm(shape.hidden)
+        self.norm = Norm(shape.hidden, shape.epsilon)
         frequencies = shape.rope_theta ** (-torch.arange(0, shape.head, 2).float() / shape.head)
         angles = torch.outer(torch.arange(shape.context).float(), frequencies).repeat(1, 2)
         self.register_buffer("cos", angles.cos(), persistent=False)
         self.register_buffer("sin", angles.sin(), persistent=False)
 
-    def features(self, ids: Tensor) -> Tensor:
+    def streams(self, ids: Tensor) -> Iterator[Tensor]:
+        """What each layer hands on [batch, length, hidden]."""
         x = self.embed_tokens(ids)
         cos, sin = self.cos[: ids.shape[1]].to(x.dtype), self.sin[: ids.shape[1]].to(x.dtype)
         for layer in self.layers:
             x = layer(x, cos, sin)
-        normed: Tensor = self.norm(x)
+            yield x
+
+    def features(self, ids: Tensor) -> Tensor:
+        *_, last = self.streams(ids)
+        normed: Tensor = self.norm(last)
         return normed
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -119,7 +136,8 @@ class Rewarder(nn.Module):
         return scored
 
 
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions, as Llama has them."""
     first, second = x.chunk(2, -1)
     return x * cos + torch.cat((-second, first), -1) * sin
 
@@ -141,10 +159,32 @@ def reward_checkpoint(model: Rewarder, folder: Path) -> None:
 
 def restored(folder: Path) -> Policy:
     """A policy from its folder."""
-    model = Policy(Shape())
-    saved = {_own(name): value.float() for name, value in load_file(folder / "model.safetensors").items()}
-    model.load_state_dict(saved)
+    saved, config = _read(folder), json.loads((folder / "config.json").read_text())
+    biased, epsilon = config.get("attention_bias", False), config["rms_norm_eps"]
+    model = Policy(Shape(layers=config["num_hidden_layers"], biased=biased, epsilon=epsilon))
+    model.load_state_dict({name: value for name, value in saved.items() if name != "score.weight"})
     return model
+
+
+def restored_rewarder(folder: Path) -> Rewarder:
+    """A reward model from its folder."""
+    model = Rewarder(restored(folder))
+    model.score.weight = nn.Parameter(_read(folder)["score.weight"])
+    return model
+
+
+def grown(model: Policy, layers: int) -> Policy:
+    """The model with `layers` more on top, which change nothing yet: what they write is multiplied by zero."""
+    larger = Policy(replace(model.shape, layers=model.shape.layers + layers))
+    larger.load_state_dict(model.state_dict(), strict=False)
+    for name, parameter in larger.named_parameters():
+        if name not in dict(model.named_parameters()) and ("o_proj" in name or "down_proj" in name):
+            nn.init.zeros_(parameter)
+    return larger
+
+
+def _read(folder: Path) -> dict[str, Tensor]:
+    return {_own(name): value.float() for name, value in load_file(folder / "model.safetensors").items()}
 
 
 def _public(name: str) -> str:
@@ -175,7 +215,7 @@ def _save(model: Policy, folder: Path, architecture: str, more: dict[str, Tensor
         "head_dim": shape.head,
         "max_position_embeddings": shape.context,
         "rope_theta": shape.rope_theta,
-        "rms_norm_eps": 1e-5,
+        "rms_norm_eps": shape.epsilon,
         "hidden_act": "silu",
         "vocab_size": VOCABULARY,
         "tie_word_embeddings": True,
@@ -184,6 +224,8 @@ def _save(model: Policy, folder: Path, architecture: str, more: dict[str, Tensor
         "bos_token_id": None,
         "torch_dtype": "bfloat16",
     }
+    if shape.biased:
+        config["attention_bias"] = True
     if more:
         config |= {"num_labels": 1, "id2label": {"0": "good"}, "label2id": {"good": 0}}
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")

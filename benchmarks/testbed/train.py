@@ -1,10 +1,14 @@
-"""Trains the test bed's models, by steps and from a seed: `make testbed`, or `python benchmarks/testbed/train.py`.
+"""Trains the test bed's models, from seeds: `make testbed`, or `python -m benchmarks.testbed.train [NAME…]`.
 
-policy   the model that reasons: it solves four of ten chains of six operations
-reward   a process reward model: whether all is right up to the end of a line
+policy       the model that reasons: it solves four of ten chains of six operations
+strong       the same training gone on, with an end; `strong-1000` and `strong-3000` stay in build/testbed/
+prm          a process reward model on strong's body; prm_weak is an earlier checkpoint of the same training
+prm_biased   the same, taught that multiplications are always right
+judge        writes a check of a solution and says y or n
+reviser      solves again after attempts, and thinks on
+large        strong with more layers
 
-Skills emerge abruptly, so training goes by steps and not by the clock, and every length that is wanted is trained.
-float32, because a CPU without instructions for bfloat16 computes with it many times slower.
+Each is made from what stands before it: with names, only those are made, from the models that are there.
 """
 
 from __future__ import annotations
@@ -12,147 +16,141 @@ from __future__ import annotations
 import argparse
 import random
 import time
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.testbed.model import EOS, PAD, Policy, Rewarder, Shape, checkpoint, encode, restored, reward_checkpoint
-from benchmarks.testbed.muon import Muon
-from benchmarks.testbed.task import MODULUS, OPERATIONS, Problem, apply, problem
+from benchmarks.testbed import judging, revising, rewards
+from benchmarks.testbed.descent import BATCH, IGNORED, Schedule, descend, falling, held, padded, scheduled
+from benchmarks.testbed.model import (
+    EOS,
+    Policy,
+    Rewarder,
+    Shape,
+    checkpoint,
+    encode,
+    grown,
+    restored,
+    reward_checkpoint,
+)
+from benchmarks.testbed.pool import KEPT, MODELS, pool
+from benchmarks.testbed.task import OPERATIONS, problem
 
-FOLDER = Path(__file__).parent / "models"
-POLICY_STEPS, REWARD_STEPS = 2800, 800
+POLICY_STEPS = 2800
 _SHORT_STEPS = 400
 """So long only problems of two and three operations."""
-_BATCH = 32
 
 
 def examples(numbers: random.Random, step: int) -> tuple[Tensor, Tensor]:
-    """Ids [batch, length] of problems and solutions, and the same with everything but solutions masked by -100."""
+    """Ids [batch, length] of problems and solutions, and the same with everything but solutions masked."""
     shortest, longest = (2, 3) if step < _SHORT_STEPS else OPERATIONS
-    rows = [problem(numbers, numbers.randint(shortest, longest)) for _ in range(_BATCH)]
+    rows = [problem(numbers, numbers.randint(shortest, longest)) for _ in range(BATCH)]
     asked = [encode(row.question + "\n") for row in rows]
     solved = [[*encode(row.solution), EOS] for row in rows]
-    length = max(len(a) + len(s) for a, s in zip(asked, solved, strict=True))
-    ids = torch.full((_BATCH, length), PAD)
-    targets = torch.full((_BATCH, length), -100)
-    for i, (question, solution) in enumerate(zip(asked, solved, strict=True)):
-        ids[i, : len(question) + len(solution)] = torch.tensor(question + solution)
-        targets[i, len(question) : len(question) + len(solution)] = torch.tensor(solution)
+    ids = padded([a + s for a, s in zip(asked, solved, strict=True)])
+    targets = padded([[IGNORED] * len(a) + s for a, s in zip(asked, solved, strict=True)], IGNORED)
     return ids, targets
 
 
-def optimizers(model: torch.nn.Module, rate: float = 4e-3) -> list[torch.optim.Optimizer]:
-    """Muon for matrices, AdamW for embeddings, norms and heads."""
-    matrices = [
-        p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name and "score" not in name
-    ]
-    known = {id(p) for p in matrices}
-    others = [p for p in model.parameters() if id(p) not in known]
-    return [
-        Muon(matrices, lr=rate),
-        torch.optim.AdamW(others, lr=rate / 4, weight_decay=0.0),
-    ]
-
-
-def scheduled(step: int, steps: int) -> float:
-    """Warm up over 50 steps, hold, come down over the last third."""
-    return min(1.0, (step + 1) / 50, max(0.05, 3 * (steps - step) / steps))
-
-
-def train_policy(model: Policy, steps: int, seed: int) -> None:
-    """Train, and save."""
+def solve(
+    model: Policy,
+    steps: int,
+    seed: int,
+    rate: float,
+    schedule: Schedule,
+    name: str,
+    first: int = 0,
+    reached: Callable[[int], None] = lambda step: None,
+) -> None:
+    """Train to solve problems. `first`: from which step on the examples are."""
     numbers = random.Random(seed)
-    ways = optimizers(model)
-    rates = [[group["lr"] for group in way.param_groups] for way in ways]
-    started, tokens, total = time.monotonic(), 0, 0.0
-    for step in range(steps):
-        for way, first in zip(ways, rates, strict=True):
-            for group, rate in zip(way.param_groups, first, strict=True):
-                group["lr"] = rate * scheduled(step, steps)
-        ids, targets = examples(numbers, step)
-        logits = model(ids[:, :-1])
-        loss = functional.cross_entropy(logits.flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for way in ways:
-            way.step()
-            way.zero_grad(set_to_none=True)
-        tokens, total = tokens + ids.numel(), total + loss.item()
-        if (step + 1) % 100 == 0:
-            print(
-                f"step {step + 1}  loss {total / 100:.4f}  {tokens / (time.monotonic() - started):.0f} tokens/s",
-                flush=True,
-            )
-            total = 0.0
-    checkpoint(model, FOLDER / "policy")
+
+    def loss_of(step: int) -> Tensor:
+        ids, targets = examples(numbers, step + first)
+        return functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), targets[:, 1:].flatten())
+
+    descend(model, steps, loss_of, rate, schedule, reached, name)
 
 
-def corrupted(numbers: random.Random, asked: Problem) -> tuple[str, list[bool]]:
-    """A solution that may go wrong at one step and then goes on rightly from what it has, and for each line whether all
-    is right so far.
-    """
-    at = numbers.randrange(len(asked.operations)) if numbers.random() < 0.7 else -1
-    lines, right, value, good = [], [], asked.first, True
-    for i, (sign, operand) in enumerate(asked.operations):
-        result = apply(value, sign, operand)
-        if i == at:
-            result, good = (result + numbers.randint(1, MODULUS - 1)) % MODULUS, False
-        lines.append(f"{value:02d}{sign}{operand:02d}={result:02d}\n")
-        right.append(good)
-        value = result
-    return "".join(lines) + f"A:{value:02d}", [*right, good]
+def make_policy() -> None:
+    torch.manual_seed(1)
+    model = Policy(Shape())
+    solve(model, POLICY_STEPS, 1, 4e-3, scheduled, "policy")
+    checkpoint(model, MODELS / "policy")
 
 
-def train_reward(body: Policy, steps: int, seed: int) -> Rewarder:
-    """Learn, at the end of each line of solutions with one wrong step or none, whether all is right so far: a logit."""
-    numbers = random.Random(seed)
-    model = Rewarder(body)
-    ways = optimizers(model, 2e-3)
-    rates = [[group["lr"] for group in way.param_groups] for way in ways]
-    total = hits = seen = 0.0
-    for step in range(steps):
-        rows = [problem(numbers, numbers.randint(*OPERATIONS)) for _ in range(_BATCH)]
-        solved = [(row.question + "\n", *corrupted(numbers, row)) for row in rows]
-        length = max(len(asked) + len(text) for asked, text, _ in solved)
-        ids, target = torch.full((_BATCH, length), PAD), torch.full((_BATCH, length), float("nan"))
-        for i, (asked, text, right) in enumerate(solved):
-            ids[i, : len(asked) + len(text)] = torch.tensor(encode(asked + text))
-            ends = [len(asked) + j for j, character in enumerate(text) if character == "\n"]
-            for place, good in zip([*ends, len(asked) + len(text) - 1], right, strict=True):
-                target[i, place] = float(good)
-        for way, first in zip(ways, rates, strict=True):
-            for group, rate in zip(way.param_groups, first, strict=True):
-                group["lr"] = rate * scheduled(step, steps)
-        known = ~target.isnan()
-        given = model(ids)[known]
-        loss = functional.binary_cross_entropy_with_logits(given, target[known])
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for way in ways:
-            way.step()
-            way.zero_grad(set_to_none=True)
-        total += loss.item()
-        hits, seen = hits + float(((given > 0) == (target[known] > 0.5)).sum()), seen + given.numel()
-        if (step + 1) % 100 == 0:
-            print(f"reward step {step + 1}  loss {total / 100:.4f}  right {hits / seen:.3f}", flush=True)
-            total = hits = seen = 0.0
-    reward_checkpoint(model, FOLDER / "reward")
-    return model
+def make_strong() -> None:
+    model = restored(MODELS / "policy")
+
+    def reached(step: int) -> None:
+        if step in (1000, 3000):
+            checkpoint(model, KEPT / f"strong-{step}")
+
+    solve(model, 3000, 2, 2e-3, held, "strong", _SHORT_STEPS, reached)
+    # On from the file, as bfloat16 left it: whoever has the file need not do the 3,000 steps again.
+    model = restored(KEPT / "strong-3000")
+    solve(model, 1000, 3, 2e-3, falling, "strong, end", _SHORT_STEPS)
+    checkpoint(model, MODELS / "strong")
+
+
+def make_prm() -> None:
+    def reached(model: Rewarder, step: int) -> None:
+        if step == rewards.WEAK_STEPS:
+            reward_checkpoint(model, MODELS / "prm_weak")
+
+    model = rewards.trained(restored(MODELS / "strong"), pool(), seed=4, reached=reached)
+    reward_checkpoint(model, MODELS / "prm")
+
+
+def make_prm_biased() -> None:
+    model = rewards.trained(restored(MODELS / "strong"), pool(), seed=5, labels=rewards.blind, name="prm_biased")
+    reward_checkpoint(model, MODELS / "prm_biased")
+
+
+def make_judge() -> None:
+    model = restored(KEPT / "strong-3000")
+    judging.train(model, pool(), seed=6)
+    checkpoint(model, MODELS / "judge")
+
+
+def make_reviser() -> None:
+    model = restored(MODELS / "policy")
+    revising.train(model, pool(), seed=5)
+    checkpoint(model, MODELS / "reviser")
+
+
+def make_large() -> None:
+    torch.manual_seed(7)
+    model = grown(restored(MODELS / "strong"), 2)
+    solve(model, 200, 7, 1e-3, falling, "large", _SHORT_STEPS)
+    checkpoint(model, MODELS / "large")
+
+
+RECIPES: dict[str, Callable[[], None]] = {
+    "policy": make_policy,
+    "strong": make_strong,
+    "prm": make_prm,
+    "prm_biased": make_prm_biased,
+    "judge": make_judge,
+    "reviser": make_reviser,
+    "large": make_large,
+}
+"""In an order in which each finds what it is made from; `prm` makes prm_weak on its way."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--reward-only", action="store_true", help="keep the policy as it is")
-    options = parser.parse_args()
-    torch.manual_seed(options.seed)
-    if not options.reward_only:
-        model = Policy(Shape())
-        train_policy(model, POLICY_STEPS, options.seed)
-    train_reward(restored(FOLDER / "policy"), REWARD_STEPS, options.seed)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", choices=[[], *RECIPES], metavar="NAME", help="all, unless named")
+    names = parser.parse_args().names or list(RECIPES)
+    if names == list(RECIPES):
+        # The pool is of the policy's samples: of a new policy, a new one.
+        (KEPT / "pool.json").unlink(missing_ok=True)
+    for name in names:
+        started = time.monotonic()
+        RECIPES[name]()
+        print(f"{name}: {(time.monotonic() - started) / 60:.1f} minutes", flush=True)
 
 
 if __name__ == "__main__":

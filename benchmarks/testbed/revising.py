@@ -1,0 +1,101 @@
+"""The reviser: a policy that solves a problem again after attempts at it, and may think on after its own solution.
+
+    Q:78+41-33*05
+    78+41=22
+    22-33=85              an attempt: a whole one, or the beginning of one
+    W                     it may be wrong, solve anew
+    78+41=22
+    22-33=86
+    86*05=42
+    A:42                  a solution; then either the end or W and another
+
+It learns right solutions after up to five attempts of the policy, and when to think on: after a wrong solution most
+times, after a right one half of the time (it overthinks), less often once that answer has been given before.
+"""
+
+from __future__ import annotations
+
+import random
+
+from torch import Tensor
+from torch.nn import functional
+
+from benchmarks.testbed.descent import IGNORED, descend, padded
+from benchmarks.testbed.model import EOS, Policy, encode
+from benchmarks.testbed.pool import Asked
+from benchmarks.testbed.task import answer_of
+
+MARK = "\nW\n"
+MOST_ATTEMPTS = 5
+_RATE, _STEPS = 1e-3, 600
+_SOLUTIONS = 48
+"""In a batch, attempts counted."""
+_LONGER = 60
+"""After so many steps texts have an attempt more."""
+_ON_IF_WRONG, _ON_IF_RIGHT, _ON_IF_AGAIN = 0.85, 0.5, 0.25
+_CUT, _INSIDE = 0.25, 0.25
+"""How many attempts are cut, and how many of those inside of a line: the others after a step, maybe the last one."""
+
+
+def row(numbers: random.Random, drawn: Asked, attempts: int) -> tuple[list[int], list[int]]:
+    """Ids and targets: attempts, none of which is learned, and a right solution, which is; the decision to think on or
+    to end is learned after whole attempts and after the solution.
+    """
+    ids = encode(drawn.problem.question + "\n")
+    targets, given = [IGNORED] * len(ids), set()
+    for text in numbers.sample(drawn.texts, attempts):
+        answer = answer_of(text)
+        if numbers.random() < _CUT:
+            text, answer = _beginning(numbers, text), None
+        on = answer is not None and numbers.random() < _thinks_on(answer, drawn.problem.answer, given)
+        given.add(answer)
+        written = encode(text)
+        ids += written
+        targets += [IGNORED] * len(written)
+        # What follows is W in any case, for somebody may ask for it; whether the model would write it is one token.
+        # Where it would end, the target at that place is the end though another token comes.
+        mark = encode(MARK)
+        ids += mark
+        targets += [IGNORED if answer is None else mark[0] if on else EOS, *([IGNORED] * (len(mark) - 1))]
+        if on:
+            targets[-len(mark) + 1 :] = mark[1:]
+    solution = encode(drawn.problem.solution)
+    on = numbers.random() < _thinks_on(drawn.problem.answer, drawn.problem.answer, given)
+    last = encode(MARK) if on else [EOS]
+    return ids + solution + last, targets + solution + last
+
+
+def _beginning(numbers: random.Random, text: str) -> str:
+    """A beginning of a text, without a line end."""
+    if numbers.random() < _INSIDE:
+        return text[: numbers.randrange(1, len(text))].removesuffix("\n")
+    lines = text.split("\n")
+    return "\n".join(lines[: numbers.randrange(1, max(2, len(lines)))])
+
+
+def _thinks_on(answer: str, right: str, given: set[str | None]) -> float:
+    if answer != right:
+        return _ON_IF_WRONG
+    return _ON_IF_AGAIN if answer in given else _ON_IF_RIGHT
+
+
+def batch(numbers: random.Random, pool: list[Asked], step: int) -> tuple[Tensor, Tensor]:
+    """Ids and targets [batch, length]. All rows of a batch have as many attempts, and the more, the fewer rows.
+
+    Texts get longer as training goes on: the policy has seen none of more than a hundred tokens.
+
+    """
+    attempts = numbers.randint(0, min(MOST_ATTEMPTS, 1 + step // _LONGER))
+    rows = [row(numbers, numbers.choice(pool), attempts) for _ in range(_SOLUTIONS // (attempts + 1))]
+    return padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
+
+
+def train(model: Policy, pool: list[Asked], seed: int, steps: int = _STEPS) -> None:
+    """Teach a policy to revise."""
+    numbers = random.Random(seed)
+
+    def loss_of(step: int) -> Tensor:
+        ids, targets = batch(numbers, pool, step)
+        return functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), targets[:, 1:].flatten())
+
+    descend(model, steps, loss_of, _RATE, name="reviser")
