@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
 
 from ttsc.backends.protocol import Engine, EngineInfo
@@ -192,28 +192,32 @@ async def engines_for(
     engine: Engines = None,
     models: Mapping[str, str] | None = None,
     on_progress: Progress | None = None,
-    embedding: frozenset[str] = frozenset(),
+    pooled: Mapping[str, str] = MappingProxyType({}),
 ) -> AsyncIterator[dict[str, Engine]]:
     """An engine for every model role. What is opened or launched here is closed and stopped at the end; what was
-    given stays open. `embedding`: roles that are asked for vectors alone, whose engines are launched for that.
+    given stays open. `pooled`: roles that are asked for vectors alone ("embed"), whose engines are launched for that,
+    and those that rate ("reward"), for which there is no built-in model.
 
-    Raises `UsageError` (E0510) for a role that doesn't exist or has no engine, `EngineUnavailable`, `ModelNotFound`.
+    Raises `UsageError` (E0510) for a role that doesn't exist, has no engine or no reward model; `EngineUnavailable`,
+    `ModelNotFound`.
     """
     models = models or {}
     if isinstance(engine, str):
         engine = await _grouped(engine, roles, models)
     _known_roles(roles, {*models, *(engine if isinstance(engine, Mapping) else ())})
+    needed = roles if engine is None else {}
+    names = {role: models.get(role) or default or _builtin(role, pooled) for role, default in needed.items()}
     async with AsyncExitStack() as stack:
         found: dict[str, Engine] = {}
         opened: dict[tuple[str, bool], Engine] = {}
-        for role, default in roles.items():
+        for role in roles:
             chosen = engine.get(role) if isinstance(engine, Mapping) else engine
             if chosen is None and isinstance(engine, Mapping):
                 raise UsageError(
                     Problem("E0510", f"no engine was given for the model role '{role}'", f"add '{role}' to engine=")
                 )
             if chosen is None:
-                name, embeds = models.get(role) or default or BUILTIN_MODEL, role in embedding
+                name, embeds = names[role], pooled.get(role) == "embed"
                 if (name, embeds) not in opened:
                     handle = await stack.enter_async_context(await _kept_or_launched(name, embeds, on_progress))
                     opened[name, embeds] = await handle.client()
@@ -225,6 +229,15 @@ async def engines_for(
             else:
                 found[role] = await chosen.client() if isinstance(chosen, EngineHandle) else chosen
         yield found
+
+
+def _builtin(role: str, pooled: Mapping[str, str]) -> str:
+    """The model of a role for which nobody named one. Raises `UsageError` (E0510) for one that rates."""
+    if pooled.get(role) != "reward":
+        return BUILTIN_MODEL
+    message = f"the model role '{role}' rates texts, and no reward model was named for it"
+    hint = f"--model {role}=FOLDER of one, or --engine {role}=URL of its engine; in Python models= and engine="
+    raise UsageError(Problem("E0510", message, hint))
 
 
 async def start_process(start: Start) -> EngineProcess:

@@ -22,7 +22,7 @@ from ttsc.grammar.diagnostics import Diagnostic
 from ttsc.inputs import bind, constants, merged
 from ttsc.journals import open_journal, refusals
 from ttsc.run_errors import error_of
-from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, check_patience, embedding_roles, refused
+from ttsc.runs import OnEvent, Runs, artifacts_for, check_evaluation, check_patience, pooled_roles, refused
 from ttsc.runtime.events import Event, RunResult
 from ttsc.runtime.session import ENGINE_WAIT_S, Session
 from ttsc.simulation import in_virtual_time, only_simulated
@@ -378,7 +378,7 @@ class CompiledProgram:
             book = None if journal is None else open_journal(journal, self.plan, self.source_hash, limits)
             if book is not None:
                 stack.callback(book.close)
-            opened = engines_for(roles, engine, models, on_progress, embedding_roles(self.ir))
+            opened = engines_for(roles, engine, models, on_progress, pooled_roles(self.ir))
             engines = await stack.enter_async_context(opened)
             if book is not None:
                 with refusals():

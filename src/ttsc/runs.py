@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from ttsc.backends.protocol import Engine
 from ttsc.compiler.ir.nodes import Generate, Limit, Offline, Program, Score
@@ -224,8 +224,8 @@ def _own_folder() -> Path:
     return Path(override or platformdirs.user_data_dir("ttsc", appauthor=False)) / "offline"
 
 
-def embedding_roles(program: Program) -> frozenset[str]:
-    """Model roles of which nothing but vectors is asked: their models are served for that."""
+def pooled_roles(program: Program) -> dict[str, Literal["embed", "reward"]]:
+    """Model roles of which nothing but vectors is asked, whose models are served for that; and those that rate."""
     kinds: dict[str, set[str]] = {}
     for node in walk(program.body):
         match node:
@@ -233,7 +233,11 @@ def embedding_roles(program: Program) -> frozenset[str]:
                 kinds.setdefault(role, set()).add(kind)
             case Generate(model=role):
                 kinds.setdefault(role, set()).add("generate")
-    return frozenset(role for role, asked in kinds.items() if asked == {"embed"})
+    return {
+        role: "reward" if "reward" in asked else "embed"
+        for role, asked in kinds.items()
+        if "reward" in asked or asked == {"embed"}
+    }
 
 
 def check_patience(engine_wait: float, hedge: float | None) -> None:

@@ -209,7 +209,7 @@ def test_a_bug_of_ours_shows_no_traceback(
     file: str, output: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("TTSC_STATE_DIR", str(tmp_path))
-    monkeypatch.setattr("ttsc.library.open_source", lambda _: 1 / 0)
+    monkeypatch.setattr("ttsc.library.open_source", lambda *_: 1 / 0)
     assert run(["check", file]) == 70
     err = output()[1]
     assert "ttsc itself failed: ZeroDivisionError" in err

@@ -80,7 +80,7 @@ def test_list_names_the_library_and_the_programs_here(
     (folder / "broken.tts").write_text("program", encoding="utf-8")
     monkeypatch.chdir(folder)
     assert run(["list"]) == 0
-    lines = output()[0].splitlines()
+    lines = [line.strip() for line in output()[0].splitlines()]
     assert any(line.startswith("std:answers ") for line in lines)
     assert any(line.startswith("vote_on.tts ") and line.endswith("Majority of n answers") for line in lines)
     assert any(line.startswith("vote_on.tts -p first ") for line in lines)

@@ -27,7 +27,7 @@ from ttsc.errors import InputError, Problem, UsageError
 from ttsc.externs import Externs, HostFunction, bind_externs
 from ttsc.program import CompiledProgram
 from ttsc.run_errors import error_of
-from ttsc.runs import embedding_roles
+from ttsc.runs import pooled_roles
 from ttsc.runtime.events import AnswerTaken, Event, ExternCalled, RequestEnded, RequestStarted, RunResult
 from ttsc.runtime.session import ENGINE_WAIT_S
 from ttsc.runtime.values import CandidateValue, ContextValue, frozen
@@ -203,7 +203,7 @@ def _check(asked: Asked) -> None:
 @asynccontextmanager
 async def _engines(program: CompiledProgram, asked: Asked, samples: Samples) -> AsyncIterator[dict[str, Engine]]:
     roles = program.models
-    opened = engines_for(roles, asked.engine, asked.models, asked.on_progress, embedding_roles(program.ir))
+    opened = engines_for(roles, asked.engine, asked.models, asked.on_progress, pooled_roles(program.ir))
     async with opened as engines:
         yield sampled_engines(engines, samples)
 

@@ -23,6 +23,7 @@ _COMMANDS = {
     "explain": "ttsc.cli.explain_command:explain",
     "explain-error": "ttsc.cli.explain_error_command:explain_error",
     "list": "ttsc.cli.list_command:list_programs",
+    "show": "ttsc.cli.show_command:show",
     "engine": "ttsc.cli.engine_command:engine",
     "doctor": "ttsc.cli.doctor_command:doctor",
     "lsp": "ttsc.cli.lsp_command:lsp",
@@ -64,7 +65,8 @@ def app() -> None:
     ttsc decides what to ask the engine, when, and what to stop.
 
     \b
-      ttsc list                                  programs at hand
+      ttsc list                                  the library, programs at hand
+      ttsc show std:beam_search                  what one says
       ttsc check program.tts                     find errors
       ttsc test program.tts                      run its tests, without an engine
       ttsc run program.tts --set question="…"    get an answer

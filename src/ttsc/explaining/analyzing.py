@@ -63,12 +63,12 @@ async def _run(
 ) -> tuple[Ran, dict[str, EngineInfo]]:
     """Each role's engine is connected once, so that the first input does not pay for it."""
     from ttsc.engines import engines_for
-    from ttsc.runs import embedding_roles
+    from ttsc.runs import pooled_roles
 
     roles = program.models
     models = {role: name for role, name in _models(asked, roles).items() if name is not None}
     async with AsyncExitStack() as stack:
-        opened = engines_for(roles, asked.engine, models, asked.on_progress, embedding_roles(program.ir))
+        opened = engines_for(roles, asked.engine, models, asked.on_progress, pooled_roles(program.ir))
         engines: Engines = await stack.enter_async_context(opened)
         assert isinstance(engines, Mapping)
         ran = await run_inputs(
