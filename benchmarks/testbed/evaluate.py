@@ -17,7 +17,7 @@ from benchmarks.testbed.comparing import wilson
 from benchmarks.testbed.model import EOS, decode, encode, restored, restored_rewarder
 from benchmarks.testbed.pool import MODELS, MOST, Asked, drawn
 from benchmarks.testbed.sampling import sampled
-from benchmarks.testbed.task import answer_of, arithmetic_right
+from benchmarks.testbed.task import answer_of, arithmetic_right, steps_right
 from benchmarks.testbed.verifying import Choice, Verifier, judged, reward, scored, step_likelihood
 
 _SEED, _OPERATIONS, _SAMPLES = 11, (6, 6), 16
@@ -58,15 +58,19 @@ def likelihood(name: str, count: int) -> None:
 
 
 def rates(asked: Sequence[Asked], scores: Sequence[Sequence[float]]) -> None:
-    """How often a verifier (its score above a half) accepts what is right and what is wrong in some step."""
-    pairs = [
-        (text == each.problem.solution, score > 0.5)
-        for each, given in zip(asked, scores, strict=True)
-        for text, score in zip(each.texts, given, strict=True)
-    ]
-    for right, word in ((True, "right"), (False, "wrong")):
-        said = [accepted for is_right, accepted in pairs if is_right == right]
-        print(f"  accepts {sum(said) / len(said):.1%} of {len(said)} {word} samples")
+    """How often a verifier (its score above a half) accepts what is right, and what is wrong: by what is wrong first."""
+    said: dict[str, list[bool]] = {"right": [], "wrong": [], "wrong, first in a product": []}
+    for each, given in zip(asked, scores, strict=True):
+        for text, score in zip(each.texts, given, strict=True):
+            steps = steps_right(each.problem, text)
+            kinds = ["right" if text == each.problem.solution else "wrong"]
+            at = steps.index(False) if False in steps else -1
+            if 0 <= at < len(each.problem.operations) and each.problem.operations[at][0] == "*":
+                kinds.append("wrong, first in a product")
+            for kind in kinds:
+                said[kind].append(score > 0.5)
+    for kind, accepted in said.items():
+        print(f"  accepts {_mean(accepted)} of {len(accepted)} samples that are {kind}")
 
 
 def rewarder(name: str, count: int) -> None:

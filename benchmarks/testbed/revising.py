@@ -17,29 +17,31 @@ from __future__ import annotations
 
 import random
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
 from benchmarks.testbed.descent import IGNORED, descend, padded
 from benchmarks.testbed.model import EOS, Policy, encode
 from benchmarks.testbed.pool import Asked
-from benchmarks.testbed.task import answer_of
+from benchmarks.testbed.rewards import exact
+from benchmarks.testbed.task import OPERATIONS, answer_of, problem
 
 MARK = "\nW\n"
 MOST_ATTEMPTS = 5
-_RATE, _STEPS = 1e-3, 600
-_SOLUTIONS = 48
-"""In a batch, attempts counted."""
-_LONGER = 60
-"""After so many steps texts have an attempt more."""
+_RATE, _STEPS = 1e-3, 700
+_SOLUTIONS, _NEW = 36, 12
+"""In a batch: solutions, attempts counted, and new problems without attempts."""
+_LONGER, _MORE = 100, 0.8
+"""After so many steps texts may have an attempt more; how quickly attempts become rare by their number."""
 _ON_IF_WRONG, _ON_IF_RIGHT, _ON_IF_AGAIN = 0.85, 0.5, 0.25
 _CUT, _INSIDE = 0.25, 0.25
 """How many attempts are cut, and how many of those inside of a line: the others after a step, maybe the last one."""
 
 
 def row(numbers: random.Random, drawn: Asked, attempts: int) -> tuple[list[int], list[int]]:
-    """Ids and targets: attempts, none of which is learned, and a right solution, which is; the decision to think on or
-    to end is learned after whole attempts and after the solution.
+    """Ids and targets: attempts, which are learned as far as they are right, and a right solution; the decision to
+    think on or to end is learned after whole attempts and after the solution.
     """
     ids = encode(drawn.problem.question + "\n")
     targets, given = [IGNORED] * len(ids), set()
@@ -51,7 +53,8 @@ def row(numbers: random.Random, drawn: Asked, attempts: int) -> tuple[list[int],
         given.add(answer)
         written = encode(text)
         ids += written
-        targets += [IGNORED] * len(written)
+        right = exact(drawn.problem, text)
+        targets += [token if ok else IGNORED for token, ok in zip(written, right, strict=True)]
         # What follows is W in any case, for somebody may ask for it; whether the model would write it is one token.
         # Where it would end, the target at that place is the end though another token comes.
         mark = encode(MARK)
@@ -83,19 +86,25 @@ def batch(numbers: random.Random, pool: list[Asked], step: int) -> tuple[Tensor,
     """Ids and targets [batch, length]. All rows of a batch have as many attempts, and the more, the fewer rows.
 
     Texts get longer as training goes on: the policy has seen none of more than a hundred tokens.
-
     """
-    attempts = numbers.randint(0, min(MOST_ATTEMPTS, 1 + step // _LONGER))
+    attempts = min(1 + int(numbers.expovariate(_MORE)), MOST_ATTEMPTS, 1 + step // _LONGER)
     rows = [row(numbers, numbers.choice(pool), attempts) for _ in range(_SOLUTIONS // (attempts + 1))]
     return padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
 
 
 def train(model: Policy, pool: list[Asked], seed: int, steps: int = _STEPS) -> None:
-    """Teach a policy to revise."""
+    """Teach a policy to revise, and keep it at solving new problems: it unlearns that quickly."""
     numbers = random.Random(seed)
 
     def loss_of(step: int) -> Tensor:
-        ids, targets = batch(numbers, pool, step)
-        return functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), targets[:, 1:].flatten())
+        new = [Asked(problem(numbers, numbers.randint(*OPERATIONS)), (), ()) for _ in range(_NEW)]
+        rows = [row(numbers, each, 0) for each in new]
+        first = padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
+        parts = [
+            (functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), targets[:, 1:].flatten(), reduction="sum"),
+             (targets[:, 1:] != IGNORED).sum())
+            for ids, targets in (first, batch(numbers, pool, step))
+        ]  # fmt: skip
+        return sum((loss for loss, _ in parts), torch.zeros(())) / sum(int(count) for _, count in parts)
 
     descend(model, steps, loss_of, _RATE, name="reviser")
