@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.peers.measure import Measured, Mode, Spread, equal_answers, fastest, ratio
+from benchmarks.peers.same_reward_section import same_reward_section
 from benchmarks.peers.server import Counts
 from benchmarks.peers.workloads import DECIDABLE, NAMES
 
@@ -58,11 +59,15 @@ TARGETS = (
 
 
 def render(
-    results: Sequence[Result], prefill: Mapping[str, Any] | None = None, losers: Mapping[str, Any] | None = None
+    results: Sequence[Result],
+    prefill: Mapping[str, Any] | None = None,
+    losers: Mapping[str, Any] | None = None,
+    same_reward: Mapping[str, Any] | None = None,
 ) -> str:
-    """The whole page. `prefill`, `losers`: what the scripts of that name measured."""
+    """The whole page. `prefill`, `losers`, `same_reward`: what the scripts of that name measured."""
     parts = [_HEAD, *_conditions(results), *_targets(results)]
     parts += [*(_prefill(prefill) if prefill else []), *(_losers(losers) if losers else [])]
+    parts += same_reward_section(same_reward) if same_reward else []
     several = len({result.about.get("model") for result in results}) > 1
     for result in results:
         parts += _table(result, several)

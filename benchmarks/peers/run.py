@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
             for result in _measured(server, served, tokenizer, about, name, options, Path(scratch)):
                 failed |= any(each.error for each in result.arms.values())
                 _write(options.out / f"{options.model}.{name}.{result.mode.inputs}.json", result)
-            _write_page(options)
+            write_page(options.out, options.page)
     return int(failed)
 
 
@@ -100,12 +100,17 @@ def _about(server: Server, options: argparse.Namespace) -> dict[str, Any]:
     return {
         "command": shlex.join(["python", "benchmarks/peers/run.py", *sys.argv[1:]]),
         "date": date.today().isoformat(),
-        "machine": ", ".join([f"{os.cpu_count()} cores of {_processor()}", *devices]),
+        "machine": ", ".join([machine(), *devices]),
         "model": options.model,
         "versions": f"SGLang {sglang}, ttsc {version('ttsc')}, Python {platform.python_version()}",
         "seeds honoured": "yes" if facts.get("enable_deterministic_inference") else "no, so answers can't be compared",
         "repeats": options.repeats,
     }
+
+
+def machine() -> str:
+    """Its cores."""
+    return f"{os.cpu_count()} cores of {_processor()}"
 
 
 def _processor() -> str:
@@ -127,12 +132,12 @@ def _write(path: Path, result: Result) -> None:
     path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
-def _write_page(options: argparse.Namespace) -> None:
+def write_page(results: Path, page: Path) -> None:
     """From all results there, so that a run that is interrupted leaves a page of what it did."""
-    more = [options.out / f"{name}.json" for name in ("prefill", "losers")]
+    more = [results / f"{name}.json" for name in ("prefill", "losers", "same_reward")]
     read = [json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None for path in more]
-    options.page.write_text(render(_results(options.out), *read), encoding="utf-8")
-    _tell(f"{options.page} is written")
+    page.write_text(render(_results(results), *read), encoding="utf-8")
+    _tell(f"{page} is written")
 
 
 def _results(folder: Path) -> list[Result]:

@@ -132,9 +132,9 @@ def serving(model: str, url: str | None, reward_url: str | None) -> Iterator[Ser
     """
     with ExitStack() as stack:
         if url is None and model == "testbed":
-            url = stack.enter_context(_started(TESTBED / "policy"))
+            url = stack.enter_context(started(TESTBED / "policy"))
             if reward_url is None and (TESTBED / "prm").is_dir():
-                reward_url = stack.enter_context(_started(TESTBED / "prm"))
+                reward_url = stack.enter_context(started(TESTBED / "prm"))
         elif url is None:
             process = launch(model, deterministic=True, on_progress=_tell)
             url = stack.enter_context(process).url
@@ -144,7 +144,7 @@ def serving(model: str, url: str | None, reward_url: str | None) -> Iterator[Ser
 
 
 @contextmanager
-def _started(folder: Path) -> Iterator[str]:
+def started(folder: Path) -> Iterator[str]:
     """The address of a server of one of the test bed's models, with room for all that 64 inputs have in flight."""
     if not folder.is_dir():
         raise SystemExit(f"there is no {folder}: train the test bed's models first (`make testbed`)")

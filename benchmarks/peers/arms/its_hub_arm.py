@@ -38,8 +38,9 @@ from typing import Any
 import aiohttp
 import numpy
 from data_file import Input, Task, filled, first_seeds, last_match, task
-from its_hub.api import AbstractProcessRewardModel, ChatMessage
+from its_hub.api import AbstractOutcomeRewardModel, AbstractProcessRewardModel, ChatMessage
 from its_hub.core.algorithms.adaptive_self_consistency import AdaptiveSelfConsistency
+from its_hub.core.algorithms.beam_search import BeamSearch
 from its_hub.core.algorithms.beta_self_consistency import BetaSelfConsistency
 from its_hub.core.algorithms.bon import BestOfN
 from its_hub.core.algorithms.particle_gibbs import ParticleFiltering
@@ -101,17 +102,29 @@ class WorkloadJudge(LLMJudge):  # type: ignore[misc]
 
 
 class ServedRewardModel(AbstractProcessRewardModel):  # type: ignore[misc]
-    """Rewards from a reward model that SGLang serves: the sigmoid of its logit for the whole text so far."""
+    """Rewards from a reward model that SGLang serves: the sigmoid of its logit for the whole text so far.
 
-    def __init__(self, session: aiohttp.ClientSession, settings: Mapping[str, Any], question: str) -> None:
+    its-hub hands over steps without what ended the last one, which a reward model of steps has read: `step_end`, where
+    the solution goes on. `final` is what only a last step says.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        settings: Mapping[str, Any],
+        question: str,
+        step_end: str = "",
+        final: str = "",
+    ) -> None:
         self.calls = 0
+        self._step_end, self._final = step_end, final
         self._session = session
         self._url = f"{settings['url'].rstrip('/')}/classify"
         self._template = settings["text"]
         self._question = question
 
     async def ascore(self, prompt_or_messages: Any, steps: list[str]) -> list[float]:
-        texts = [filled(self._template, question=self._question, solution=solution) for solution in steps]
+        texts = [filled(self._template, question=self._question, solution=self._as_generated(text)) for text in steps]
         self.calls += 1
         async with self._session.post(self._url, json={"text": texts}) as response:
             response.raise_for_status()
@@ -119,7 +132,25 @@ class ServedRewardModel(AbstractProcessRewardModel):  # type: ignore[misc]
         return [1 / (1 + math.exp(-reward["embedding"][0])) for reward in rewards]
 
     def score(self, prompt_or_messages: Any, steps: list[str]) -> list[float]:
-        raise NotImplementedError("its-hub's particle filter scores asynchronously")
+        raise NotImplementedError("its-hub's algorithms score asynchronously")
+
+    def _as_generated(self, text: str) -> str:
+        """A solution that ended, or one whose last step ended."""
+        last = text.rpartition(self._step_end)[2] if self._step_end else text
+        return text if self._final and self._final in last else text + self._step_end
+
+
+class ServedOutcomeModel(AbstractOutcomeRewardModel):  # type: ignore[misc]
+    """The same rewards, of whole solutions."""
+
+    def __init__(self, rewards: ServedRewardModel) -> None:
+        self._rewards = rewards
+
+    async def ascore(self, conversations: Any, orchestrator: Any = None, **more: Any) -> list[float]:
+        return await self._rewards.ascore(None, [conversation[-1].content or "" for conversation in conversations])
+
+    def score(self, conversations: Any, **more: Any) -> list[float]:
+        raise NotImplementedError("its-hub's best of n scores asynchronously")
 
 
 class ItsHub:
@@ -133,6 +164,7 @@ class ItsHub:
             "self_consistency": self._vote,
             "best_of_n": self._best_of_n,
             "particle_filter": self._particle_filter,
+            "beam_search": self._beam_search,
         }
         self._model = CountingModel(task, task.settings)
         self._judge_model = CountingModel(task, task.settings["judge"]) if "judge" in task.settings else self._model
@@ -187,26 +219,44 @@ class ItsHub:
         return _content(await algorithm.ainfer(self._model, _messages(item), self._settings["n"]))
 
     async def _best_of_n(self, item: Input) -> str:
+        """By a judge's grade, or by a reward model's."""
+        if "reward" in self._settings:
+            rewards = ServedRewardModel(self._session, self._settings["reward"], item["values"]["question"])
+            self._others.append(rewards)
+            algorithm = BestOfN(ServedOutcomeModel(rewards), LMOrchestrator(max_concurrency=-1))
+            return _content(await algorithm.ainfer(self._model, _messages(item), self._settings["n"]))
         judge = WorkloadJudge(self._judge_model, self._settings["judge"], item["values"]["question"])
         algorithm = BestOfN(judge, LMOrchestrator(max_concurrency=-1))
         return _content(await algorithm.ainfer(self._model, _messages(item), self._settings["n"]))
 
     async def _particle_filter(self, item: Input) -> str:
+        model, user, steps, rewards = self._by_steps(item)
+        return _content(await ParticleFiltering(steps, rewards).ainfer(model, user, self._settings["particles"]))
+
+    async def _beam_search(self, item: Input) -> str:
+        model, user, steps, rewards = self._by_steps(item)
+        algorithm = BeamSearch(steps, rewards, beam_width=self._settings["width"])
+        return _content(await algorithm.ainfer(model, user, self._settings["n"]))
+
+    def _by_steps(self, item: Input) -> tuple[CountingModel, str, StepGeneration, ServedRewardModel]:
         settings = self._settings
         *system, user = item["messages"]
         if len(system) > 1 or user["role"] != "user":
-            raise NotImplementedError("its-hub's particle filter takes one user's message, and a system's before it")
+            raise NotImplementedError("its-hub's algorithms over steps take a user's message, and a system's before it")
         model = CountingModel(self._task, settings, system_prompt=system[0]["content"] if system else None)
-        rewards = ServedRewardModel(self._session, settings["reward"], item["values"]["question"])
+        final = settings.get("final")
+        rewards = ServedRewardModel(
+            self._session, settings["reward"], item["values"]["question"], settings["until"], final or ""
+        )
         model.seeds = self._seeds
         self._others += [model, rewards]
         steps = StepGeneration(
             max_steps=settings["steps"] - 1,
             step_token=settings["until"],
-            stop_token=settings.get("final"),
+            stop_token=final,
             temperature=settings["temperature"],
         )
-        return _content(await ParticleFiltering(steps, rewards).ainfer(model, user["content"], settings["particles"]))
+        return model, user["content"], steps, rewards
 
     async def close(self) -> None:
         """Close the connections."""

@@ -1,7 +1,8 @@
 """ttsc's arm: the program of a workload through the public interface, with default options.
 
-`--wait` leaves out what decides early and what holds candidates back (`decide_early`, `size_waves`), so that every
-candidate is decoded to its end: what a client does that waits for all. On uvloop, as the hand-written arm.
+`--program` runs another one (`std:beam_search`), on the task of `--task`. `--wait` leaves out what decides early and
+what holds candidates back (`decide_early`, `size_waves`), so that every candidate is decoded to its end: what a client
+does that waits for all. On uvloop, as the hand-written arm.
 """
 
 from __future__ import annotations
@@ -29,11 +30,14 @@ def check(answer: str, expected: str) -> bool:
 async def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--wait", action="store_true", help="decide nothing early")
+    parser.add_argument("--program", help="in place of the workload's")
+    parser.add_argument("--task", type=Path, help="the task of a program of the library")
     options = parser.parse_args()
     data = json.loads(options.data.read_text())
     known = {each.name for each in PIPELINE}
     disabled = [name for name in WAITING if name in known] if options.wait else []
-    program = ttsc.compile(PROGRAMS / f"{options.workload}.tts", disabled=disabled)
+    source = options.program or PROGRAMS / f"{options.workload}.tts"
+    program = ttsc.compile(source, disabled=disabled, task=options.task)
     async with ttsc.connect(options.url) as policy:
         engines: dict[str, Any] = dict.fromkeys(program.models, policy)
         if "prm" in engines:
