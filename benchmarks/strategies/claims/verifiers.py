@@ -27,7 +27,8 @@ COST = 1.0
 """What a wrong answer costs, in right ones; withholding the answer costs nothing."""
 THRESHOLD = 0.5
 """Score from which a solution is accepted, as in the entries."""
-_VERIFIERS = {"prm": "strong", "prm_weak": "weak", "prm_biased": "biased"}
+_VERIFIERS = {"prm": "resample_until_verified", "prm_weak": "resample-prm_weak", "prm_biased": "resample-prm_biased"}
+"""Models, and the runs with them."""
 _POOL = "pool-one-temperature"
 
 
@@ -61,9 +62,9 @@ def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
         ("verifier", "accepts right", "accepts wrong", *(f"K = {k}" for k in DRAWS), "best K, predicted", "best K")
     ]
     inside, cells, falls = 0, 0, []
-    for model, name in _VERIFIERS.items():
+    for model, label in _VERIFIERS.items():
         c, f = verifier_rates(found[f"pool-{model}"])
-        run = found[f"resample-{model}"]
+        run = found[label]
         expected = [float(predicted(right, c, f, k).mean()) for k in DRAWS]
         seen = [mean(utilities(run, k)) for k in DRAWS]
         inside += sum(each.low <= value <= each.high for each, value in zip(seen, expected, strict=True))
@@ -71,7 +72,7 @@ def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
         best = DRAWS[int(numpy.argmax(expected))]
         shown = [f"{each.number()}, predicted {value:.2f}" for each, value in zip(seen, expected, strict=True)]
         measured_best = DRAWS[int(numpy.argmax([each.value for each in seen]))]
-        table.append((f"`{model}` ({name})", f"{c:.2f}", f"{f:.2f}", *shown, str(best), str(measured_best)))
+        table.append((f"`{model}`", f"{c:.2f}", f"{f:.2f}", *shown, str(best), str(measured_best)))
         change = mean(utilities(run, DRAWS[-1]) - utilities(run, best))
         if best < DRAWS[-1]:
             falls.append((model, best, change))
@@ -208,7 +209,7 @@ def _percent(value: float) -> str:
 CLAIMS = (
     Examined(
         "A weaker verifier's curve bends down as the imperfect-verifier formula says",
-        (_POOL, *(f"{kind}-{model}" for model in _VERIFIERS for kind in ("pool", "resample"))),
+        (_POOL, *(f"pool-{model}" for model in _VERIFIERS), *_VERIFIERS.values()),
         _bends,
     ),
     Examined("A generative verifier crosses the vote where cost and rates say", (_POOL, "pool-judge"), _crosses),
