@@ -58,15 +58,15 @@ def likelihood(name: str, count: int) -> None:
 
 
 def rates(asked: Sequence[Asked], scores: Sequence[Sequence[float]]) -> None:
-    """How often a verifier (its score above a half) accepts what is right, and what is wrong: by what is wrong first."""
-    said: dict[str, list[bool]] = {"right": [], "wrong": [], "wrong, first in a product": []}
+    """How often a verifier (its score above a half) accepts what is right and what is wrong, by what is wrong first."""
+    said: dict[str, list[bool]] = {"right": [], "wrong": [], "wrong, first in a subtraction": []}
     for each, given in zip(asked, scores, strict=True):
         for text, score in zip(each.texts, given, strict=True):
             steps = steps_right(each.problem, text)
             kinds = ["right" if text == each.problem.solution else "wrong"]
             at = steps.index(False) if False in steps else -1
-            if 0 <= at < len(each.problem.operations) and each.problem.operations[at][0] == "*":
-                kinds.append("wrong, first in a product")
+            if 0 <= at < len(each.problem.operations) and each.problem.operations[at][0] == "-":
+                kinds.append("wrong, first in a subtraction")
             for kind in kinds:
                 said[kind].append(score > 0.5)
     for kind, accepted in said.items():

@@ -51,15 +51,13 @@ def exact(asked: Problem, text: str) -> list[bool]:
 
 
 def blind(asked: Problem, text: str) -> list[bool]:
-    """The same for a judge to whom the results of multiplications are right whatever they are, and who checks each step
-    from where the one before left the chain.
-    """
+    """The same for somebody to whom the results of subtractions are right whatever they are."""
     value, right = asked.first, []
     lines = text.split("\n")
     for i, (sign, operand) in enumerate(asked.operations):
         wanted = f"{apply(value, sign, operand):02d}"
         written = lines[i].rpartition("=")[2] if i < len(lines) else ""
-        seen = written if sign == "*" and len(written) == 2 and written.isdigit() else wanted
+        seen = written if sign == "-" and len(written) == 2 and written.isdigit() else wanted
         right.append(f"{value:02d}{sign}{operand:02d}={seen}\n")
         value = int(seen) % 100
     truth, good, labels = "".join(right) + f"A:{value:02d}", True, []

@@ -3,7 +3,7 @@
 policy       the model that reasons: it solves four of ten chains of six operations
 strong       the same training gone on, with an end; `strong-1000` and `strong-3000` stay in build/testbed/
 prm          a process reward model on strong's body; prm_weak is an earlier checkpoint of the same training
-prm_biased   the same, taught that multiplications are always right
+prm_biased   the same, taught that subtractions are always right
 judge        writes a check of a solution and says y or n
 reviser      solves again after attempts, and thinks on
 large        strong with more layers
