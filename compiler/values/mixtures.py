@@ -22,8 +22,10 @@ _START = (0.5, 1.0, 1.0, 1.5, 2.0)
 _BOUNDS = ((0.2, 0.8), *((0.01, None),) * 4)
 _LEAST = 1e-12
 """A number of 0 counts as this, so that its logarithm is finite."""
-_MOST_POWER = 700.0
-"""Greatest exponent taken of e: beyond it a density is 0 in any case."""
+_MOST_STEPS = 500
+"""Of the search. Usual data take some 50; where a component shrinks around equal numbers it has no end."""
+_MOST_POWER = 100.0
+"""Greatest exponent taken of e: (x / l)^k beyond it makes a density 0 in any case, and is finite times anything."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class WeibullMixture:
 
 def _mean(shape: float, scale: float) -> float:
     log_mean = math.log(scale) + math.lgamma(1 + 1 / shape)
-    return math.exp(log_mean) if log_mean < _MOST_POWER else math.inf
+    return math.exp(log_mean) if log_mean < 700 else math.inf
 
 
 def _log_density(x: Any, shape: float, scale: float) -> Any:
@@ -79,7 +81,10 @@ def fitted(values: Sequence[float]) -> WeibullMixture | None:
     from scipy.optimize import minimize
 
     x = np.maximum(np.array(values, dtype=float), _LEAST)
-    found = minimize(_objective, np.array(_START), args=(x,), jac=True, method="L-BFGS-B", bounds=_BOUNDS)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = minimize(
+            _objective, np.array(_START), (x,), "L-BFGS-B", jac=True, bounds=_BOUNDS, options={"maxiter": _MOST_STEPS}
+        )
     parameters = [float(each) for each in found.x]
     if not math.isfinite(float(found.fun)) or not all(math.isfinite(each) for each in parameters):
         return None
