@@ -22,8 +22,8 @@ from ttsc.compiler.values.types import (
 from ttsc.standalone.modules import Symbol, module_named, origin
 
 _THEMES = (
-    "arithmetic mathematics windows texts lists rounds candidates schema clusters pruning similarity dependencies"
-    " trees".split()
+    "arithmetic mathematics windows mixtures texts lists rounds candidates schema clusters pruning similarity"
+    " dependencies trees".split()
 )
 _ORDER = {"lt": "<", "le": "<=", "gt": ">", "ge": ">="}
 _EQUALITY = {"eq": "==", "ne": "!="}
