@@ -13,11 +13,19 @@ from ttsc.compiler.bounds import ConcreteBounds, worst_case
 
 @dataclass(slots=True)
 class Asked:
-    """One run. Keys are a quantity and a role; `live`: most generations at one time."""
+    """One run. Keys are a quantity and a role; `live`: most generations at one time. `held`: by depth of the tree of
+    generations, those that generations of this depth continue.
+    """
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     running: set[str] = field(default_factory=set)
     live: int = 0
+    held: dict[int, set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    @property
+    def nodes(self) -> int:
+        """Nodes that the KV cache has to hold, summed over the levels of a search."""
+        return sum(map(len, self.held.values()))
 
 
 class Counting:
@@ -26,6 +34,8 @@ class Counting:
     def __init__(self) -> None:
         self.runs: dict[int, Asked] = defaultdict(Asked)
         self._roles: dict[str, tuple[str, str]] = {}
+        self._above: dict[str, tuple[str, ...]] = {}
+        """Of each generation those that it continues, from the first on."""
 
     def __call__(self, event: ttsc.Event) -> None:
         match event:
@@ -36,6 +46,9 @@ class Counting:
                 if event.kind == "generate":
                     run.running.add(event.request_id)
                     run.live = max(run.live, len(run.running))
+                    above = () if event.parent is None else (*self._above.get(event.parent, ()), event.parent)
+                    self._above[event.request_id] = above
+                    run.held[len(above)].update(above)
             case ttsc.RequestEnded():
                 run = self.runs[event.input]
                 run.running.discard(event.request_id)

@@ -17,8 +17,8 @@ class Measured:
     `wall_s`: of all problems together, `concurrency` at a time. `values`: what the program gave. `errors`: by problem,
     of those that failed. `broken`: problems whose run exceeded a static bound, with what. `lines`: of the file's code.
     `figures`: right (1 or 0), answered, seconds, calls, prefill, cached, decoded, scored, rewards, aborted, lost,
-    distinct (prompt tokens of the prefix tree). `roles`: calls, prefill, cached and decoded of each model role, as
-    `policy.decoded`. `provenance`: command, seed, versions, machine.
+    distinct (prompt tokens of the prefix tree), nodes (that the KV cache holds, summed over levels). `roles`: calls,
+    prefill, cached and decoded of each model role, as `policy.decoded`. `provenance`: seeds, versions, machine.
     """
 
     label: str

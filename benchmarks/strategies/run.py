@@ -128,6 +128,7 @@ async def measure(
     for number, values in enumerate(inputs):
         if over := bounds.exceeded(values, counting.runs[number]):
             broken[str(number)] = over
+    figures = {name: [figure(r, p) for r, p in zip(results, problems, strict=True)] for name, figure in _FIGURES}
     return Measured(
         label=entry.label,
         settings=entry.settings,
@@ -136,7 +137,7 @@ async def measure(
         wall_s=round(wall, 2),
         lines=code_lines(entry.path.read_text(encoding="utf-8")),
         values=[_plain(each.value) for each in results],
-        figures={name: [figure(r, p) for r, p in zip(results, problems, strict=True)] for name, figure in _FIGURES},
+        figures={**figures, "nodes": [counting.runs[number].nodes for number in range(len(problems))]},
         roles=_by_role(results),
         errors={str(n): f"{r.error.code} {r.error.message}" for n, r in enumerate(results) if r.error is not None},
         broken=broken,

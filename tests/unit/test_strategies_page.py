@@ -100,6 +100,14 @@ def test_bounds_that_are_exceeded_are_told(load: Callable[[str], ModuleType]) ->
     assert bounds.exceeded({**given, "n": 3}, seen.runs[0]) == ""
 
 
+def test_nodes_are_what_each_level_of_a_tree_continues(load: Callable[[str], ModuleType]) -> None:
+    seen = load("counting").Counting()
+    at = {"node": "%1", "op": "branch", "role": "policy", "prompt_tokens": 9, "time_s": 0.0}
+    for child, parent in [("a", None), ("b", None), ("aa", "a"), ("ab", "a"), ("aaa", "aa"), ("aba", "ab")]:
+        seen(ttsc.RequestStarted(request_id=child, parent=parent, index=0, **at))
+    assert seen.runs[0].nodes == len(["a"]) + len(["a", "aa", "ab"])
+
+
 def test_data_come_back_as_they_were_written(
     load: Callable[[str], ModuleType], measured: Callable[..., Any], tmp_path: Path
 ) -> None:
