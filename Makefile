@@ -51,6 +51,7 @@ bench: $(CORE) $(ENGINE) ## measure the start of ttsc, compiling, passes and the
 bench-peers: $(CORE) $(ENGINE) ## against hand-written clients, its-hub, optillm and SGLang's frontend: benchmarks/RESULTS.md
 	$(BIN)/python benchmarks/peers/environments.py
 	$(BIN)/python benchmarks/peers/run.py
+	$(BIN)/python benchmarks/peers/same_reward.py
 
 testbed: $(CORE) $(ENGINE) ## train the test bed's models anew
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.testbed.train
