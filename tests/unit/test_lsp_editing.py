@@ -44,6 +44,7 @@ async def test_completion_of_arguments_words_roles_and_fields(session: Session, 
     assert {"text", "tokens", "finished"} <= set(await labels("mark.points > 3", "first.‸"))
     assert await labels("mark.points > 3", "mark.‸") == ["note", "points"]
     assert {"answers", "execute"} <= set(await labels("use std.answers (boxed)", "use std.‸"))
+    assert {"task", "execute"} <= set(await labels("use std.answers (boxed)", "use std.answers (boxed) for std.‸"))
     assert {"number", "letter"} <= set(await labels("use std.answers (boxed)", "use std.answers (boxed, ‸)"))
     assert await labels('user "{{ question }}"', 'user "{{ ‸ }}"') == ["question"]
     assert {"drafts", "solve", "n"} <= set(await labels("vote(by=boxed)", "vote(by=boxed)\n    let x = ‸"))

@@ -124,6 +124,20 @@ def test_a_narrowed_value_has_its_type_where_it_is_read() -> None:
     ]
 
 
+def test_the_task_of_a_use_leads_to_its_file(tmp_path: Path) -> None:
+    (tmp_path / "mine.tts").write_text('"""My task."""\nprompt solve(question: str) { user "{{ question }}" }\n')
+    text = (
+        "use std.self_consistency (self_consistency) for mine\nprogram p(q: str) -> str? { return self_consistency(q) }"
+    )
+    analysis = analyze(Source(str(tmp_path / "main.tts"), text), FileLibrary(tmp_path))
+    assert not analysis.diagnostics
+    for name, path in (("mine", str(tmp_path / "mine.tts")), ("std.self_consistency", "std:self_consistency")):
+        found = definition(analysis, text.index(name))
+        assert found is not None and found.source.path == path
+    used = definition(analysis, text.index("self_consistency)"))
+    assert used is not None and used.source.path == "std:self_consistency"
+
+
 @pytest.mark.parametrize("file", sorted((ROOT / "programs").rglob("*.tts")), ids=lambda file: file.stem)
 def test_every_definition_of_a_program_leads_to_itself(file: Path) -> None:
     source = Source(str(file), file.read_text(encoding="utf-8"))

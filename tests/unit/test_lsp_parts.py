@@ -123,6 +123,8 @@ def test_what_is_right_beside_an_error_is_known() -> None:
         ("use ‸", "use path"),
         ("use std.‸", "use path"),
         ("use std.answers (bo‸", "use names"),
+        ("use std.answers (boxed) for ‸", "use path"),
+        ("use std.answers (boxed) for std.ta‸", "use path"),
         ("use std.answers (boxed, ‸)", "use names"),
         ("program ‸", "nothing"),
         ("program p(q: ‸) -> str { }", "type"),

@@ -161,11 +161,18 @@ def _at_top(tokens: list[Token], at: int, previous: str) -> Kind:
 
 
 def _use(tokens: list[Token], at: int) -> tuple[Kind, Details] | None:
-    i = at - 1
+    task = at - 1
+    while task >= 0 and tokens[task].kind in {"NAME", "."}:
+        task -= 1
+    for_task = task > 0 and tokens[task].kind == "for" and tokens[task - 1].kind == ")"
+    i = task - 2 if for_task else at - 1
     while i >= 0 and tokens[i].kind in {"NAME", ".", ",", "("}:
         i -= 1
     if i < 0 or tokens[i].kind != "use":
         return None
+    if for_task:
+        path = tuple(token.text for token in tokens[task + 1 : at] if token.kind == "NAME")
+        return "use path", {"path": path, "given": frozenset()}
     words = tokens[i + 1 : at]
     bracket = next((j for j, token in enumerate(words) if token.kind == "("), None)
     path = tuple(token.text for token in words[:bracket] if token.kind == "NAME")
