@@ -15,7 +15,7 @@ from functools import cache
 from benchmarks.testbed import judging, revising
 from benchmarks.testbed.comparing import wilson
 from benchmarks.testbed.model import EOS, decode, encode, restored, restored_rewarder
-from benchmarks.testbed.pool import MODELS, MOST, Asked, drawn
+from benchmarks.testbed.pool import MODELS, Asked, drawn
 from benchmarks.testbed.sampling import sampled
 from benchmarks.testbed.task import answer_of, arithmetic_right, steps_right
 from benchmarks.testbed.verifying import Choice, Verifier, judged, reward, scored, step_likelihood
@@ -86,8 +86,8 @@ def verdicts(name: str, seed: int, temperature: float = 0.7) -> Verifier:
 
     def scores(pairs: list[tuple[str, str]]) -> list[float]:
         prompts = [encode(f"{question}\n{solution}{judging.MARK}") for question, solution in pairs]
-        made = sampled(model, prompts, MOST, seed, temperature)
-        return [float(decode(ids).endswith("\ny")) for ids in made]
+        made = sampled(model, prompts, 2, seed, temperature)
+        return [float(decode(ids) == "y") for ids in made]
 
     return scores
 

@@ -33,6 +33,7 @@ _RATE, _STEPS = 1e-3, 700
 _SOLUTIONS, _NEW = 36, 12
 """In a batch: solutions, attempts counted, and new problems without attempts."""
 _LONGER, _MORE = 100, 0.8
+_RATE_ON, _STEPS_ON, _NEW_ON, _MOST_ON, _MORE_ON = 2e-3, 800, 4, 2, 1.5
 """After so many steps texts may have an attempt more; how quickly attempts become rare by their number."""
 _ON_IF_WRONG, _ON_IF_RIGHT, _ON_IF_AGAIN = 0.85, 0.5, 0.25
 _CUT, _INSIDE = 0.25, 0.25
@@ -82,29 +83,46 @@ def _thinks_on(answer: str, right: str, given: set[str | None]) -> float:
     return _ON_IF_AGAIN if answer in given else _ON_IF_RIGHT
 
 
-def batch(numbers: random.Random, pool: list[Asked], step: int) -> tuple[Tensor, Tensor]:
+def batch(numbers: random.Random, pool: list[Asked], most: int, more: float) -> tuple[Tensor, Tensor]:
     """Ids and targets [batch, length]. All rows of a batch have as many attempts, and the more, the fewer rows.
 
-    Texts get longer as training goes on: the policy has seen none of more than a hundred tokens.
+    `more`: how quickly attempts become rare by their number, of which there are 1 to `most`.
     """
-    attempts = min(1 + int(numbers.expovariate(_MORE)), MOST_ATTEMPTS, 1 + step // _LONGER)
+    attempts = min(1 + int(numbers.expovariate(more)), most)
     rows = [row(numbers, numbers.choice(pool), attempts) for _ in range(_SOLUTIONS // (attempts + 1))]
     return padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
 
 
-def train(model: Policy, pool: list[Asked], seed: int, steps: int = _STEPS) -> None:
-    """Teach a policy to revise, and keep it at solving new problems: it unlearns that quickly."""
+def train(model: Policy, pool: list[Asked], seed: int) -> None:
+    """Teach a policy to revise, with up to an attempt more every hundred steps: it has seen no text of more than a hundred
+    tokens.
+    """
     numbers = random.Random(seed)
 
     def loss_of(step: int) -> Tensor:
-        new = [Asked(problem(numbers, numbers.randint(*OPERATIONS)), (), ()) for _ in range(_NEW)]
-        rows = [row(numbers, each, 0) for each in new]
-        first = padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
-        parts = [
-            (functional.cross_entropy(model(ids[:, :-1]).flatten(0, 1), targets[:, 1:].flatten(), reduction="sum"),
-             (targets[:, 1:] != IGNORED).sum())
-            for ids, targets in (first, batch(numbers, pool, step))
-        ]  # fmt: skip
-        return sum((loss for loss, _ in parts), torch.zeros(())) / sum(int(count) for _, count in parts)
+        return _loss(model, numbers, _NEW, batch(numbers, pool, min(MOST_ATTEMPTS, 1 + step // _LONGER), _MORE))
 
-    descend(model, steps, loss_of, _RATE, name="reviser")
+    descend(model, _STEPS, loss_of, _RATE, name="reviser")
+
+
+def train_on(model: Policy, pool: list[Asked], seed: int) -> None:
+    """Most of the second part is about one attempt, for what comes after one must be learned first."""
+    numbers = random.Random(seed)
+
+    def loss_of(step: int) -> Tensor:
+        return _loss(model, numbers, _NEW_ON, batch(numbers, pool, _MOST_ON, _MORE_ON))
+
+    descend(model, _STEPS_ON, loss_of, _RATE_ON, name="reviser, on")
+
+
+def _loss(model: Policy, numbers: random.Random, new: int, other: tuple[Tensor, Tensor]) -> Tensor:
+    """Of a batch and of `new` new problems without attempts: solving those is what a policy unlearns quickly."""
+    asked = [Asked(problem(numbers, numbers.randint(*OPERATIONS)), (), ()) for _ in range(new)]
+    rows = [row(numbers, each, 0) for each in asked]
+    first = padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
+    total, count = torch.zeros(()), 0
+    for ids, targets in (first, other):
+        logits = model(ids[:, :-1]).flatten(0, 1)
+        total = total + functional.cross_entropy(logits, targets[:, 1:].flatten(), reduction="sum")
+        count += int((targets[:, 1:] != IGNORED).sum())
+    return total / count

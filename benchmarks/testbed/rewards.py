@@ -31,7 +31,7 @@ _STEPS = 800
 WEAK_STEPS = 500
 _RATE = 4e-3
 _FASTEST, _STRENGTH = 6, 6.0
-_LOUDNESS = 96.0
+LOUDNESS = 96.0
 _LOGITS = 8.0
 _ASIDE = 0.2
 """What a token counts whose character follows from what stands before it, against the two digits of a result."""
@@ -172,7 +172,7 @@ def _quiet(policy: Policy) -> dict[str, Tensor]:
     """
     written = "embed_tokens", "o_proj", "down_proj"
     return {
-        name: value / _LOUDNESS if any(each in name for each in written) else value
+        name: value / LOUDNESS if any(each in name for each in written) else value
         for name, value in policy.state_dict().items()
     }
 

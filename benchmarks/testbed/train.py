@@ -4,7 +4,7 @@ policy       the model that reasons: it solves four of ten chains of six operati
 strong       the same training gone on, with an end; `strong-1000` and `strong-3000` stay in build/testbed/
 prm          a process reward model on strong's body; prm_weak is an earlier checkpoint of the same training
 prm_biased   the same, taught that subtractions are always right
-judge        writes a check of a solution and says y or n
+judge        reads a solution and writes y or n: prm_weak, made to speak
 reviser      solves again after attempts, and thinks on
 large        strong with more layers
 
@@ -33,6 +33,7 @@ from benchmarks.testbed.model import (
     encode,
     grown,
     restored,
+    restored_rewarder,
     reward_checkpoint,
 )
 from benchmarks.testbed.pool import KEPT, MODELS, pool
@@ -110,13 +111,14 @@ def make_prm_biased() -> None:
 
 
 def make_judge() -> None:
-    model = restored(KEPT / "strong-3000")
+    torch.manual_seed(6)
+    model = judging.speaking(restored_rewarder(MODELS / "prm_weak"))
     judging.train(model, pool(), seed=6)
     checkpoint(model, MODELS / "judge")
 
 
 def make_reviser() -> None:
-    model = restored(MODELS / "policy")
+    model = restored(MODELS / "strong")
     revising.train(model, pool(), seed=5)
     checkpoint(model, MODELS / "reviser")
 
