@@ -6,6 +6,7 @@ of the file that says so, and nothing outside of it: no absolute path, no `..`, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,6 +71,12 @@ def open_source(file: str | Path, task: str | Path | None = None) -> tuple[Sourc
         return _named(file), FileLibrary(None, given)
     path = Path(file)
     return _read(path), FileLibrary(path.parent, given)
+
+
+def every_file(files: Iterable[str]) -> list[str]:
+    """The files, with all of the library's in the place of `std:`; each once."""
+    library = [PREFIX + name for name in stdlib.names()]
+    return list(dict.fromkeys(each for file in files for each in (library if file == PREFIX else [file])))
 
 
 def read_task(task: str | Path | None) -> Source | None:

@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from cli_programs import VOTE, Captured
 
+from ttsc import stdlib
 from ttsc.cli import run
+from ttsc.cli.show_command import _coloured
 
 # --- check, dump, list, engine, doctor ------------------------------------------------------------------------------
 
@@ -88,6 +90,51 @@ def test_list_names_the_library_and_the_programs_here(
     assert run(["list", "--json", file]) == 0
     rows = [json.loads(line) for line in output()[0].splitlines()]
     assert {row["program"] for row in rows if row["file"] == file} == {"vote_on", "first"}
+
+
+def test_list_of_a_family(output: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert run(["list", "--family", "stopping"]) == 0
+    heading, *lines = output()[0].splitlines()
+    assert heading == "stopping: early stopping"
+    assert any(line.startswith("  std:first_finish ") and line.endswith("…") for line in lines)
+    assert all(line.startswith("  std:") for line in lines), "no program at hand"
+    assert max(map(len, lines)) <= 100
+    assert run(["list", "--family", "stopping", "--json"]) == 0
+    rows = [json.loads(line) for line in output()[0].splitlines()]
+    assert {row["family"] for row in rows} == {"stopping"} and len(rows) == len(lines)
+    assert run(["list", "--family", "stoping"]) == 2
+
+
+def test_show_prints_the_text_or_what_there_is_to_know(file: str, output: Captured) -> None:
+    assert run(["show", "std:weighted_best_of_n"]) == 0
+    assert output()[0] == stdlib.text("weighted_best_of_n")
+    assert run(["show", "--json", "std:weighted_best_of_n"]) == 0
+    found = json.loads(output()[0])
+    (program,) = found["programs"]
+    assert found["family"] == "voting" and found["papers"] == ["https://arxiv.org/abs/2408.03314"]
+    assert {role["name"]: role["asked_for"] for role in program["roles"]} == {"policy": ["generate"], "prm": ["reward"]}
+    parameters = {each["name"]: each for each in program["parameters"]}
+    assert parameters["question"]["required"] and parameters["n"]["range"] == [1, 256]
+    assert run(["show", file]) == 0
+    assert output()[0] == Path(file).read_text(encoding="utf-8")
+    assert run(["show", "--json", file]) == 0 and json.loads(output()[0])["family"] is None
+    assert run(["show", "--json", "std:execute"]) == 0
+    assert json.loads(output()[0])["externs"][0]["name"] == "run_python"
+    assert run(["show", file, "--task", file]) == 2
+    assert run(["show", "std:nothing"]) == 2
+
+
+def test_show_colours_on_a_terminal() -> None:
+    assert "\x1b[" in _coloured("program p(q: str) -> str { return q }\n")
+
+
+def test_the_whole_library_is_one_name(output: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stdlib, "names", lambda family=None: ("answers", "self_consistency"))
+    assert run(["check", "std:", "std:answers"]) == 0
+    assert [line.partition(": ")[0] for line in output()[0].splitlines()] == ["std:answers", "std:self_consistency"]
+    assert run(["test", "std:"]) == 0
+    assert "passed" in output()[1]
 
 
 def test_no_kept_engine(output: Captured, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

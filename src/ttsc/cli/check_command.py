@@ -46,15 +46,17 @@ class Found:
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per file on standard output.")
 def check(files: tuple[str, ...], task: str | None, show_bounds: bool, settings: tuple[str, ...], as_json: bool) -> int:
-    """Check FILEs (or std:NAME) without running anything: syntax, names, types, bounds.
+    """Check FILEs (or std:NAME) without running anything: syntax, names, types, bounds. `std:` is the whole library.
 
     Exit codes: 0 no errors (there may be warnings), 2 a file can't be read, 3 errors.
     """
+    from ttsc.library import every_file
+
     if settings and not show_bounds:
         raise click.UsageError("--set goes with --bounds")
     worst = DONE
     said: list[Diagnostic] = []
-    for file in files:
+    for file in every_file(files):
         found = _check(file, task, settings if show_bounds else None)
         said += found.diagnostics
         worst = USAGE if found.unreadable or worst == USAGE else PROGRAM_HAS_ERRORS if found.failed else worst

@@ -46,7 +46,7 @@ def test(
     as_json: bool,
     junit: Path | None,
 ) -> int:
-    """Run the test blocks of FILEs (or std:NAME), on scripted models and without an engine.
+    """Run the test blocks of FILEs (or std:NAME; `std:` is the library), on scripted models and without an engine.
 
     A file with errors is reported, and the tests of the others run.
 
@@ -105,11 +105,11 @@ def _read(
     from ttsc.compiler.bounds.check import check_bounds
     from ttsc.compiler.semantics.check import check
     from ttsc.grammar.diagnostics import CompileError
-    from ttsc.library import open_source
+    from ttsc.library import every_file, open_source
 
     found: list[tuple[str, typed.Test]] = []
     broken: dict[str, CompileError] = {}
-    for file, (source, library) in [(file, open_source(file, task_path(task))) for file in dict.fromkeys(files)]:
+    for file, (source, library) in [(file, open_source(file, task_path(task))) for file in every_file(files)]:
         try:
             checked = check(source, library)
             check_bounds(checked)
