@@ -94,13 +94,12 @@ def batch(numbers: random.Random, pool: list[Asked], most: int, more: float) -> 
 
 
 def train(model: Policy, pool: list[Asked], seed: int) -> None:
-    """Teach a policy to revise, with up to an attempt more every hundred steps: it has seen no text of more than a hundred
-    tokens.
-    """
+    """Teach a policy to revise, with up to an attempt more every hundred steps: it has seen no text that long."""
     numbers = random.Random(seed)
 
     def loss_of(step: int) -> Tensor:
-        return _loss(model, numbers, _NEW, batch(numbers, pool, min(MOST_ATTEMPTS, 1 + step // _LONGER), _MORE))
+        alone = new(numbers, _NEW)
+        return _loss(model, alone, batch(numbers, pool, min(MOST_ATTEMPTS, 1 + step // _LONGER), _MORE))
 
     descend(model, _STEPS, loss_of, _RATE, name="reviser")
 
@@ -110,18 +109,22 @@ def train_on(model: Policy, pool: list[Asked], seed: int) -> None:
     numbers = random.Random(seed)
 
     def loss_of(step: int) -> Tensor:
-        return _loss(model, numbers, _NEW_ON, batch(numbers, pool, _MOST_ON, _MORE_ON))
+        after = batch(numbers, pool, _MOST_ON, _MORE_ON)
+        return _loss(model, new(numbers, _NEW_ON), after)
 
     descend(model, _STEPS_ON, loss_of, _RATE_ON, name="reviser, on")
 
 
-def _loss(model: Policy, numbers: random.Random, new: int, other: tuple[Tensor, Tensor]) -> Tensor:
-    """Of a batch and of `new` new problems without attempts: solving those is what a policy unlearns quickly."""
-    asked = [Asked(problem(numbers, numbers.randint(*OPERATIONS)), (), ()) for _ in range(new)]
+def new(numbers: random.Random, count: int) -> tuple[Tensor, Tensor]:
+    """Ids and targets [count, length] of new problems without attempts: solving those is quickly unlearned."""
+    asked = [Asked(problem(numbers, numbers.randint(*OPERATIONS)), (), ()) for _ in range(count)]
     rows = [row(numbers, each, 0) for each in asked]
-    first = padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
+    return padded([ids for ids, _ in rows]), padded([targets for _, targets in rows], IGNORED)
+
+
+def _loss(model: Policy, *batches: tuple[Tensor, Tensor]) -> Tensor:
     total, count = torch.zeros(()), 0
-    for ids, targets in (first, other):
+    for ids, targets in batches:
         logits = model(ids[:, :-1]).flatten(0, 1)
         total = total + functional.cross_entropy(logits, targets[:, 1:].flatten(), reduction="sum")
         count += int((targets[:, 1:] != IGNORED).sum())

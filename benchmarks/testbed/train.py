@@ -120,6 +120,9 @@ def make_judge() -> None:
 def make_reviser() -> None:
     model = restored(MODELS / "strong")
     revising.train(model, pool(), seed=5)
+    checkpoint(model, KEPT / "reviser-700")
+    model = restored(KEPT / "reviser-700")
+    revising.train_on(model, pool(), seed=8)
     checkpoint(model, MODELS / "reviser")
 
 

@@ -25,7 +25,7 @@ from benchmarks.testbed.task import (
 TESTBED = Path(__file__).parents[2] / "benchmarks" / "testbed"
 MODELS = sorted(path for path in (TESTBED / "models").iterdir() if path.is_dir())
 REWARDS = {"prm", "prm_weak", "prm_biased"}
-LARGER = REWARDS | {"large"}
+LARGER = REWARDS | {"large", "judge"}
 """Two layers more than the policy has."""
 
 
