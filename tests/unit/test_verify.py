@@ -216,6 +216,7 @@ def test_a_valid_program_of_the_whole_language() -> None:
         ("(%cut1, %ones, %n)", "(%cut1, %xs, %n)", "%d1: the weights is list[str], not list[float]"),
         ("(%cut1, %ones, %n)", "(%cut1, %ones, %half)", "%d1: the count is float, not int"),
         ("draw shuffle(%xs)", "draw shuffle(%gold)", "%d2: %gold is str, not a list"),
+        ("draw shuffle(%xs)", "draw random(%xs)", "%d2: %xs is list[str], not a number"),
         ("draw shuffle(%xs) : list[str]", "draw shuffle(%xs) : list[int]", "%d2: the result is list[str], not"),
         ('select["best beta drop"](%tree1', 'select["best beta drop"](%xs', "%d3: the tree is list[str], not Tree"),
         ("list[Node]", "list[Candidate]", "%d3: the result is list[Node], not list[Candidate]"),
