@@ -1,6 +1,6 @@
 """Budget forcing's account of tokens: each question thinks at most B, forced words included, then answers within A.
 
-Numbers follow the algorithm of m1 (UCSC-VLAA/m1, inference_keep_think.py) by hand, with a budget of each question's own.
+Numbers follow the algorithm of m1 (UCSC-VLAA/m1, inference_keep_think.py) by hand, with a budget for each question.
 A token of the scripted engine is a word, a run of white space, or another character; its eos is one, too.
 """
 

@@ -1,6 +1,6 @@
 """Conformal acceptance: coverage of the p-value on exchangeable scores, and the published code's percentile beside it.
 
-P(p <= alpha) <= alpha for exchangeable scores, for p = (1 + #{a >= s}) / (1 + |A|) (the standard split-conformal p-value).
+P(p <= alpha) <= alpha for exchangeable scores, for p = (1 + #{a >= s}) / (1 + |A|) (the split-conformal p-value).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ percentile = OPERATIONS["percentile"].run
 @pytest.mark.parametrize("scores", [(1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 1.0, 2.0, 3.0, 3.0)])
 @pytest.mark.parametrize("alpha", [0.05, 0.2, 0.35, 0.4, 0.61, 0.8])
 def test_an_exchangeable_draft_is_accepted_with_at_least_1_minus_alpha(scores: tuple[float, ...], alpha: float) -> None:
-    """Every order of the scores is as likely: the last is the draft's, the others are the calibration. Ties included."""
+    """Every order of the scores is as likely: the last is the draft's, the others the calibration. Ties included."""
     orders = list(itertools.permutations(scores))
     accepted = sum(conformal_p(order[-1], list(order[:-1])) > alpha for order in orders)
     assert accepted / len(orders) >= 1 - alpha - 1e-12
@@ -31,7 +31,7 @@ def test_an_exchangeable_draft_is_accepted_with_at_least_1_minus_alpha(scores: t
 
 
 def test_the_codes_percentile_lets_fewer_pass() -> None:
-    """Reject from a percentile of 0.6 on: of five scores in any order the last two are rejected, and the third at 2 / 4 not."""
+    """Reject from a percentile of 0.6 on: of five scores in any order the two greatest are rejected."""
     orders = list(itertools.permutations((1.0, 2.0, 3.0, 4.0, 5.0)))
     kept = sum(percentile(order[-1], list(order[:-1])) < 0.6 for order in orders)
     assert kept / len(orders) == pytest.approx(3 / 5)
