@@ -7,6 +7,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import math
+import random
 from collections import Counter
 from collections.abc import Callable
 from itertools import combinations
@@ -38,11 +39,11 @@ def measured(load: Callable[[str], ModuleType]) -> Callable[..., Any]:
     def make(label: str, values: list[Any] | None = None, **figures: list[int]) -> Any:
         right = figures.get("right", [0] * len(values or []))
         whole = {name: [0] * len(right) for name in ("prefill", "cached", "decoded", "scored", "aborted", "distinct")}
-        roles = {name.replace("_", ".", 1): row for name, row in figures.items() if name.startswith("policy_")}
-        rest = {name: row for name, row in figures.items() if not name.startswith("policy_")}
+        roles = {name.replace("_", ".", 1): row for name, row in figures.items() if "_" in name}
+        rest = {name: row for name, row in figures.items() if "_" not in name}
         return load("data_file").Measured(
             label=label,
-            settings={"n": 4},
+            settings={"n": 8, "temperatures": [1.0]},
             models={"policy": "policy"},
             problems=len(right),
             wall_s=2.0,
@@ -223,3 +224,33 @@ def test_what_is_not_measured_is_said(
     text = load("page").page([one, skipped, dataclasses.replace(one, label="third")], tmp_path)
     assert "| 50.0 % (9.5 to 90.5) |" in text
     assert "- `other` (voting): why not." in text and "- `third` (voting): not measured." in text
+
+
+def test_every_claim_can_be_looked_at(load: Callable[[str], ModuleType], measured: Callable[..., Any]) -> None:
+    """On made-up runs of a model that is right in half of its samples, with verifiers that know it."""
+    r, found = random.Random(3), {}
+    claims = load("claims")
+    golds = load("claims.answers").golds(measured("any", right=[0] * 40))
+    for label in {each for claim in claims.EXAMINED for each in claim.needs}:
+        figures = {
+            name: [r.randint(50, 900) for _ in golds]
+            for name in ("decoded", "nodes", "policy_decoded", "target_decoded", "target_prefill", "judge_decoded")
+        }
+        calls = {name: [r.randint(1, 16) for _ in golds] for name in ("policy_calls", "judge_calls")}
+        right = [r.randint(0, 1) for _ in golds]
+        values = [_pool(label, gold, r) if label.startswith("pool") else r.choice([gold, "x"]) for gold in golds]
+        found[label] = measured(label, values=values, right=right, **figures, **calls)
+    looked = [each.of(found) for each in claims.EXAMINED]
+    assert [each.title for each in looked if each.holds is None] == []
+    by_title = {each.title: each for each in looked}
+    bent = next(each for title, each in by_title.items() if "bends down" in title)
+    assert [row[1] for row in bent.table[1:]] == ["1.00"] * 3, "what the verifiers accept of right answers"
+    assert "nan" not in claims.claims_section(found)
+
+
+def _pool(label: str, gold: str, r: random.Random) -> list[Any]:
+    """Eight candidates, half of them right; the verdict or the reward says so."""
+    answers = [gold if i % 2 else str(r.randint(100, 102)) for i in range(8)]
+    if label == "pool-judge":
+        return [[each, [each == gold, None]] for each in answers]
+    return answers if "temperature" in label else [[each, 0.9 if each == gold else 0.2] for each in answers]

@@ -5,12 +5,13 @@ from __future__ import annotations
 from benchmarks.strategies.claims import search, stopping, verifiers, voting
 from benchmarks.strategies.claims.claim import Claim, Found
 
-_EXAMINED = (*voting.CLAIMS, *search.CLAIMS[:1], *stopping.CLAIMS, *verifiers.CLAIMS, *search.CLAIMS[1:])
+EXAMINED = (*voting.CLAIMS, *search.CLAIMS[:1], *stopping.CLAIMS, *verifiers.CLAIMS, *search.CLAIMS[1:])
+"""In the order of the page."""
 
 
 def claims(found: Found) -> list[Claim]:
-    """All of them, in the order of the page."""
-    return [each.of(found) for each in _EXAMINED]
+    """All of them."""
+    return [each.of(found) for each in EXAMINED]
 
 
 def claims_section(found: Found) -> str:
