@@ -253,6 +253,17 @@ def test_the_page_shows_what_prefill_cost(load: Any) -> None:
     assert "--shared 2000" in page
 
 
+def test_sides_with_the_same_reward_are_compared_problem_by_problem(load: Any) -> None:
+    counts = {"requests": 7, "prompt": 60, "computed": 20, "decoded": 40}
+    shared = {"workload": "beam_search", "version": "1", "seconds": 2.0, "policy": counts, "prm": counts}
+    rows = [{**shared, "arm": "ttsc", "right": [1] * 6 + [0, 0]}, {**shared, "arm": "its-hub", "right": [0] * 8}]
+    measured = {"command": "it", "machine": "2 cores", "settings": {"n": 4}, "rows": rows}
+    page = load("report").render([], None, None, measured)
+    # six of eight, and none: McNemar's exact p of 6 to 0 is 2 / 2^6
+    assert "| beam_search | ttsc | 75.0 % (40.9 to 92.9) | 0.03 | 7 | 60 | 20 | 40 | 7 | 60 | 20 | 2.0 |" in page
+    assert "| beam_search | its-hub | 0.0 % (0.0 to 32.4) |  | 7 |" in page
+
+
 def test_the_page_shows_what_losers_decoded(load: Any) -> None:
     rows = [{"workload": "self_consistency", "late": [0, 1, 5]}, {"workload": "best_of_n", "late": []}]
     page = load("report").render([], None, {"model": "m", "inputs": 16, "rows": rows})
