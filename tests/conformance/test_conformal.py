@@ -15,8 +15,8 @@ import ttsc
 from ttsc.backends.scripted import ScriptedEngine
 from ttsc.compiler.values.pure import OPERATIONS
 
-conformal_p = OPERATIONS["conformal_p"].run
-percentile = OPERATIONS["percentile"].run
+conformal_p: Any = OPERATIONS["conformal_p"].run
+percentile: Any = OPERATIONS["percentile"].run
 
 
 @pytest.mark.parametrize("scores", [(1.0, 2.0, 3.0, 4.0, 5.0), (1.0, 1.0, 2.0, 3.0, 3.0)])
