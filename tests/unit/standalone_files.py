@@ -11,6 +11,7 @@ from typing import Any
 from ttsc.backends import protocol
 from ttsc.backends.protocol import Engine
 from ttsc.compiler.plan.nodes import Plan
+from ttsc.runtime.bars import Bar, stopped
 from ttsc.standalone.file import standalone
 
 
@@ -56,14 +57,23 @@ class StandIn:
         if prompt_tokens + max_tokens > self.context_tokens:
             raise self._module.RunFailed(self._module.RunFailure("R0404", "too long", "", "engine"))
 
-    async def generate(self, make: Callable[[str], Any], warm_first: bool, on_tokens: Callable[[int], None]) -> Any:
+    async def generate(
+        self, make: Callable[[str], Any], warm_first: bool, on_tokens: Callable[[int], None], bar: Any = None
+    ) -> Any:
         asked = make(self._id())
         sampling = {name: getattr(asked.sampling, name) for name in protocol.Sampling.__dataclass_fields__}
         request = protocol.GenerateRequest(
-            asked.request_id, asked.input_ids, protocol.Sampling(**sampling), asked.stream, asked.logprobs, asked.images
+            asked.request_id,
+            asked.input_ids,
+            protocol.Sampling(**sampling),
+            asked.stream,
+            asked.logprobs,
+            asked.confidences,
+            asked.images,
         )
         progress = (lambda report: on_tokens(report.tokens)) if asked.stream else None
-        return await self._told(asked.request_id, self._engine.generate(request, progress))
+        answer = await self._told(asked.request_id, self._engine.generate(request, progress))
+        return stopped(None if bar is None else Bar(bar.below, bar.window), answer)[0]
 
     async def ask(self, path: str, body: dict[str, Any], read: Callable[[dict[str, Any]], Any]) -> Any:
         rid, ids = self._id(), tuple(body["input_ids"])
