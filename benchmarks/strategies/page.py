@@ -130,7 +130,7 @@ def _variants(entries: Sequence[Entry], found: dict[str, Measured]) -> str:
 
 def _row(entry: Entry, data: Measured) -> str:
     link = Path("..") / entry.path.relative_to(ROOT)
-    setting = ", ".join(f"{name}={value}" for name, value in entry.settings.items())
+    setting = ", ".join(f"{name}={_shown(value)}" for name, value in entry.settings.items())
     roles = ", ".join(f"{role}={model}" for role, model in entry.roles.items() if role != model)
     cells = [
         f"[`{entry.label}`]({link.as_posix()})",
@@ -143,6 +143,11 @@ def _row(entry: Entry, data: Measured) -> str:
         entry.promise + (" (it knows the right answer)" if entry.oracle else ""),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _shown(value: object) -> str:
+    """A value in a cell: a long list by its size."""
+    return f"[{len(value)} numbers]" if isinstance(value, list) and len(value) > 8 else str(value).replace("\n", "\\n")
 
 
 def _papers(docstring: str) -> str:
