@@ -9,20 +9,18 @@ import json
 import random
 import re
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
 
-from benchmarks.testbed.task import (
-    answer_of,
-    apply,
-    arithmetic_right,
-    problem,
-    steps_right,
-)
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
 
-TESTBED = Path(__file__).parents[2] / "benchmarks" / "testbed"
+from benchmarks.testbed.task import answer_of, apply, arithmetic_right, problem, steps_right  # noqa: E402
+
+TESTBED = ROOT / "benchmarks" / "testbed"
 MODELS = sorted(path for path in (TESTBED / "models").iterdir() if path.is_dir())
 REWARDS = {"prm", "prm_weak", "prm_biased"}
 LARGER = REWARDS | {"large", "judge"}
