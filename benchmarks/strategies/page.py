@@ -14,6 +14,7 @@ from ttsc import stdlib
 
 PAGE = ROOT / "docs" / "strategies.md"
 PLOT = ROOT / "docs" / "strategies.svg"
+LARGER = "large"
 REFERENCE = "single"
 """The entry of one sample, which every plot shows."""
 
@@ -42,7 +43,8 @@ strategies on this test bed: a model that reasons in other ways has other figure
 
 ![Accuracy against tokens](strategies.svg)
 
-On the frontier, from cheap to dear: {frontier}.
+On the frontier, from cheap to dear: {frontier}. What asks the larger model is not in the plot: it solves nearly all
+alone, and its tokens are dearer; nor is what knows the right answer.
 """
 
 
@@ -89,11 +91,15 @@ def measured(entries: Sequence[Entry], folder: Path = data_file.FOLDER) -> list[
 
 
 def plotted(entries: Sequence[Entry], folder: Path = data_file.FOLDER) -> list[Pair]:
-    """What the plot shows: the library, without what knows the right answer, and one sample for comparison."""
+    """What the plot shows: the library and one sample for comparison, without what knows the right answer or asks the
+    larger model, whose tokens are dearer.
+    """
     return [
         (entry, data)
         for entry, data in measured(entries, folder)
-        if not entry.oracle and (entry.family != CLAIMS or entry.label == REFERENCE)
+        if not entry.oracle
+        and LARGER not in entry.roles.values()
+        and (entry.family != CLAIMS or entry.label == REFERENCE)
     ]
 
 
