@@ -20,8 +20,7 @@ from typing import Any
 
 from ttsc.backends.protocol import Image, Tokenizer, Turn
 from ttsc.compiler.values.abstain import Abstain
-from ttsc.compiler.values.trees import Node, Tree
-from ttsc.compiler.values.types import CANDIDATE_FIELDS, NODE_FIELDS
+from ttsc.compiler.values.types import CANDIDATE_FIELDS
 from ttsc.runtime.events import RunFailure
 
 Ids = tuple[int, ...]
@@ -233,14 +232,12 @@ def plain(value: object) -> Any:
             return public(value)
         case ContextValue():
             return public(CandidateValue(value))
-        case Node():
-            return {name: plain(getattr(value, name)) for name in NODE_FIELDS}
-        case Tree(nodes=nodes):
-            return {"nodes": [{**plain(node), "parent": None if node.parent < 0 else node.parent} for node in nodes]}
         case Mapping():
             return {str(key): plain(each) for key, each in value.items()}
         case list() | tuple():
             return [plain(each) for each in value]
+    if hasattr(value, "as_fields"):  # of a search tree, which most programs have not
+        return plain(value.as_fields())
     if is_dataclass(value) and not isinstance(value, type | Image):
         return {each.name: plain(getattr(value, each.name)) for each in fields(value)}
     return value

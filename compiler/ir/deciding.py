@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 from typing import assert_never
 
+from ttsc.compiler.ir.known import UNKNOWN, Known, Range, Row
 from ttsc.compiler.ir.nodes import (
     Const,
     FirstFinished,
@@ -26,7 +27,7 @@ from ttsc.compiler.ir.nodes import (
     Sequential,
     Value,
 )
-from ttsc.compiler.ir.ranges import UNKNOWN, Known, Range, Row, element, ranges
+from ttsc.compiler.ir.ranges import element, ranges
 from ttsc.compiler.ir.rewrite import walk
 from ttsc.compiler.values.types import FLOAT, ListOf, assignable
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from ttsc.compiler.ir.nodes import (
     Const,
-    Constant,
     Cut,
     Dag,
     Draw,
@@ -32,34 +31,25 @@ from ttsc.compiler.ir.nodes import (
     Turn,
     Value,
 )
+from ttsc.compiler.ir.value_types import field_type, is_data, type_of
 from ttsc.compiler.values import draws
-from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import OPERATIONS
 from ttsc.compiler.values.templates import TemplateInvalid, variables
 from ttsc.compiler.values.types import (
-    ABSTAIN,
     BOOL,
     CANDIDATE,
-    CANDIDATE_FIELDS,
     CONTEXT,
     FLOAT,
     INT,
-    NEVER,
     NODE,
-    NODE_FIELDS,
-    NONE,
-    PAIR_FIELDS,
     POOL,
     STR,
     TREE,
     ListOf,
     OptionalOf,
-    PairOf,
     RecordType,
-    Scalar,
     Type,
     assignable,
-    join,
 )
 
 OPTIONS: dict[str, Type] = {
@@ -83,8 +73,6 @@ _RULES: dict[str, type | tuple[type, ...]] = {
     "any": Quantified,
     "all": Quantified,
 }
-_LIVE = frozenset({"Context", "Candidate", "Tree", "Node", "Image"})
-"""Scalars that are no data: they hold what an engine or a run knows."""
 
 
 _DRAWN: dict[str, tuple[tuple[str, Type], ...]] = {
@@ -104,41 +92,6 @@ _DRAWN: dict[str, tuple[tuple[str, Type], ...]] = {
     ),
 }
 """Arguments of draws, in order."""
-
-
-def type_of(value: Constant) -> Type:
-    """The type of a constant."""
-    match value:
-        case str():
-            return STR
-        case bool():
-            return BOOL
-        case int():
-            return INT
-        case float():
-            return FLOAT
-        case None:
-            return NONE
-        case Abstain():
-            return ABSTAIN
-        case tuple():
-            item: Type | None = NEVER
-            for each in value:
-                item = None if item is None else join(item, type_of(each))
-            return ListOf(NEVER if item is None else item)
-
-
-def is_data(type_: Type) -> bool:
-    """Whether values of the type are data: texts, numbers, and what is made of them."""
-    match type_:
-        case Scalar(name=name):
-            return name not in _LIVE
-        case ListOf(item=item) | OptionalOf(item=item):
-            return is_data(item)
-        case PairOf(first=first, second=second):
-            return is_data(first) and is_data(second)
-        case RecordType(fields=fields):
-            return all(is_data(each) for _, each in fields)
 
 
 class NodeVerifier:
@@ -303,7 +256,7 @@ class NodeVerifier:
             self._fits(operation.returns, node.result.type, "the result")
         if node.op == "field" and len(node.args) == 1:
             of = node.args[0].type
-            found = _field(of, node.attr)
+            found = field_type(of, node.attr)
             if found is None:
                 self._wrong(f"{of} has no field `{node.attr}`")
             else:
@@ -398,14 +351,3 @@ class NodeVerifier:
         for value, target in zip(given, wanted, strict=False):
             if value.type is not target.type:
                 self._fits(value.type, target.type, f"{what}'s %{value.id}")
-
-
-def _field(of: Type, name: str) -> Type | None:
-    match of:
-        case RecordType():
-            return of.field(name)
-        case PairOf(first=first, second=second):
-            return dict(zip(PAIR_FIELDS, (first, second), strict=True)).get(name)
-        case Scalar("Node"):
-            return NODE_FIELDS.get(name)
-    return CANDIDATE_FIELDS.get(name) if assignable(of, CANDIDATE) else None

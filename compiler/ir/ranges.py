@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
+from ttsc.compiler.ir.known import UNKNOWN, Both, Items, Known, Range, Row, Scored
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
@@ -39,50 +39,6 @@ _DEEP = 3
 """Loops inside of so many loops are gone through once, with nothing known."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """Nothing is known."""
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A number from `low` to `high`, or none."""
-
-    low: float = -math.inf
-    high: float = math.inf
-
-
-@dataclass(frozen=True, slots=True)
-class Scored:
-    """A candidate, and the range of its score."""
-
-    score: Known
-
-
-@dataclass(frozen=True, slots=True)
-class Items:
-    """A list, each of whose elements is so."""
-
-    each: Known
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A list of these, in this order."""
-
-    parts: tuple[Known, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Both:
-    """A pair."""
-
-    first: Known
-    second: Known
-
-
-Known = Unknown | Range | Scored | Items | Row | Both
-UNKNOWN = Unknown()
 _UNIT = Range(0.0, 1.0)
 _SOME = Range(0.0)
 _ZERO = Range(0.0, 0.0)

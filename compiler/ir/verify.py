@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from ttsc.compiler.ir.node_verifier import NodeVerifier, type_of
+from ttsc.compiler.ir.node_verifier import NodeVerifier
 from ttsc.compiler.ir.nodes import Block, If, Node, Offline, Program, Repeat, Value
 from ttsc.compiler.ir.rewrite import NESTED, blocks, node_id, operands, results
+from ttsc.compiler.ir.value_types import type_of
 from ttsc.compiler.values.types import BOOL, ListOf, Type
 from ttsc.grammar.diagnostics import InternalError
 

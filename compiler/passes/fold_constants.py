@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from ttsc.compiler.ir.node_verifier import type_of
 from ttsc.compiler.ir.nodes import (
     Block,
     Const,
@@ -31,6 +30,7 @@ from ttsc.compiler.ir.nodes import (
     Value,
 )
 from ttsc.compiler.ir.rewrite import ids, operands, substitute, uses, with_nodes, within
+from ttsc.compiler.ir.value_types import type_of
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.abstain import Abstain
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate, foldable

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ttsc.compiler.ir.deciding import Deciding
+from ttsc.compiler.ir.known import Range
 from ttsc.compiler.ir.nodes import Block, Const, Generate, Leading, Map, Node, Program, Pure, Select, Value
-from ttsc.compiler.ir.ranges import Range
 from ttsc.compiler.ir.rewrite import blocks, rewrite, walk
 from ttsc.compiler.passes.pass_ import Context
 from ttsc.compiler.values.types import INT

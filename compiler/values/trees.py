@@ -24,7 +24,7 @@ from ttsc.compiler.values.evaluation import (
     number,
     numbers,
 )
-from ttsc.compiler.values.types import POOL, TREE
+from ttsc.compiler.values.types import NODE_FIELDS, POOL, TREE
 
 ROOT = 0
 
@@ -88,6 +88,10 @@ class Node:
         """Whether its candidate ended by itself, so that nothing can come after it."""
         return bool(self.candidate.finished)
 
+    def as_fields(self) -> dict[str, object]:
+        """By the names of the language."""
+        return {name: getattr(self, name) for name in NODE_FIELDS}
+
 
 @dataclass(frozen=True, slots=True)
 class Tree:
@@ -95,6 +99,12 @@ class Tree:
 
     nodes: tuple[Node, ...]
     uncounted: tuple[int, ...] = ()
+
+    def as_fields(self) -> dict[str, object]:
+        """Its nodes, each with its parent's index; the root's is None."""
+        return {
+            "nodes": [{**node.as_fields(), "parent": None if node.parent < 0 else node.parent} for node in self.nodes]
+        }
 
 
 def tree(root: object) -> Tree:

@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ttsc.compiler.ir.known import Items, Range, Row, Unknown
 from ttsc.compiler.ir.nodes import Block, Const, Node, Parameter, Program, Pure, Value
-from ttsc.compiler.ir.ranges import Items, Range, Row, Unknown, ranges
+from ttsc.compiler.ir.ranges import ranges
 from ttsc.compiler.values.pure import EvaluationFailed, evaluate
 from ttsc.compiler.values.types import FLOAT, Interval, ListOf, Type
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from ttsc.compiler.ir.node_verifier import type_of
 from ttsc.compiler.ir.nodes import Block, Offline, Program
 from ttsc.compiler.ir.reader import read
+from ttsc.compiler.ir.value_types import type_of
 from ttsc.compiler.ir.verify import verify, violations
 from ttsc.compiler.values.types import FLOAT, INT, ListOf
 from ttsc.grammar.diagnostics import InternalError

@@ -29,6 +29,8 @@ from ttsc.standalone.prompts import formatted, pieces, text_literal
 if TYPE_CHECKING:
     from ttsc.standalone.writer import Writer
 
+_CONFIDENT = {"top_logprobs": "top", "stop_below": "below", "window": "window"}
+"""Options of a generation that only matter where somebody asks how sure the model is."""
 _LONG = 60
 
 
@@ -140,7 +142,7 @@ def _generate(writer: Writer, node: Generate, source: str) -> str:
     writer.needed.word("generate")
     request = writer.request_of(node)
     arguments = [quoted(node.result.id), source, writer.whole(node.count), f"role={quoted(node.model)}"]
-    arguments += [f"{name}={writer.whole(value)}" for name, value in node.options]
+    arguments += [f"{name}={writer.whole(value)}" for name, value in node.options if name not in _CONFIDENT]
     if node.delimiter != "keep":
         arguments.append(f"delimiter={quoted(node.delimiter)}")
     if node.finished != "continue":
@@ -149,7 +151,8 @@ def _generate(writer: Writer, node: Generate, source: str) -> str:
         schema = quoted(node.schema)
         arguments.append(f"schema={schema if len(schema) <= _LONG else writer.needed.text('SCHEMA', schema)}")
     arguments += ["logprobs=True"] if node.logprobs else []
-    arguments += ["confidences=True"] if node.confidences else []
+    if node.confidences:
+        arguments.append(f"confident={_confident(writer, node)}")
     arguments += ["stream=True"] if (node.stream if request is None else request.stream) else []
     arguments += ["warm=True"] if (node.share_prefix if request is None else request.share_prefix) else []
     arguments += ["gated=True"] if node.waves == "gated" and writer.plan.level > 0 else []
@@ -157,6 +160,12 @@ def _generate(writer: Writer, node: Generate, source: str) -> str:
     uses = writer.releases(node.result) if request is None or request.abortable else 0
     arguments += [f"uses={uses}"] if uses else []
     return call("job.generate", arguments)
+
+
+def _confident(writer: Writer, node: Generate) -> str:
+    name = writer.needed.support("confident", "Confident")
+    options = dict(node.options)
+    return call(name, [f"{to}={writer.whole(options[one])}" for one, to in _CONFIDENT.items() if one in options])
 
 
 # --- what is asked for ---

@@ -11,7 +11,6 @@ from typing import Any
 from ttsc.backends.protocol import Completion, GenerateRequest
 from ttsc.compiler.cost.units import TokenUse
 from ttsc.compiler.ir.nodes import Limit
-from ttsc.runtime.bars import Bar
 from ttsc.runtime.failures import BUDGET_SPENT, RunFailed
 from ttsc.runtime.ledger import Ledger
 from ttsc.runtime.work import MOST_IMAGE_TOKENS
@@ -65,7 +64,7 @@ class BudgetedJob(Job):
         make: Callable[[str], GenerateRequest],
         warm: bool,
         on_tokens: Callable[[int], None],
-        bar: Bar | None = None,
+        confident: Any = None,
     ) -> Completion:
         """One sequence, decoded, once it fits the budget."""
         plan = make("")
@@ -74,7 +73,7 @@ class BudgetedJob(Job):
         def cost(answer: Completion) -> TokenUse:
             return TokenUse(answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens)
 
-        found: Completion = await self._paid(most, server.generate(make, warm, on_tokens, bar), cost)
+        found: Completion = await self._paid(most, server.generate(make, warm, on_tokens, confident), cost)
         return found
 
     async def ask(

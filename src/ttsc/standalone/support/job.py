@@ -11,11 +11,10 @@ from typing import Any, cast
 
 from ttsc.backends.protocol import IMAGE, Completion, GenerateRequest, Sampling, Turn
 from ttsc.compiler.values.templates import MAX_OUTPUT, TemplateFailed
-from ttsc.runtime.bars import Bar
 from ttsc.runtime.dag import checked_edges
 from ttsc.runtime.editing import _cut, _forced, _token_ids
 from ttsc.runtime.failures import INVALID_ARGUMENT, LIMIT_REACHED, TEMPLATE_FAILED, failed
-from ttsc.runtime.generation import _engine_options, _number, _of_grid, bar_of, stop_of, stops, top_of
+from ttsc.runtime.generation import _engine_options, _number, _of_grid, stop_of, stops
 from ttsc.runtime.prompts import rendered
 from ttsc.runtime.run import MAX_ROUNDS
 from ttsc.runtime.streams import LEFT_OUT, Absent
@@ -103,7 +102,7 @@ class Job(Tasks):
         finished: str = "continue",
         schema: str | None = None,
         logprobs: bool = False,
-        confidences: bool = False,
+        confident: Any = None,
         stream: bool = False,
         warm: bool = False,
         gated: bool = False,
@@ -120,7 +119,7 @@ class Job(Tasks):
         sources = source if isinstance(source, Coming | list | tuple) else (source,)
         slots = slots_of(sources)
         left = [each] * len(slots)
-        top = top_of(options.get("top_logprobs")) if confidences else 0
+        top = confident.top if confident else 0
 
         async def produce(index: int) -> object:
             parent = await there(slots[index // each])
@@ -135,14 +134,14 @@ class Job(Tasks):
             before = (open_ids if candidate.finished else generated_ids)(candidate, server.tokenizer)
             prompt = (*prompt_ids(candidate.context, server.tokenizer), *before)
             server.room_for(len(prompt), sampling.max_tokens)
-            bar = bar_of(*(_of_grid(options.get(option), index % each) for option in ("stop_below", "window")))
-            streams = stream or bar is not None
+            asks = confident.of(index % each) if confident else None
+            streams = stream or (asks is not None and asks.streams)
             answer = await self.request(
                 server,
                 lambda rid: GenerateRequest(rid, prompt, sampling, streams, logprobs, top, candidate.context.images),
                 warm,
                 lambda tokens: coming.advance(index, candidate.tokens + tokens),
-                bar,
+                asks,
             )
             return continued(candidate, before, answer, sampling, server, role, index, delimiter)
 
@@ -173,10 +172,10 @@ class Job(Tasks):
         make: Callable[[str], GenerateRequest],
         warm: bool,
         on_tokens: Callable[[int], None],
-        bar: Bar | None = None,
+        confident: Any = None,
     ) -> Completion:
         """One sequence, decoded."""
-        return await server.generate(make, warm, on_tokens, bar)
+        return await server.generate(make, warm, on_tokens, confident)
 
     def _sampling(self, options: Mapping[str, object], place: int, schema: str | None, seed: int) -> Sampling:
         chosen = {name: one for name, value in options.items() if (one := _of_grid(value, place)) is not None}

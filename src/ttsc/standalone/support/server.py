@@ -24,10 +24,8 @@ from ttsc.backends.protocol import (
     RequestFailed,
 )
 from ttsc.backends.sglang.answers import completion, error_text, refusal, request_body
-from ttsc.backends.sglang.confidence import OriginalFigures
 from ttsc.backends.sglang.stream import Decoded, EventParser
 from ttsc.backends.sglang.tokenizer import ModelTokenizer, load_tokenizer
-from ttsc.runtime.bars import Bar, Watch, stopped
 from ttsc.runtime.failures import engine_failure
 from ttsc.runtime.prefix_trie import shared_length
 
@@ -54,7 +52,7 @@ class Server:
         self._name = uuid.uuid4().hex[:8]
         self._aborts: set[asyncio.Task[None]] = set()
         self._warm = WarmPrefixes(32)
-        self._figures = OriginalFigures(self.url, lambda body: self._post("/generate", body))
+        self.figures: Any = None
 
     async def connect(self) -> None:
         """Ask what is served, and load that model's tokenizer."""
@@ -101,10 +99,9 @@ class Server:
         make: Callable[[str], GenerateRequest],
         warm_first: bool,
         on_tokens: Callable[[int], None],
-        bar: Bar | None = None,
+        confident: Any = None,
     ) -> Completion:
-        """Decode one sequence. With `warm_first` it waits for another request that warms a prefix they share. It is
-        stopped where its confidence falls below the bar.
+        """Decode one sequence. With `warm_first` it waits for another request that warms a prefix they share.
 
         Cancelling aborts on the server.
         """
@@ -118,20 +115,18 @@ class Server:
 
         async def once(rid: str) -> Completion:
             request = make(rid)
-            if request.confidences:
-                await self._figures.require(request)
+            watched = await confident.watched(self, request) if confident else None
             eos_ids = self.tokenizer.eos_ids
             body = {**request_body(request, eos_ids), "stream": request.stream or leads}
-            watch = None if bar is None else Watch(bar)
 
             def arrived(decoded: Decoded) -> None:
                 first_tokens(len(decoded.ids))
-                if watch is not None and watch.place is None and watch.push(decoded.confidences[watch.seen :]):
+                if watched and watched.falls(decoded):
                     self._abort(rid)
 
             decoded = await self._decoded(body, arrived)
-            stops = watch is not None and watch.place is not None
-            return stopped(bar, completion(request, decoded, eos_ids, aborted=stops))[0]
+            answer = completion(request, decoded, eos_ids, aborted=watched is not None and watched.fell)
+            return watched.ended(answer) if watched else answer
 
         try:
             answer: Completion = await self._tried(once)
