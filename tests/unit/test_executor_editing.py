@@ -114,7 +114,7 @@ def test_an_empty_grid_is_refused() -> None:
 
 def test_until_may_be_a_grid_and_its_delimiters_are_cut_off() -> None:
     b = Builder()
-    pool = b.generate(b.user("q"), 2, max_tokens=9, until=(";", "!"), delimiter="drop")
+    pool = b.generate(b.user("q"), 2, max_tokens=9, until=((";",), ("!",)), delimiter="drop")
     result = run(b.program(b.texts(pool)), said("a!b;c"))
     assert result.value == ["a!b", "a"]
 

@@ -11,7 +11,7 @@ from ttsc.runtime.bars import Bar, Watch, stopped
 from ttsc.runtime.generation import _of_grid, bar_of, top_of
 
 if TYPE_CHECKING:
-    from ttsc.backends.sglang.decoding import Decoded
+    from ttsc.backends.sglang.stream import Decoded
     from ttsc.standalone.support.server import Server
 
 
