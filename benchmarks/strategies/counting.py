@@ -55,6 +55,9 @@ class Counting:
                 role, kind = self._roles.get(event.request_id, ("", event.kind))
                 run.counts["prefill" if kind == "generate" else "scored", role] += event.prompt_tokens
                 run.counts["decode", role] += event.completion_tokens
+            case ttsc.RequestRetried():
+                role, kind = self._roles[event.request_id]  # what is sent again counts once, as in the bounds
+                self.runs[event.input].counts[_REQUESTS[kind], role] -= 1
             case ttsc.ExternCalled():
                 self.runs[event.input].counts["externs", event.name] += 1
             case _:

@@ -117,7 +117,7 @@ def grown(policy: str, prior: str, rounds: list[list[tuple[float, bool]]], rng: 
     """A search: each round expands a selected node by candidates with these values."""
     made = tree(Candidate(0))
     for children in rounds:
-        nodes: Any = draw("select", f"{policy} {prior}", (made, 2), rng)
+        nodes: Any = draw("select", f"{policy} {prior} drop", (made, 2), rng)
         pools = tuple(tuple(Candidate(len(made.nodes), f) for _, f in children) for _ in nodes)
         made = evaluate("expand", "", (made, nodes, pools))  # type: ignore[assignment]
         made = evaluate("backpropagate", "", (made, [v for _ in nodes for v, _ in children]))  # type: ignore[assignment]
@@ -140,10 +140,10 @@ def test_searches(policy: str, prior: str, rounds: list[list[tuple[float, bool]]
         assert node.visits == (node is not root) + sum(child.visits for child in below)
         assert node.total == pytest.approx((node.own or 0.0) + math.fsum(child.total for child in below))
         assert all(child.parent == node.index < child.index and child.depth == node.depth + 1 for child in below)
-    again: Any = draw("select", f"{policy} {prior}", (made, 5), rng)
+    again: Any = draw("select", f"{policy} {prior} drop", (made, 5), rng)
     assert not any(node.finished for node in again)
     open_leaves = sum(not node.children and not node.finished for node in made.nodes)
-    if policy == "adaptive":
+    if policy in ("adaptive", "mixed"):
         assert len(again) == 5, "the root is never finished here"
     else:
         assert len(again) == min(5, open_leaves) == len({node.index for node in again})

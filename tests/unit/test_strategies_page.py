@@ -43,7 +43,7 @@ def measured(load: Callable[[str], ModuleType]) -> Callable[..., Any]:
         rest = {name: row for name, row in figures.items() if "_" not in name}
         return load("data_file").Measured(
             label=label,
-            settings={"n": 8, "temperatures": [1.0]},
+            settings={"n": 8, "temperatures": [1.0], "checks": 1},
             models={"policy": "policy"},
             problems=len(right),
             wall_s=2.0,
@@ -163,13 +163,13 @@ def test_the_best_by_a_judge_is_that_of_all_subsets(
 ) -> None:
     verifiers = load("claims.verifiers")
     gold = load("claims.answers").golds(measured("pool", values=[["?"]]))[0]
-    pool = [[gold, [True, False]], ["x", [True, True]], [gold, [True, None]], ["y", [None, None]], [None, [True, True]]]
+    pool = [[gold, 1, 2], ["x", 2, 2], [gold, 1, 1], ["y", 0, 0], [None, 2, 2]]
     scores = [0.5, 1.0, 1.0, 0.0, 0.0]
     expected = []
     for chosen in combinations(range(len(pool)), 2):
         top = [i for i in chosen if scores[i] == max(scores[j] for j in chosen)]
         expected.append(sum(pool[i][0] == gold for i in top) / len(top))
-    assert verifiers.best_of(measured("pool", values=[pool]), 2, 2)[0] == pytest.approx(sum(expected) / len(expected))
+    assert verifiers.best_of(measured("pool", values=[pool]), 2)[0] == pytest.approx(sum(expected) / len(expected))
 
 
 def test_utility_within_a_number_of_draws_is_the_sum_over_them(load: Callable[[str], ModuleType]) -> None:
@@ -252,5 +252,5 @@ def _pool(label: str, gold: str, r: random.Random) -> list[Any]:
     """Eight candidates, half of them right; the verdict or the reward says so."""
     answers = [gold if i % 2 else str(r.randint(100, 102)) for i in range(8)]
     if label == "pool-judge":
-        return [[each, [each == gold, None]] for each in answers]
+        return [[each, int(each == gold), 1] for each in answers]
     return answers if "temperature" in label else [[each, 0.9 if each == gold else 0.2] for each in answers]

@@ -87,13 +87,13 @@ def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
     return bent and inside >= 0.8 * cells, said, tuple(table)
 
 
-def best_of(pool: Measured, solutions: int, checks: int) -> numpy.ndarray:
-    """Expected accuracy of the best of so many solutions by the share of their first `checks` checks that say yes, by
-    problem, over all subsets of the pool. Of equal ones each wins as often.
+def best_of(pool: Measured, solutions: int) -> numpy.ndarray:
+    """Expected accuracy of the best of so many solutions by the share of their checks that say yes, by problem, over
+    all subsets of the pool. Of equal ones each wins as often.
     """
     found = []
     for candidates, gold in zip(pool.values, golds(pool), strict=True):
-        scores = [_score(each, checks) for each in candidates]
+        scores = [_score(each) for each in candidates]
         ways, total, below = math.comb(len(candidates), solutions), 0.0, 0
         for level in sorted(set(scores)):
             of_level = [each for each, score in zip(candidates, scores, strict=True) if score == level]
@@ -104,24 +104,23 @@ def best_of(pool: Measured, solutions: int, checks: int) -> numpy.ndarray:
     return numpy.array(found)
 
 
-def _score(candidate: list[object], checks: int) -> float:
-    """Of one with an answer the share of yes among its verdicts, 0 without any."""
-    answer, verdicts = candidate
-    assert isinstance(verdicts, list)
-    read = [each for each in verdicts[:checks] if each is not None]
-    return sum(read) / len(read) if read and answer is not None else 0.0
+def _score(candidate: tuple[str | None, int, int]) -> float:
+    """Of one with an answer the share of yes among the verdicts that were read, 0 without any."""
+    answer, yes, read = candidate
+    return yes / read if read and answer is not None else 0.0
 
 
 def modelled(pool: Measured, right: numpy.ndarray, solutions: int, checks: int) -> float:
     """The accuracy that follows from the judge's rates alone, were verdicts independent of each other and the same for
     every problem: each solution is right with r_i and scores a share of `checks` that is binomial with rate c or f.
     """
-    counts: dict[bool, list[bool]] = {True: [], False: []}
+    accepted, asked = {True: 0, False: 0}, {True: 0, False: 0}
     for candidates, gold in zip(pool.values, golds(pool), strict=True):
-        for answer, verdicts in candidates:
+        for answer, yes, read in candidates:
             if answer is not None:
-                counts[answer == gold] += [bool(each) for each in verdicts if each is not None]
-    c, f = float(numpy.mean(counts[True])), float(numpy.mean(counts[False]))
+                accepted[answer == gold] += yes
+                asked[answer == gold] += read
+    c, f = accepted[True] / asked[True], accepted[False] / asked[False]
     good = numpy.array([math.comb(checks, k) * c**k * (1 - c) ** (checks - k) for k in range(checks + 1)])
     bad = numpy.array([math.comb(checks, k) * f**k * (1 - f) ** (checks - k) for k in range(checks + 1)])
     total = numpy.zeros(len(right))
@@ -154,32 +153,32 @@ def _crosses(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
         )
     ]
     agree, sure, ahead = 0, 0, []
-    for checks in (1, 2):
-        for size in (1, 2, 4, 8, 16):
-            cost = size * (1 + ratio * checks)
-            if size > pool.settings["n"] or cost > most:
-                continue
-            ours, theirs = best_of(pool, size, checks), _between(by_vote, cost)
-            gain = mean(ours - theirs)
-            model = modelled(pool, right, size, checks)
-            told = model - float(theirs.mean())
-            table.append(
-                (
-                    str(size),
-                    str(checks),
-                    f"{cost:.1f}",
-                    _percent(float(ours.mean())),
-                    _percent(model),
-                    _percent(float(theirs.mean())),
-                    gain.percent(sign=True),
-                    f"{100 * told:+.1f} %",
-                )
+    checks = int(pool.settings["checks"])
+    for size in (1, 2, 4, 8, 16):
+        cost = size * (1 + ratio * checks)
+        if size > pool.settings["n"] or cost > most:
+            continue
+        ours, theirs = best_of(pool, size), _between(by_vote, cost)
+        gain = mean(ours - theirs)
+        model = modelled(pool, right, size, checks)
+        told = model - float(theirs.mean())
+        table.append(
+            (
+                str(size),
+                str(checks),
+                f"{cost:.1f}",
+                _percent(float(ours.mean())),
+                _percent(model),
+                _percent(float(theirs.mean())),
+                gain.percent(sign=True),
+                f"{100 * told:+.1f} %",
             )
-            if gain.low > 0 or gain.high < 0:
-                sure += 1
-                agree += (gain.value > 0) == (told > 0)
-            if gain.low > 0:
-                ahead.append(cost)
+        )
+        if gain.low > 0 or gain.high < 0:
+            sure += 1
+            agree += (gain.value > 0) == (told > 0)
+        if gain.low > 0:
+            ahead.append(cost)
     said = (
         f"A check costs {ratio:.2f} of a solution's tokens (lambda), so S solutions with V checks cost S (1 + "
         f"{ratio:.2f} V). The judge's best "
