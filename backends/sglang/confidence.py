@@ -20,8 +20,8 @@ _MOST = 20
 
 
 class OriginalFigures:
-    """Asks one server at most once, by `ask`, which posts a body to /generate. `tokens`: how many the model has, None if
-    nobody knows.
+    """Asks one server at most once, by `ask`, which posts a body to /generate. `tokens`: how many the model has, None
+    if nobody knows.
     """
 
     def __init__(
