@@ -10,8 +10,8 @@
     22-33=86
     A:86
 
-The problem comes last: its solution then stands behind it as in every other text, so the arithmetic is not unlearned, and
-what an attempt wrote for a step is found where that step stands in it.
+The problem comes last: its solution then stands behind it as in every other text, so the arithmetic is not unlearned,
+and what an attempt wrote for a step is found where that step stands in it.
 """
 
 from __future__ import annotations
