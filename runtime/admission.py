@@ -181,7 +181,8 @@ class Admission:
 
     async def _ask(self) -> None:
         try:
-            load = await asyncio.wait_for(self._engine.load(), ANSWER_S)
+            async with asyncio.timeout(ANSWER_S):  # wait_for may swallow a cancellation
+                load = await self._engine.load()
         except (EngineError, TimeoutError):
             pass  # whether it is gone is found out by requests
         else:

@@ -81,7 +81,8 @@ class Breaker:
         begun, pause = loop.time(), FIRST_PAUSE_S
         while True:
             try:
-                await asyncio.wait_for(self._engine.probe(), PROBE_S)
+                async with asyncio.timeout(PROBE_S):  # wait_for may swallow a cancellation
+                    await self._engine.probe()
             except EngineError as error:
                 if not error.retryable:
                     self._end(error)

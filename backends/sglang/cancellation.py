@@ -60,7 +60,8 @@ class Outstanding:
         if not self.ended:
             self._over = self._over or asyncio.Event()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), within_s)
+                async with asyncio.timeout(within_s):
+                    await self._over.wait()
         return self.ended
 
 

@@ -14,9 +14,10 @@ from ttsc import stdlib
 
 PAGE = ROOT / "docs" / "strategies.md"
 PLOT = ROOT / "docs" / "strategies.svg"
-LARGER = "large"
 REFERENCE = "single"
 """The entry of one sample, which every plot shows."""
+ALONE = {"large": "target-alone", "reviser": "reviser-alone"}
+"""Models that solve by themselves what the policy can't, and the entry of one sample of each."""
 
 Pair = tuple[Entry, Measured]
 
@@ -43,8 +44,9 @@ strategies on this test bed: a model that reasons in other ways has other figure
 
 ![Accuracy against tokens](strategies.svg)
 
-On the frontier, from cheap to dear: {frontier}. What asks the larger model is not in the plot: it solves nearly all
-alone, and its tokens are dearer; nor is what knows the right answer.
+On the frontier, from cheap to dear: {frontier}. The plot has what samples from the policy. Strategies
+that ask other models for solutions are to be held against what one sample of those gives: {alone}. What
+knows the right answer is not in the plot either.
 """
 
 
@@ -73,6 +75,7 @@ def page(entries: Sequence[Entry], folder: Path = data_file.FOLDER) -> str:
             single=_share(found[REFERENCE]) if REFERENCE in found else "?",
             concurrency=max((each.provenance.get("concurrency", 0) for each in found.values()), default=0),
             frontier=", ".join(f"`{entry.label}`" for entry, _ in frontier(plotted(entries, folder))),
+            alone=", ".join(f"`{name}` {_share(found[at])}" for name, at in ALONE.items() if at in found) or "?",
         ),
         *(_family(family, entries, found) for family in stdlib.FAMILIES),
         claims_section(found),
@@ -91,14 +94,14 @@ def measured(entries: Sequence[Entry], folder: Path = data_file.FOLDER) -> list[
 
 
 def plotted(entries: Sequence[Entry], folder: Path = data_file.FOLDER) -> list[Pair]:
-    """What the plot shows: the library and one sample for comparison, without what knows the right answer or asks the
-    larger model, whose tokens are dearer.
+    """What the plot shows: the library and one sample for comparison, without what knows the right answer or has
+    solutions of another model than the policy.
     """
     return [
         (entry, data)
         for entry, data in measured(entries, folder)
         if not entry.oracle
-        and LARGER not in entry.roles.values()
+        and not set(ALONE) & set(entry.roles.values())
         and (entry.family != CLAIMS or entry.label == REFERENCE)
     ]
 

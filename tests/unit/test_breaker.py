@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 from executor_programs import Builder, lengths, plan, voices  # noqa: E402
 
@@ -196,6 +198,31 @@ def test_no_deadline_of_a_budget_is_waited_past(monkeypatch: Any) -> None:
         await session.close()
         await engine.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_probing_ends_with_the_session_at_any_moment(monkeypatch: Any, turns: int) -> None:
+    """Also in the turn of the event loop in which a probe has just failed."""
+    monkeypatch.setattr("ttsc.runtime.breaker.FIRST_PAUSE_S", 0.0)
+    monkeypatch.setattr("ttsc.runtime.breaker.LONGEST_PAUSE_S", 0.0)
+
+    async def main() -> None:
+        engine = ScriptedEngine(voices("a"))
+        engine.die()
+        session = Session({"default": engine}, engine_wait_s=3600.0)
+        run = asyncio.ensure_future(run_plan(program(1), {}, session))
+        breaker = session.lanes["default"].breaker
+        await until(lambda: breaker.state == "open")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        done, _ = await asyncio.wait([asyncio.ensure_future(breaker.close())], timeout=5)
+        assert done, "it probes on"
+        run.cancel()
+        await asyncio.gather(run, return_exceptions=True)
+        await session.close()
+        await engine.close()
 
     asyncio.run(main())
 

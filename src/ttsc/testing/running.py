@@ -95,7 +95,8 @@ async def _run(
     broken: list[Failure] = []
     try:
         run = run_plan(plans.body, {}, session, _stubs(plans.stubs, broken), seed=seed, stores=stores)
-        result = await asyncio.wait_for(run, TIMEOUT_S if engines is None else None)
+        async with asyncio.timeout(TIMEOUT_S if engines is None else None):
+            result = await run
     except TimeoutError:
         return (Failure(TOO_LONG, f"the test took longer than {TIMEOUT_S:g} s", _place(test)),), {}
     finally:
