@@ -16,7 +16,7 @@ PAGE = ROOT / "docs" / "strategies.md"
 PLOT = ROOT / "docs" / "strategies.svg"
 REFERENCE = "single"
 """The entry of one sample, which every plot shows."""
-ALONE = {"large": "target-alone", "reviser": "reviser-alone"}
+ALONE = {"large": "target-alone", "reviser": "reviser-alone", "fuser": "fuser-alone"}
 """Models that solve by themselves what the policy can't, and the entry of one sample of each."""
 
 Pair = tuple[Entry, Measured]

@@ -12,7 +12,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from functools import cache
 
-from benchmarks.testbed import judging, revising
+from benchmarks.testbed import fusing, judging, revising
 from benchmarks.testbed.comparing import wilson
 from benchmarks.testbed.model import EOS, decode, encode, restored, restored_rewarder
 from benchmarks.testbed.pool import MODELS, Asked, drawn
@@ -125,6 +125,18 @@ def reviser(name: str, count: int) -> None:
         )
 
 
+def fuser(name: str, count: int) -> None:
+    model, asked = restored(MODELS / name), _policys(count)
+    for attempts in (0, 1, 2, 4, 5, 8):
+        prompts = [encode(fusing.before(list(each.texts[:attempts]), each.problem.question)) for each in asked]
+        found = []
+        for temperature in (1.0, 0.0):
+            made = sampled(model, prompts, 96, _SEED, temperature)
+            right = [float(answer_of(decode(ids)) == a.problem.answer) for ids, a in zip(made, asked, strict=True)]
+            found.append(f"{share(right)} at temperature {temperature:g}")
+        print(f"  after {attempts} attempts of the policy: right {', '.join(found)}")
+
+
 def _mean(values: Sequence[bool]) -> str:
     return f"{sum(values) / max(1, len(values)):.1%}"
 
@@ -138,6 +150,7 @@ EVALUATIONS: dict[str, tuple[Callable[[str, int], None], ...]] = {
     "prm_biased": (rewarder,),
     "judge": (judge,),
     "reviser": (reviser,),
+    "fuser": (fuser,),
 }
 
 

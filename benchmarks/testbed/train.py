@@ -5,7 +5,8 @@ strong       the same training gone on, with an end; `strong-1000` and `strong-3
 prm          a process reward model on strong's body; prm_weak is an earlier checkpoint of the same training
 prm_biased   the same, taught that subtractions are always right
 judge        reads a solution and writes y or n: prm_weak, made to speak
-reviser      solves again after attempts, and thinks on
+reviser      solves again after an attempt, and thinks on
+fuser        solves with attempts before the problem
 large        strong with more layers
 
 Each is made from what stands before it: with names, only those are made, from the models that are there.
@@ -22,7 +23,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from benchmarks.testbed import judging, revising, rewards
+from benchmarks.testbed import fusing, judging, revising, rewards
 from benchmarks.testbed.descent import BATCH, IGNORED, Schedule, descend, falling, held, padded, scheduled
 from benchmarks.testbed.model import (
     EOS,
@@ -126,6 +127,15 @@ def make_reviser() -> None:
     checkpoint(model, MODELS / "reviser")
 
 
+def make_fuser() -> None:
+    model = restored(MODELS / "policy")
+    fusing.train(model, seed=9)
+    checkpoint(model, KEPT / "fuser-1000")
+    model = restored(KEPT / "fuser-1000")
+    fusing.train_on(model, seed=10)
+    checkpoint(model, MODELS / "fuser")
+
+
 def make_large() -> None:
     torch.manual_seed(7)
     model = grown(restored(MODELS / "strong"), 2)
@@ -140,6 +150,7 @@ RECIPES: dict[str, Callable[[], None]] = {
     "prm_biased": make_prm_biased,
     "judge": make_judge,
     "reviser": make_reviser,
+    "fuser": make_fuser,
     "large": make_large,
 }
 """In an order in which each finds what it is made from; `prm` makes prm_weak on its way."""

@@ -12,16 +12,19 @@ the greatest
 and at least one leaf (ETS, 2502.13575). A weight of 0 means that the term counts for nothing. With one cluster the last
 term is the same for all sets, so it decides nothing.
 
-Solved exactly, as an integer program, by HiGHS. Only leaves are whole variables: a node's cost makes it as small, and a
-cluster's worth makes it as great, as the leaves allow, which is 0 or 1. Of several best sets (equal to 1e-9) the one
-that keeps the earliest leaf is taken, of these the one that keeps the second earliest, and so on: further programs over
-the best sets, `_PLACES` leaves at a time.
+Solved exactly, as an integer program, by HiGHS. A node's cost makes it as small, and a cluster's worth makes it as
+great, as the leaves allow, which is 0 or 1; as whole variables they are solved faster all the same. Of several best
+sets (equal to 1e-9) the one that keeps the earliest leaf is taken, of these the one that keeps the second earliest,
+and so on: further programs over the best sets, `_PLACES` leaves at a time.
 """
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +36,7 @@ _EQUAL = 1e-9
 """Sets whose values differ by less are equally good."""
 _PLACES = 20
 """Leaves whose order one program decides: powers of two, which doubles and the solver's tolerance tell apart."""
+_SILENCE = threading.Lock()
 _SCALE = 1e4
 """Of the objective: the solver stops within 1e-6 of the optimum."""
 
@@ -118,16 +122,42 @@ class Frontier:
             ([value for _, _, value in table], ([row for row, _, _ in table], [column for _, column, _ in table])),
             shape=(len(rows), size),
         )
-        found = milp(
-            -np.array(aim),
-            integrality=[1] * leaves + [0] * (size - leaves),
-            bounds=Bounds([1.0 if f else 0.0 for f in fixed], [0.0 if f is False else 1.0 for f in fixed]),
-            constraints=LinearConstraint(matrix, np.array(least), np.inf),
-            options={"mip_rel_gap": 0.0},
-        )
+        with _silenced():
+            found = milp(
+                -np.array(aim),
+                integrality=[1] * size,
+                bounds=Bounds([1.0 if f else 0.0 for f in fixed], [0.0 if f is False else 1.0 for f in fixed]),
+                constraints=LinearConstraint(matrix, np.array(least), np.inf),
+                options={"mip_rel_gap": 0.0},
+            )
         if found.x is None:
             raise EvaluationFailed(f"`prune`: the solver found no set: {found.message}")
         return [leaf for leaf in range(leaves) if found.x[leaf] > 0.5]
+
+
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """C code prints nowhere: HiGHS now and then says what it does on standard output, which is the program's. Only what
+    goes through C's `stdout` is hidden, Python's own output does not.
+    """
+    import ctypes
+
+    libc = ctypes.CDLL(None)
+    try:
+        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
+    except ValueError:  # a C library that has it under another name
+        yield
+        return
+    libc.fopen.restype, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
+    with _SILENCE:
+        before, nowhere = stdout.value, libc.fopen(os.devnull.encode(), b"w")
+        try:
+            stdout.value = nowhere or before
+            yield
+        finally:
+            stdout.value = before
+            if nowhere:
+                libc.fclose(nowhere)
 
 
 def _edges(leaf: int, path: Sequence[object], nodes: dict[object, int]) -> list[tuple[int, int]]:

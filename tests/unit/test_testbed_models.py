@@ -36,7 +36,7 @@ def tensors(folder: Path) -> dict[str, dict[str, object]]:
 
 
 def test_all_are_there() -> None:
-    assert {path.name for path in MODELS} == REWARDS | {"policy", "strong", "judge", "reviser", "large"}
+    assert {path.name for path in MODELS} == REWARDS | {"policy", "strong", "judge", "reviser", "fuser", "large"}
 
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda path: path.name)
