@@ -53,7 +53,7 @@ bench-peers: $(CORE) $(ENGINE) ## against hand-written clients, its-hub, optillm
 	$(BIN)/python benchmarks/peers/run.py
 	$(BIN)/python benchmarks/peers/same_reward.py
 
-testbed: $(CORE) $(ENGINE) ## train the test bed's models anew (80 minutes on a core)
+testbed: $(CORE) $(ENGINE) ## train the test bed's models anew (100 minutes on a core)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.testbed.train
 
 wheel: $(CORE) ## build the wheel and the source archive into dist/
