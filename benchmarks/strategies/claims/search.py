@@ -29,8 +29,13 @@ _SEARCHES = (
     "best_first_search",
     "tree_of_thoughts",
 )
-_PRUNED = ("efficient_tree_search", "efficient_tree_search-shared-2")
-"""ETS at the published price of a node, and at a greater one."""
+_PRUNED = (
+    "efficient_tree_search",
+    "efficient_tree_search-shared-1.1",
+    "efficient_tree_search-shared-1.25",
+    "efficient_tree_search-shared-2",
+)
+"""ETS at the published price of a node, and at greater ones."""
 NODES = 1.8
 """How many times fewer nodes ETS is to keep."""
 MARGIN = 0.05
