@@ -39,8 +39,8 @@ strategies on this test bed: a model that reasons in other ways has other figure
   included. *prefill* are prompt tokens that were computed, *cached* those that the prefix cache had, *decoded* those
   that were generated, *scored* those whose log-probabilities were asked for. Servers of reward models do not tell what
   they had in their cache: their prompts count as prefill in full.
-- *seconds*: wall time of all problems, {concurrency} at a time, over their number. *lines*: of `.tts`, without
-  docstring, comments and tests.
+- *seconds*: wall time of all problems, {concurrency} at a time, over their number; single runs on two cores, some of
+  them beside other work. *lines*: of `.tts`, without docstring, comments and tests.
 
 ![Accuracy against tokens](strategies.svg)
 
