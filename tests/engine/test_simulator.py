@@ -1,6 +1,6 @@
 """The simulated server against the real one: one plan, the same outcomes, the same tokens computed and cached.
 
-The server of these tests is shared, so an input of its own warms what all inputs share, and the next one is compared.
+An input of its own warms what all inputs share, and the next one is compared.
 Its times are not: what else runs on this machine would decide.
 """
 
@@ -63,6 +63,7 @@ async def answered(name: str, engine: object, questions: list[str], trace: Path 
 
 @pytest.mark.parametrize("name", CASES)
 async def test_as_many_tokens_are_computed_and_cached(name: str, engine: SGLangEngine, tmp_path: Path) -> None:
+    await engine.flush_cache()  # another test's question may begin as this one does
     nonces = [secrets.token_hex(4) for _ in range(2)]
     questions = [f"{nonce} sheep and {nonce[::-1]} goats: how many legs?" for nonce in nonces]
     trace = tmp_path / "trace.jsonl"
