@@ -16,6 +16,7 @@ import pytest
 
 import ttsc
 from ttsc.backends.scripted import ScriptedEngine
+from ttsc.compiler.cost.allocation.resampling import Kind, best_cap
 
 RIGHT = {"easy": 0.87, "hard": 0.13}
 PRIOR = {"easy": 0.58, "hard": 0.42}
@@ -123,32 +124,26 @@ def test_escalation_costs_k1_and_k2_for_what_failed() -> None:
     assert calls / RUNS == pytest.approx(1 + (1 - solved_share) * k2, abs=4 * k2 / 2 / math.sqrt(RUNS))
 
 
-@pytest.mark.parametrize(
-    ("wrong", "cap", "published", "exact"),
-    [
-        (-0.7, 3, 0.5541, 0.5246),
-        (-1, 2, 0.4884, 0.4724),
-        (-2, 1, 0.3388, 0.3388),
-        (-4, 1, 0.1184, 0.1184),
-        (-8, 0, 0, 0),
-    ],
-)
-def test_the_best_cap_from_the_formula(wrong: float, cap: int, published: float, exact: float) -> None:
-    """Computed here alone: sums over types of p b^(k-1) (c r - |V| (1 - r)(1 - s)), c = 1, s = .75; the notebook's form
-    has the posterior of the types in the chance of reaching draw k, too.
+@pytest.mark.parametrize(("complete", "sound"), [(1.0, 0.75), (0.9, 0.6), (0.7, 0.95)])
+@pytest.mark.parametrize("wrong", [-0.3, -1, -3])
+def test_the_best_cap_from_the_formula(wrong: float, complete: float, sound: float) -> None:
+    """Against sums over types of p b^(k-1) (c r - |V| (1 - r)(1 - s)), b being the chance that a draw is refused; the
+    notebook's form has the posterior of the types in the chance of reaching draw k, too.
     """
 
     def value(k: int, as_published: bool) -> float:
-        b = {each: 0.75 * (1 - RIGHT[each]) for each in RIGHT}
+        b = {each: (1 - complete) * RIGHT[each] + sound * (1 - RIGHT[each]) for each in RIGHT}
         reach = {each: PRIOR[each] * b[each] ** (k - 1) for each in RIGHT}
-        gain = {each: RIGHT[each] + wrong * (1 - RIGHT[each]) * 0.25 for each in RIGHT}
+        gain = {each: complete * RIGHT[each] + wrong * (1 - RIGHT[each]) * (1 - sound) for each in RIGHT}
         exactly = sum(reach[each] * gain[each] for each in RIGHT)
         if not as_published:
             return exactly
         total = sum(reach.values())
         return exactly / total * sum(reach[each] / total * b[each] ** (k - 1) for each in RIGHT)
 
-    for as_published, reward in ((True, published), (False, exact)):
-        sums = [sum(value(k, as_published) for k in range(1, most + 1)) for most in range(12)]
-        assert sums.index(max(sums)) == cap
-        assert max(sums) == pytest.approx(reward, abs=5e-5)
+    for as_published in (True, False):
+        sums = [sum(value(k, as_published) for k in range(1, most + 1)) for most in range(200)]
+        kinds = [Kind(PRIOR[each], RIGHT[each]) for each in RIGHT]
+        found = best_cap(kinds, complete, sound, 1, wrong, most=199, published=as_published)
+        assert found.reward == pytest.approx(max(sums), abs=1e-12)
+        assert sums[found.samples] == pytest.approx(max(sums), abs=1e-12)
