@@ -15,7 +15,7 @@ from functools import cache
 from benchmarks.testbed import fusing, judging, revising
 from benchmarks.testbed.comparing import wilson
 from benchmarks.testbed.model import EOS, decode, encode, restored, restored_rewarder
-from benchmarks.testbed.pool import MODELS, Asked, drawn
+from benchmarks.testbed.pool import MODELS, MOST, Asked, drawn
 from benchmarks.testbed.sampling import sampled
 from benchmarks.testbed.task import answer_of, arithmetic_right, steps_right
 from benchmarks.testbed.verifying import Choice, Verifier, judged, reward, scored, step_likelihood
@@ -131,7 +131,7 @@ def fuser(name: str, count: int) -> None:
         prompts = [encode(fusing.before(list(each.texts[:attempts]), each.problem.question)) for each in asked]
         found = []
         for temperature in (1.0, 0.0):
-            made = sampled(model, prompts, 96, _SEED, temperature)
+            made = sampled(model, prompts, MOST, _SEED, temperature)
             right = [float(answer_of(decode(ids)) == a.problem.answer) for ids, a in zip(made, asked, strict=True)]
             found.append(f"{share(right)} at temperature {temperature:g}")
         print(f"  after {attempts} attempts of the policy: right {', '.join(found)}")

@@ -33,8 +33,9 @@ _RATE, _STEPS = 1e-3, 700
 _SOLUTIONS, _NEW = 36, 12
 """In a batch: solutions, attempts counted, and new problems without attempts."""
 _LONGER, _MORE = 100, 0.8
-_RATE_ON, _STEPS_ON, _NEW_ON, _MOST_ON, _MORE_ON = 2e-3, 800, 4, 2, 1.5
 """After so many steps texts may have an attempt more; how quickly attempts become rare by their number."""
+_RATE_ON, _STEPS_ON, _NEW_ON, _MOST_ON, _MORE_ON = 2e-3, 800, 4, 2, 1.5
+"""Of the second part: rate, steps, new problems in a batch, most attempts, how quickly they become rare."""
 _ON_IF_WRONG, _ON_IF_RIGHT, _ON_IF_AGAIN = 0.85, 0.5, 0.25
 _CUT, _INSIDE = 0.25, 0.25
 """How many attempts are cut, and how many of those inside of a line: the others after a step, maybe the last one."""

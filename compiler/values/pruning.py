@@ -138,16 +138,16 @@ class Frontier:
 @contextmanager
 def _silenced() -> Iterator[None]:
     """C code prints nowhere: HiGHS now and then says what it does on standard output, which is the program's. Only what
-    goes through C's `stdout` is hidden, Python's own output does not.
+    goes through C's `stdout` is hidden; Python's own output is not. Where `stdout` can't be exchanged (a C library but
+    glibc) nothing is hidden.
     """
     import ctypes
 
     libc = ctypes.CDLL(None)
-    try:
-        stdout = ctypes.c_void_p.in_dll(libc, "stdout")
-    except ValueError:  # a C library that has it under another name
+    if not hasattr(libc, "gnu_get_libc_version"):
         yield
         return
+    stdout = ctypes.c_void_p.in_dll(libc, "stdout")
     libc.fopen.restype, libc.fclose.argtypes = ctypes.c_void_p, [ctypes.c_void_p]
     with _SILENCE:
         before, nowhere = stdout.value, libc.fopen(os.devnull.encode(), b"w")
