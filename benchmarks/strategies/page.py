@@ -27,9 +27,9 @@ _HEAD = """\
 <!-- Written by `python -m benchmarks.strategies.page` from benchmarks/strategies/data: change those, not this page. -->
 
 The strategies of the [library](../stdlib), but those that are named [below](#not-shown-here), on the same {problems}
-problems of the [test bed](../benchmarks/testbed/README.md): chains of {least} to {most} operations, solved by a policy of 0.8 million
-parameters that gets {single} of them right with one sample. The [tutorial](testbed-tutorial.md) runs some of these by
-hand. Settings are small, so that all can run; they are in
+problems of the [test bed](../benchmarks/testbed/README.md): chains of {least} to {most} operations, solved by a policy
+of 0.8 million parameters that gets {single} of them right with one sample. The [tutorial](testbed-tutorial.md) runs
+some of these by hand. Settings are small, so that all can run; they are in
 [`benchmarks/strategies/entries`](../benchmarks/strategies/entries) and in the tables. What is compared here is
 strategies on this test bed: a model that reasons in other ways has other figures.
 
