@@ -111,6 +111,8 @@ class GenerateRequest:
     """Report progress when the first token is there; without `stream` no more need be reported."""
     origin: Origin | None = None
     """Given to engines with `EngineInfo.simulated` only."""
+    every: int = 1
+    """With `stream`: how many tokens there may be between two reports. An engine may report more often."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from ttsc.backends.protocol import Completion, EngineError, Origin, Progress, RequestFailed, RequestRefused
 from ttsc.compiler.cost.units import NO_TOKENS, TokenUse
 from ttsc.runtime.admission import Rank
-from ttsc.runtime.bars import Watch, stopped
+from ttsc.runtime.bars import Listener, stopped
 from ttsc.runtime.events import RequestEnded, RequestStarted, TokensArrived
 from ttsc.runtime.failures import RunFailed
 from ttsc.runtime.ledger import Claim, Reservation
@@ -121,7 +121,7 @@ class Attempt:
         self._deadline: asyncio.TimerHandle | None = None
         self._refusal: EngineError | None = None
         bar = ticket.work.bar if isinstance(ticket.work, Decoding) else None
-        self._watch = None if bar is None else Watch(bar)
+        self._watch = None if bar is None else Listener(bar)
 
     def start(self) -> None:
         ticket = self._ticket
@@ -250,10 +250,10 @@ class Attempt:
                 self._lost("error", self._refusal.message, None)
                 self._owner.failed(self, self._refusal, final=True)
                 return
-            self._lost("abort", "the engine did not confirm the abort", None)
             if isinstance(error, asyncio.CancelledError) and self._stopping:
-                self._owner.failed(self, RequestFailed("the engine did not confirm the abort"), final=False)
+                self._unconfirmed()
                 return
+            self._lost("abort", "the engine did not confirm the abort", None)
             if isinstance(error, asyncio.CancelledError):
                 self._owner.withdrawn(self)
             raise
@@ -266,12 +266,23 @@ class Attempt:
             if self._leader is not None:
                 self._lane.gate.first_token(self._leader)
         self.tokens = report.tokens
-        if self._watch is not None and self._watch.place is None and self._watch.push(report.confidences):
+        if self._watch is not None and self._watch.place is None and self._watch.hear(report):
             self._stop()
         self._owner.progressed()
         text = self._lane.engine.tokenizer.decode(report.new_ids)
         now, ticket = self._session.now_s(), self._ticket
         ticket.emit(TokensArrived(self.request_id, report.tokens, text, now, ticket.input_index))
+
+    def _unconfirmed(self) -> None:
+        """Stopped, but the engine does not say so: what was heard is all that is wanted, unless an answer says more."""
+        work = self._ticket.work
+        if self._watch is None or (isinstance(work, Decoding) and work.logprobs):
+            self._lost("abort", "the engine did not confirm the abort", None)
+            self._owner.failed(self, RequestFailed("the engine did not confirm the abort"), final=False)
+            return
+        if self._reservation is not None:
+            self._reservation.settle(None)
+        self._answered(self._watch.heard(self.request_id, self._ticket.ids))
 
     def _answered(self, answer: Answer) -> None:
         lane, decision = self._lane, ""

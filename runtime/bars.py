@@ -8,14 +8,16 @@ token is cut off.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from ttsc.backends.protocol import Completion
+from ttsc.backends.protocol import Completion, Progress
 from ttsc.compiler.values.windows import SlidingMean
 
 DEFAULT_WINDOW = 2048
 """Tokens of a window, as published."""
+_LOOKS = 8
+"""In the time of a window."""
 DEFAULT_TOP = 20
 """Most probable tokens that a token's confidence is made of, as published."""
 
@@ -26,6 +28,13 @@ class Bar:
 
     below: float
     window: int = DEFAULT_WINDOW
+
+    @property
+    def every(self) -> int:
+        """Tokens between two looks. A report of each token with the most probable ones at its place costs a server more
+        than the token; an eighth of a window more is decoded at most before a candidate is stopped.
+        """
+        return max(1, self.window // _LOOKS)
 
 
 class Watch:
@@ -51,6 +60,28 @@ class Watch:
             if mean is not None and mean < self._bar.below:
                 self.place, self.value = self.seen, mean
         return self.place is not None
+
+
+class Listener(Watch):
+    """A watch on what an engine reports of a request, which is kept."""
+
+    __slots__ = ("_confidences", "_ids")
+
+    def __init__(self, bar: Bar) -> None:
+        super().__init__(bar)
+        self._ids: list[int] = []
+        self._confidences: list[float] = []
+
+    def hear(self, report: Progress) -> bool:
+        """Whether the rule has held by now."""
+        self._ids += report.new_ids
+        self._confidences += report.confidences
+        return self.push(report.confidences)
+
+    def heard(self, request_id: str, prompt: Sequence[int]) -> Completion:
+        """What there is of an answer that does not come. What of the prompt was cached is not known."""
+        ids, confidences = tuple(self._ids), tuple(self._confidences)
+        return Completion(request_id, ids, "abort", None, len(prompt), 0, len(ids), confidences=confidences)
 
 
 def stopped(bar: Bar | None, answer: Completion) -> tuple[Completion, str]:

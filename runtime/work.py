@@ -175,6 +175,7 @@ async def perform(
                 priority,
                 leads,
                 origin,
+                1 if work.bar is None else work.bar.every,
             )
             return await engine.generate(request, on_progress if seen else None)
         case Scoring(start):

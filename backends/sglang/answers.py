@@ -73,6 +73,8 @@ def request_body(request: GenerateRequest, eos_ids: Collection[int]) -> dict[str
         "sampling_params": sampling_parameters(request.sampling, eos_ids),
         "stream": request.stream,
     }
+    if request.stream and request.every > 1:
+        body["sampling_params"]["stream_interval"] = request.every
     if request.logprobs or request.confidences:
         body["return_logprob"] = True
     if request.confidences:

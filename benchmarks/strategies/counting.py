@@ -34,6 +34,7 @@ class Counting:
     def __init__(self) -> None:
         self.runs: dict[int, Asked] = defaultdict(Asked)
         self._roles: dict[str, tuple[str, str]] = {}
+        self._took: dict[str, Counter[tuple[str, str]]] = {}
         self._above: dict[str, tuple[str, ...]] = {}
         """Of each generation those that it continues, from the first on."""
 
@@ -53,10 +54,13 @@ class Counting:
                 run = self.runs[event.input]
                 run.running.discard(event.request_id)
                 role, kind = self._roles.get(event.request_id, ("", event.kind))
-                run.counts["prefill" if kind == "generate" else "scored", role] += event.prompt_tokens
-                run.counts["decode", role] += event.completion_tokens
+                took = Counter({("prefill" if kind == "generate" else "scored", role): event.prompt_tokens})
+                took["decode", role] = event.completion_tokens
+                self._took[event.request_id] = took
+                run.counts.update(took)
             case ttsc.RequestRetried():
                 role, kind = self._roles[event.request_id]  # what is sent again counts once, as in the bounds
+                self.runs[event.input].counts.subtract(self._took.pop(event.request_id, {}))
                 self.runs[event.input].counts[_REQUESTS[kind], role] -= 1
             case ttsc.ExternCalled():
                 self.runs[event.input].counts["externs", event.name] += 1

@@ -13,6 +13,7 @@ import math
 import random
 from collections.abc import Sequence
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -28,7 +29,9 @@ from ttsc.backends.scripted.tokenizer import ScriptedTokenizer
 from ttsc.backends.sglang.confidence import OriginalFigures
 from ttsc.backends.sglang.stream import Decoded
 from ttsc.compiler.values.pure import evaluate
+from ttsc.runtime.bars import Bar
 from ttsc.runtime.events import RequestEnded
+from ttsc.runtime.session import Session
 
 LOOK = """
 prompt put(q: str) { user "{{ q }}" }
@@ -135,6 +138,12 @@ def test_a_trace_is_stopped_where_a_scan_of_the_whole_trace_says(
         assert found.usage.aborted == sum(each.startswith("below") for each in expected)
 
 
+def test_a_trace_is_looked_at_eight_times_in_a_window() -> None:
+    """Once a token would cost a server more than the token; more is decoded by an eighth of a window at most."""
+    assert [Bar(1.0, window).every for window in (1, 8, 16, 100, 2048)] == [1, 1, 2, 12, 256]
+    assert all(8 * Bar(1.0, window).every <= max(8, window) for window in range(1, 300))
+
+
 PROGRAMS: dict[int, ttsc.CompiledProgram] = {
     level: ttsc.compile(LOOK, level=level)  # type: ignore[arg-type]
     for level in (0, 2)
@@ -154,6 +163,35 @@ def test_a_stop_is_an_abort_and_what_came_after_it_is_cut_off_and_paid() -> None
     assert 4 <= ended.completion_tokens < len(LONG)
     assert result.usage.decoded_tokens == ended.completion_tokens
     assert result.usage.lost_tokens == ended.completion_tokens - 4
+
+
+@pytest.mark.parametrize("logprobs", [False, True])
+def test_a_stop_that_the_engine_never_confirms_is_asked_for_once(
+    logprobs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was reported is all of a stopped trace, unless the log-probabilities of its tokens are wanted too."""
+    events: list[Any] = []
+    trace = (8.0, 8.0, 1.0, 1.0, 1.0, *[8.0] * 5000)
+    on = engine([trace], None, step_s=0.001, context_tokens=10**6)
+    asked: list[Sequence[str]] = []
+
+    async def deaf(request_ids: Sequence[str]) -> None:
+        asked.append(request_ids)
+        if logprobs and len(asked) > 1:
+            await ScriptedEngine.abort(on, request_ids)
+
+    monkeypatch.setattr(on, "abort", deaf)
+    monkeypatch.setattr("ttsc.program.Session", partial(Session, abort_timeout_s=0.1))
+    figures = ' + " " + to_str(length(c.logprobs))' if logprobs else ""
+    program = ttsc.compile(
+        LOOK.replace("max_tokens=16", "max_tokens=9000").replace(" + c.text)", f" + c.text{figures})")
+    )
+    result = program.run(q="?", n=1, engine=on, on_event=events.append)
+    assert result.value == ["below 4 4 ...." + (" 4" if logprobs else "")]
+    ends = [event for event in events if isinstance(event, RequestEnded)]
+    assert [each.finish for each in ends] == (["abort", "below"] if logprobs else ["below"])
+    assert ends[0].completion_tokens >= 4
+    assert result.usage.requests == len(on.records) == len(ends)
 
 
 def test_nothing_is_asked_for_where_nobody_reads_it() -> None:

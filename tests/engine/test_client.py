@@ -72,6 +72,20 @@ async def test_a_stream_brings_the_same_ids_piece_by_piece(engine: SGLangEngine)
     assert reports[-1].tokens == len(whole.output_ids)
 
 
+async def test_a_stream_at_intervals_brings_the_same_ids_and_confidences(engine: SGLangEngine) -> None:
+    ids = tuple(engine.tokenizer.chat_ids([QUESTION]))
+    sampling = Sampling(max_tokens=16, temperature=0.0, ignore_eos=True)
+    each, rare = [GenerateRequest(rid(), ids, sampling, stream=True, confidences=20, every=every) for every in (1, 5)]
+    often: list[Progress] = []
+    seldom: list[Progress] = []
+    whole, same = await engine.generate(each, often.append), await engine.generate(rare, seldom.append)
+    assert same.output_ids == whole.output_ids
+    assert same.confidences == pytest.approx(whole.confidences, rel=1e-4)
+    assert tuple(token for report in seldom for token in report.new_ids) == whole.output_ids
+    assert [c for report in seldom for c in report.confidences] == list(same.confidences or ())
+    assert len(seldom) <= 5 < len(often), "the first token, then every five of sixteen"
+
+
 async def test_stop_strings_stay_in_the_ids(engine: SGLangEngine) -> None:
     ids = engine.tokenizer.chat_ids([Turn("user", "Count from one to ten, one number a line.")])
     ids += engine.tokenizer.encode("1\n2\n")

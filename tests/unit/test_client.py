@@ -6,6 +6,7 @@ import asyncio
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,13 @@ async def test_every_sampling_parameter_is_on_the_wire(stub: StubServer, engine:
         "stop_token_ids": [EOS],
         "sampling_seed": 2**63 - 1,
     }
+
+
+async def test_reports_are_asked_for_at_intervals(stub: StubServer, engine: SGLangEngine) -> None:
+    """By SGLang's own name for it, in a stream alone."""
+    for rid, stream, every in (("r0001", True, 4), ("r0002", True, 1), ("r0003", False, 4)):
+        await engine.generate(replace(request(rid, stream=stream), every=every))
+    assert [body["sampling_params"].get("stream_interval") for body in stub.bodies] == [4, None, None]
 
 
 async def test_a_completion_carries_what_the_server_metered(engine: SGLangEngine) -> None:

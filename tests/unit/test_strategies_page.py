@@ -101,6 +101,23 @@ def test_bounds_that_are_exceeded_are_told(load: Callable[[str], ModuleType]) ->
     assert bounds.exceeded({**given, "n": 3}, seen.runs[0]) == ""
 
 
+def test_what_is_sent_again_counts_once(load: Callable[[str], ModuleType]) -> None:
+    """As the bounds say: attempts that an engine failed are not in them."""
+    seen = load("counting").Counting()
+    at = {"node": "%1", "op": "sample", "role": "policy", "index": 0, "parent": None, "time_s": 0.0}
+    for attempt in ("r1", "r1-2"):
+        seen(ttsc.RequestStarted(request_id=attempt, prompt_tokens=9, **at))
+        ended = {"finish": "error", "cached_tokens": 0, "text": "", "duration_s": 1.0, "seen_tokens": None}
+        seen(ttsc.RequestEnded(attempt, "%1", prompt_tokens=9, completion_tokens=40, time_s=1.0, **ended))
+        if attempt == "r1":
+            seen(ttsc.RequestRetried("r1", "%1", 1, "the connection broke", 0.1, 1.0))
+    assert +seen.runs[0].counts == {
+        ("generations", "policy"): 1,
+        ("prefill", "policy"): 9,
+        ("decode", "policy"): 40,
+    }
+
+
 def test_nodes_are_what_each_level_of_a_tree_continues(load: Callable[[str], ModuleType]) -> None:
     seen = load("counting").Counting()
     at = {"node": "%1", "op": "branch", "role": "policy", "prompt_tokens": 9, "time_s": 0.0}
@@ -176,13 +193,13 @@ def test_utility_within_a_number_of_draws_is_the_sum_over_them(load: Callable[[s
     """Draw by draw: what is not accepted is drawn again."""
     import numpy
 
-    verifiers = load("claims.verifiers")
-    c, f, right = 0.9, 0.3, 0.4
+    resampling = load("claims.resampling")
+    c, f, right, cost = 0.9, 0.3, 0.4, 2.0
     reach, expected = 1.0, 0.0
     for _ in range(5):
-        expected += reach * (c * right - verifiers.COST * f * (1 - right))
+        expected += reach * (c * right - cost * f * (1 - right))
         reach *= (1 - c) * right + (1 - f) * (1 - right)
-    assert verifiers.predicted(numpy.array([right]), c, f, 5)[0] == pytest.approx(expected)
+    assert resampling.predicted(numpy.array([right]), c, f, 5, cost)[0] == pytest.approx(expected)
 
 
 def test_a_claim_holds_or_not_by_its_figures(load: Callable[[str], ModuleType], measured: Callable[..., Any]) -> None:
@@ -244,7 +261,7 @@ def test_every_claim_can_be_looked_at(load: Callable[[str], ModuleType], measure
     assert [each.title for each in looked if each.holds is None] == []
     by_title = {each.title: each for each in looked}
     bent = next(each for title, each in by_title.items() if "bends down" in title)
-    assert [row[1] for row in bent.table[1:]] == ["1.00"] * 3, "what the verifiers accept of right answers"
+    assert bent.because.count("1.00 of right and 0.00 of wrong ones") == 3, "what the verifiers accept"
     assert "nan" not in claims.claims_section(found)
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from benchmarks.strategies.claims import search, stopping, verifiers, voting
+from benchmarks.strategies.claims import resampling, search, stopping, verifiers, voting
 from benchmarks.strategies.claims.claim import Claim, Found
 
-EXAMINED = (*voting.CLAIMS, *search.CLAIMS[:1], *stopping.CLAIMS, *verifiers.CLAIMS, *search.CLAIMS[1:])
+EXAMINED = (
+    *voting.CLAIMS,
+    *search.CLAIMS[:1],
+    *stopping.CLAIMS,
+    *resampling.CLAIMS,
+    *verifiers.CLAIMS,
+    *search.CLAIMS[1:],
+)
 """In the order of the page."""
 
 

@@ -1,14 +1,7 @@
-"""Claims about verifiers: resampling until an imperfect one accepts, and a generative one against voting at equal cost.
+"""The claim about a generative verifier, against voting at equal cost (When To Solve, When To Verify, 2504.01005).
 
-Resampling (Inference Scaling fLaws, 2411.17501): a verifier accepts right solutions with rate c and wrong ones with
-rate f; problem i is solved by one sample with probability r_i, so a draw is refused with probability
-b_i = (1 - c) r_i + (1 - f)(1 - r_i). Within K draws it ends with a right answer with probability
-c r_i (1 - b_i^K) / (1 - b_i), with a wrong one with f (1 - r_i) (1 - b_i^K) / (1 - b_i), and abstains otherwise. c, f
-and r_i are measured on pools of other samples.
-
-Generative verification (When To Solve, When To Verify, 2504.01005): S solutions with V checks each cost
-S (1 + lambda V) solutions, lambda being tokens of a check over tokens of a solution, and are compared with a vote of
-equal cost.
+S solutions with V checks each cost S (1 + lambda V) solutions, lambda being tokens of a check over tokens of a
+solution, and are compared with a vote of equal cost.
 """
 
 from __future__ import annotations
@@ -22,69 +15,7 @@ from benchmarks.strategies.claims.claim import Examined, Found
 from benchmarks.strategies.data_file import Measured
 from benchmarks.strategies.statistics import mean
 
-DRAWS = (1, 2, 4, 8, 16)
-COST = 1.0
-"""What a wrong answer costs, in right ones; withholding the answer costs nothing."""
-THRESHOLD = 0.5
-"""Score from which a solution is accepted, as in the entries."""
-_VERIFIERS = {"prm": "resample_until_verified", "prm_weak": "resample-prm_weak", "prm_biased": "resample-prm_biased"}
-"""Models, and the runs with them."""
 _POOL = "pool-one-temperature"
-
-
-def verifier_rates(pool: Measured) -> tuple[float, float]:
-    """How often right and wrong candidates are accepted."""
-    accepted: dict[bool, list[bool]] = {True: [], False: []}
-    for candidates, gold in zip(pool.values, golds(pool), strict=True):
-        for answer, score in candidates:
-            accepted[answer == gold].append(answer is not None and score >= THRESHOLD)
-    return float(numpy.mean(accepted[True])), float(numpy.mean(accepted[False]))
-
-
-def predicted(right: numpy.ndarray, c: float, f: float, draws: int) -> numpy.ndarray:
-    """Expected utility within so many draws, by problem."""
-    refused = (1 - c) * right + (1 - f) * (1 - right)
-    reach = numpy.where(refused < 1 - 1e-12, (1 - refused**draws) / numpy.maximum(1e-12, 1 - refused), draws)
-    return (c * right - COST * f * (1 - right)) * reach
-
-
-def utilities(run: Measured, draws: int) -> numpy.ndarray:
-    """Of a run with many draws, by problem, had it ended after so many: its k-th call of the policy is its k-th "
-    "draw."""
-    calls = run.roles["policy.calls"]
-    shown = zip(run.right, run.figures["answered"], calls, strict=True)
-    return numpy.array([(right - COST * (answered - right)) * (n <= draws) for right, answered, n in shown])
-
-
-def _bends(found: Found) -> tuple[bool, str, tuple[tuple[str, ...], ...]]:
-    right = rates(found[_POOL])
-    table: list[tuple[str, ...]] = [
-        ("verifier", "accepts right", "accepts wrong", *(f"K = {k}" for k in DRAWS), "best K, predicted", "best K")
-    ]
-    inside, cells, falls = 0, 0, []
-    for model, label in _VERIFIERS.items():
-        c, f = verifier_rates(found[f"pool-{model}"])
-        run = found[label]
-        expected = [float(predicted(right, c, f, k).mean()) for k in DRAWS]
-        seen = [mean(utilities(run, k)) for k in DRAWS]
-        inside += sum(each.low <= value <= each.high for each, value in zip(seen, expected, strict=True))
-        cells += len(DRAWS)
-        best = DRAWS[int(numpy.argmax(expected))]
-        shown = [f"{each.number()}, predicted {value:.2f}" for each, value in zip(seen, expected, strict=True)]
-        measured_best = DRAWS[int(numpy.argmax([each.value for each in seen]))]
-        table.append((f"`{model}`", f"{c:.2f}", f"{f:.2f}", *shown, str(best), str(measured_best)))
-        change = mean(utilities(run, DRAWS[-1]) - utilities(run, best))
-        if best < DRAWS[-1]:
-            falls.append((model, best, change))
-    fell = [f"`{model}` from K = {k} to {DRAWS[-1]}: {change.number()}" for model, k, change in falls]
-    bent = bool(falls) and all(change.high < 0 for *_, change in falls)
-    said = (
-        f"Utility is the share of right answers less {COST:g} times the share of wrong ones. The formula predicts "
-        f"{inside} of {cells} figures "
-        f"within their intervals. It says that more draws lose for {len(falls)} of {len(_VERIFIERS)} verifiers"
-        + (f": {'; '.join(fell)}." if fell else ": none is bad enough to bend the curve down here.")
-    )
-    return bent and inside >= 0.8 * cells, said, tuple(table)
 
 
 def best_of(pool: Measured, solutions: int) -> numpy.ndarray:
@@ -205,11 +136,4 @@ def _percent(value: float) -> str:
     return f"{100 * value:.1f} %"
 
 
-CLAIMS = (
-    Examined(
-        "A weaker verifier's curve bends down as the imperfect-verifier formula says",
-        (_POOL, *(f"pool-{model}" for model in _VERIFIERS), *_VERIFIERS.values()),
-        _bends,
-    ),
-    Examined("A generative verifier crosses the vote where cost and rates say", (_POOL, "pool-judge"), _crosses),
-)
+CLAIMS = (Examined("A generative verifier crosses the vote where cost and rates say", (_POOL, "pool-judge"), _crosses),)

@@ -52,6 +52,10 @@ class Confident:
     def streams(self) -> bool:
         return self._bar is not None
 
+    @property
+    def every(self) -> int:
+        return 1 if self._bar is None else self._bar.every
+
     async def watched(self, server: Server, request: GenerateRequest) -> Watched:
         """Raises `RequestRefused` if the server can't give the model's own figures."""
         if server.figures is None:

@@ -136,9 +136,11 @@ class Job(Tasks):
             server.room_for(len(prompt), sampling.max_tokens)
             asks = confident.of(index % each) if confident else None
             streams = stream or (asks is not None and asks.streams)
+            every = asks.every if asks is not None else 1
+            images = candidate.context.images
             answer = await self.request(
                 server,
-                lambda rid: GenerateRequest(rid, prompt, sampling, streams, logprobs, top, candidate.context.images),
+                lambda rid: GenerateRequest(rid, prompt, sampling, streams, logprobs, top, images, every=every),
                 warm,
                 lambda tokens: coming.advance(index, candidate.tokens + tokens),
                 asks,
