@@ -19,7 +19,8 @@ run: $(CORE) $(ENGINE) ## run self-consistency and first finish search on a real
 	@sh scripts/run_examples.sh $(BIN)
 
 test: $(CORE) $(ENGINE) lint types imports ## lint, format, types, import contract, all tests (with a real engine)
-	$(BIN)/pytest --durations=10
+	$(BIN)/pytest --ignore tests/property --ignore tests/conformance --ignore tests/fuzz --durations=10
+	$(BIN)/pytest -n auto --maxprocesses 8 tests/property tests/conformance tests/fuzz --durations=5
 
 lint: $(CORE) ## lint and formatting
 	$(BIN)/ruff check .

@@ -88,7 +88,7 @@ class GenerateRequest:
     """One decode of one sequence.
 
     `request_id` is fixed-width and unique (SGLang matches ids by prefix). `input_ids` are the parent's ids plus new
-    ones. With `stream`, progress is reported as tokens arrive; without, only the completion comes back.
+    ones. With `stream`, progress is reported every `every` tokens or sooner; without, only the completion comes back.
     """
 
     request_id: str
@@ -112,7 +112,6 @@ class GenerateRequest:
     origin: Origin | None = None
     """Given to engines with `EngineInfo.simulated` only."""
     every: int = 1
-    """With `stream`: how many tokens there may be between two reports. An engine may report more often."""
 
 
 @dataclass(frozen=True, slots=True)

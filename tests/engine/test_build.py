@@ -21,7 +21,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "budget_forcing": {"extensions": 1},
     "first_finish": {},
     "judged_steps": {"depth": 3},
-    "parallel_distill_refine": {"rounds": 1, "width": 3},
+    "parallel_distill_refine": {"rounds": 1, "width": 2},
     "self_consistency": {"n": 4},
     "speculative_steps": {"turns": 3, "step_tokens": 32},
     "tree_search": {"rounds": 3, "step_tokens": 32},

@@ -44,7 +44,7 @@ def jobs() -> list[tuple[str, dict[str, Any]]]:
     result = []
     for index in range(24):
         sampling: dict[str, Any] = {
-            "max_new_tokens": 256 if index == 1 else 24,
+            "max_new_tokens": 128 if index == 1 else 16,
             "temperature": (0.0, 1.0, 0.7)[index % 3],
             "sampling_seed": 7 * index + 1,
             "ignore_eos": True,

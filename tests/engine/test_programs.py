@@ -48,7 +48,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "judged_steps": {"depth": 3},
     "llm_judge": {"max_tokens": 32},
     "multi_chain_reasoning": {"max_tokens": 48},
-    "parallel_distill_refine": {"rounds": 1, "width": 3},
+    "parallel_distill_refine": {"rounds": 1, "width": 2},
     "speculative_steps": {"turns": 3, "step_tokens": 32},
     "tip_suggestion": {"tips": 3, "paragraph_tokens": 32},
     "tree_of_thought_deep": {"max_tokens": 24},
