@@ -186,7 +186,7 @@ async def test_an_abort_that_was_lost_is_repeated() -> None:
         result = await asyncio.wait_for(running, 5)
         await engine.close()
     assert result.finish == "abort"
-    assert len(stub.abort_bodies) == 2
+    assert len(stub.abort_bodies) in (2, 3), "a third may be on its way when the second is seen"
     assert result.completion_tokens <= 4, "repeated before the second that a request that has spoken is left in peace"
 
 
