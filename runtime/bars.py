@@ -31,8 +31,8 @@ class Bar:
 
     @property
     def every(self) -> int:
-        """Tokens between two looks. A report of each token with the most probable ones at its place costs a server more
-        than the token; an eighth of a window more is decoded at most before a candidate is stopped.
+        """Tokens between two looks: a report has the most probable tokens at each place, and costs a server time. An
+        eighth of a window more is decoded at most before a candidate is stopped.
         """
         return max(1, self.window // _LOOKS)
 

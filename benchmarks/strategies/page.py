@@ -185,7 +185,7 @@ def _bounds(known: Sequence[Pair]) -> str:
     broken = {entry.label: each.broken for entry, each in known if each.broken}
     text = (
         f"Requests, prompt tokens, decoded tokens, calls of host functions and generations in flight of all {runs:,} "
-        "runs were held against the program's [static bounds](bounds.md). "
+        "runs were held against the program's [static bounds](bounds.md), what was sent again after a failure once. "
     )
     if broken:
         text += "Exceeded by: " + "; ".join(f"`{label}` in {len(each)} runs" for label, each in broken.items()) + "."

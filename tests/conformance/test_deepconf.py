@@ -139,7 +139,7 @@ def test_a_trace_is_stopped_where_a_scan_of_the_whole_trace_says(
 
 
 def test_a_trace_is_looked_at_eight_times_in_a_window() -> None:
-    """Once a token would cost a server more than the token; more is decoded by an eighth of a window at most."""
+    """Each report costs a server time; an eighth of a window more is decoded at most."""
     assert [Bar(1.0, window).every for window in (1, 8, 16, 100, 2048)] == [1, 1, 2, 12, 256]
     assert all(8 * Bar(1.0, window).every <= max(8, window) for window in range(1, 300))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from benchmarks.strategies.claims.claim import Examined, Found, share
 from benchmarks.strategies.statistics import Estimate, ratio
 from benchmarks.testbed.comparing import wilson
@@ -50,36 +52,36 @@ def _exact(found: Found) -> tuple[bool, str]:
         )
     said += (
         "The samples are the same. The vote ends as soon as no outstanding one can change it, two at a time: never "
-        "before more than half of the votes agree, so what it saves is how sure a model is."
+        "before more than half of the votes agree, so what it saves depends on how sure the model is."
     )
     return kept, said
 
 
-def _statistical(rule: str, found: Found) -> tuple[bool, str]:
-    """Whether it holds is seen at the published temperature, which is the last one."""
-    said, holds = "", False
+def _statistical(rule: str, judged: Collection[float], found: Found) -> tuple[bool, str]:
+    """`judged`: the temperatures at which it is to hold."""
+    said, holds = "", True
     for end, temperature in _TEMPERATURES.items():
         stopped, full = f"{rule}{end}", f"{_FULL}{end}"
         same, size = _same(stopped, full, found)
         low, high = wilson(same, size)
         saved = _saved(stopped, full, found)
         gain = found[stopped].mean("right") - found[full].mean("right")
-        holds = high >= CONFIDENCE and saved.low >= SAVING
+        holds = holds and (temperature not in judged or (high >= CONFIDENCE and saved.low >= SAVING))
         said += (
             f"At temperature {temperature} {100 * same / size:.1f} % ({100 * low:.1f} to {100 * high:.1f}) of the "
             f"answers are those of the vote of all 32, and {saved.percent()} of the decoded tokens are saved "
             f"({_by_length(stopped, full, found)}); {100 * gain:+.1f} % right answers. "
         )
-    wanted = f"Wanted: {CONFIDENCE:.0%} of the answers within the interval, and surely {SAVING:.0%} saved, at {_COOL}."
-    return holds, said + wanted
+    wanted = f"Wanted: {CONFIDENCE:.0%} of the answers within the interval, and surely {SAVING:.0%} saved"
+    return holds, f"{said}{wanted}, at {' and '.join(map(str, judged))}."
 
 
 def _adaptive(found: Found) -> tuple[bool, str]:
-    return _statistical("vote-adaptive", found)
+    return _statistical("vote-adaptive", tuple(_TEMPERATURES.values()), found)
 
 
 def _windows(found: Found) -> tuple[bool, str]:
-    return _statistical("vote-windows", found)
+    return _statistical("vote-windows", (_COOL,), found)
 
 
 def _first_finish(found: Found) -> tuple[bool, str]:
