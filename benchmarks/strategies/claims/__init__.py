@@ -26,7 +26,7 @@ def claims_section(found: Found) -> str:
     head = (
         "## What holds\n\nIntervals are of 95 %, over problems (bootstrap of paired differences). A claim that does "
         "not hold here may hold elsewhere: the figures say why. Two were looked at in a first setting, did not hold "
-        "there, and hold in one that was added after that: windows that agree (temperature 0.5 after 1.0) and ETS (a price of "
-        "1.05 after the others). For the weaker verifier costs of 2 and 4 were added after 1.\n"
+        "there, and hold in one that was added after that: windows that agree (temperature 0.5 after 1.0) and ETS (a "
+        "price of 1.05 after the others). For the weaker verifier costs of 2 and 4 were added after 1.\n"
     )
     return "\n".join([head, *(each.text() for each in claims(found))])
